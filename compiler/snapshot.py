@@ -1,0 +1,55 @@
+"""An immutable view of a cluster at one moment: what policies are resolved against.
+
+The snapshot decides two things for everyone behind it: every namespace carries the label
+`kubernetes.io/metadata.name` (the API server sets it on each namespace, KEP-2161), and a namespace that is only
+referred to exists with that label alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from compiler.resources.cluster import Namespace, Node, Pod
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Pods in (namespace, name) order; namespaces and nodes by name."""
+
+    pods: tuple[Pod, ...] = ()
+    namespaces: Mapping[str, Namespace] = MappingProxyType({})
+    nodes: Mapping[str, Node] = MappingProxyType({})
+
+    def node_names(self) -> tuple[str, ...]:
+        """Every node that is declared or that some pod is scheduled to, sorted."""
+        return tuple(sorted({*self.nodes, *(p.node for p in self.pods if p.node)}))
+
+    def holders(self) -> dict[str, list[Pod]]:
+        """Address -> the pods that hold it; more than one only in a contradictory snapshot."""
+        found: dict[str, list[Pod]] = {}
+        for pod in self.pods:
+            if pod.holds_addresses:
+                for address in pod.ips:
+                    found.setdefault(address, []).append(pod)
+        return found
+
+
+def build(
+    pods: Iterable[Pod] = (),
+    namespaces: Iterable[Namespace] = (),
+    nodes: Iterable[Node] = (),
+    referred: Iterable[str] = (),
+) -> Snapshot:
+    """The snapshot of these objects; `referred` names namespaces that exist because a policy is in them."""
+    ordered = tuple(sorted(pods, key=lambda p: (p.namespace, p.name, p.template_of)))
+    named = {n.name: n for n in namespaces}
+    for name in {*referred, *(p.namespace for p in ordered)} - named.keys():
+        named[name] = Namespace(name)
+    complete = {
+        name: Namespace(name, MappingProxyType({**ns.labels, NAME_LABEL: name})) for name, ns in sorted(named.items())
+    }
+    return Snapshot(ordered, MappingProxyType(complete), MappingProxyType({n.name: n for n in nodes}))
