@@ -8,8 +8,7 @@ referred to exists with that label alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from compiler.resources.cluster import Namespace, Node, Pod
 
@@ -21,8 +20,8 @@ class Snapshot:
     """Pods in (namespace, name) order; namespaces and nodes by name."""
 
     pods: tuple[Pod, ...] = ()
-    namespaces: Mapping[str, Namespace] = MappingProxyType({})
-    nodes: Mapping[str, Node] = MappingProxyType({})
+    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
 
     def node_names(self) -> tuple[str, ...]:
         """Every node that is declared or that some pod is scheduled to, sorted."""
@@ -49,7 +48,5 @@ def build(
     named = {n.name: n for n in namespaces}
     for name in {*referred, *(p.namespace for p in ordered)} - named.keys():
         named[name] = Namespace(name)
-    complete = {
-        name: Namespace(name, MappingProxyType({**ns.labels, NAME_LABEL: name})) for name, ns in sorted(named.items())
-    }
-    return Snapshot(ordered, MappingProxyType(complete), MappingProxyType({n.name: n for n in nodes}))
+    complete = {name: Namespace(name, {**ns.labels, NAME_LABEL: name}) for name, ns in sorted(named.items())}
+    return Snapshot(ordered, complete, {n.name: n for n in nodes})

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 #: Pods in these phases hold no address any more: another pod may have it already (core/v1 PodPhase).
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
@@ -36,7 +33,7 @@ class Pod:
 
     namespace: str
     name: str
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     ips: tuple[str, ...] = ()
     node: str = ""
     host_network: bool = False
@@ -53,7 +50,7 @@ class Pod:
 @dataclass(frozen=True, slots=True)
 class Namespace:
     name: str
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Node:
     """A node; `ips` are its InternalIP and ExternalIP addresses, `pod_cidrs` what the cluster gave it."""
 
     name: str
-    labels: Mapping[str, str] = NO_LABELS
+    labels: Mapping[str, str] = field(default_factory=dict)
     ips: tuple[str, ...] = ()
     pod_cidrs: tuple[str, ...] = ()
 
@@ -80,6 +77,6 @@ class ServicePort:
 class Service:
     namespace: str
     name: str
-    selector: Mapping[str, str] = NO_LABELS
+    selector: Mapping[str, str] = field(default_factory=dict)
     cluster_ips: tuple[str, ...] = ()
-    ports: tuple[ServicePort, ...] = field(default=())
+    ports: tuple[ServicePort, ...] = ()

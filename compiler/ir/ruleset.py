@@ -1,0 +1,144 @@
+"""A ruleset as data: chains of rules, sets, verdict maps. Back ends print it, passes rewrite it.
+
+Glossary: netfilter's words. A *base chain* hangs on a hook of a table; other chains are jumped to. A *lookup* is a
+rule that asks a verdict map and falls through when the map has no element. Every named thing carries notes for
+the reader of the script; every rule carries the origins it enforces and a weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from compiler.ir.match import Field, Match
+from compiler.net import Family, Prefix
+from compiler.policy import Origin
+
+
+class Table(Enum):
+    """The four tables of iptables; in nftables they are priorities of base chains."""
+
+    RAW = "raw"
+    MANGLE = "mangle"
+    NAT = "nat"
+    FILTER = "filter"
+
+
+class Hook(Enum):
+    """The five hooks; values are nft's, upper-cased iptables'."""
+
+    PREROUTING = "prerouting"
+    INPUT = "input"
+    FORWARD = "forward"
+    OUTPUT = "output"
+    POSTROUTING = "postrouting"
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Leave our base chain without objection: other tables and rules of the hook still see the packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Discard the packet, silently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Go back to where the chain was jumped from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """Like Jump, but the target returns to our own caller."""
+
+    chain: str
+
+
+Verdict = Accept | Drop | Return | Jump | Goto
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """All matches hold -> verdict. `family` None applies to both; `weight` is the expected share of packets."""
+
+    matches: tuple[Match, ...]
+    verdict: Verdict
+    family: Family | None = None
+    origins: tuple[Origin, ...] = ()
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Find `field` in the prefix map `map`, the longest prefix wins; no element: go on with the next rule."""
+
+    field: Field
+    map: str
+    family: Family
+    origins: tuple[Origin, ...] = ()
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`hook` is None for all but base chains. Chains without family hold rules for both."""
+
+    name: str
+    rules: tuple[Rule | Lookup, ...]
+    hook: Hook | None = None
+    table: Table = Table.FILTER
+    family: Family | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """A set of tuples of integers, one per field of `key`, in the order of `key`, sorted and distinct."""
+
+    name: str
+    family: Family
+    key: tuple[Field, ...]
+    elements: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMap:
+    """Address prefixes to verdicts; the longest prefix that holds the address wins. Sorted, distinct."""
+
+    name: str
+    family: Family
+    elements: tuple[tuple[Prefix, Verdict], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixSet:
+    """Address prefixes of which the longest decides: True is a member, False is not (ipset's nomatch)."""
+
+    name: str
+    family: Family
+    elements: tuple[tuple[Prefix, bool], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Everything of one node. Order of chains, sets and maps is the order in the script; names are unique."""
+
+    chains: tuple[Chain, ...]
+    sets: tuple[Set | PrefixSet, ...] = ()
+    maps: tuple[PrefixMap, ...] = ()
+    notes: tuple[str, ...] = ()
+    families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
+
+    def chain(self, name: str) -> Chain:
+        """The chain of that name. KeyError when there is none."""
+        return {c.name: c for c in self.chains}[name]

@@ -1,0 +1,192 @@
+"""Prefix and port algebra on plain integers.
+
+Addresses are integers of 32 or 128 bits; the family travels beside them. Port intervals are inclusive pairs
+within 0-65535; a sorted tuple of disjoint, non-adjacent pairs is the canonical form that every function here
+takes and gives.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+TCP, UDP, SCTP = 6, 17, 132
+PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
+PROTOCOL_NAMES = {number: name.lower() for name, number in PROTOCOLS.items()}
+
+Intervals = tuple[tuple[int, int], ...]
+EVERY_PORT: Intervals = ((0, 65535),)
+
+
+class Family(Enum):
+    """An address family; the value is the IP version."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+    @property
+    def bits(self) -> int:
+        """Width of an address in bits."""
+        return 32 if self is Family.IPV4 else 128
+
+
+class Prefix(NamedTuple):
+    """A CIDR block: `base` has no bit set behind `length`. Orders by family, base, length."""
+
+    version: int
+    base: int
+    length: int
+
+    @property
+    def family(self) -> Family:
+        return Family(self.version)
+
+    def covers(self, other: Prefix) -> bool:
+        """Whether every address of `other` is one of this block."""
+        shift = self.family.bits - self.length
+        return (
+            self.version == other.version
+            and self.length <= other.length
+            and self.base == other.base >> shift << shift
+        )
+
+    def __str__(self) -> str:
+        return f"{address_text(self.family, self.base)}/{self.length}"
+
+
+def parse_address(text: str) -> tuple[Family, int]:
+    """A canonical address string as (family, integer). ValueError when it is none."""
+    family = Family.IPV6 if ":" in text else Family.IPV4
+    try:
+        raw = socket.inet_pton(socket.AF_INET6 if family is Family.IPV6 else socket.AF_INET, text)
+    except OSError:
+        raise ValueError(f"{text!r} is not an IP address") from None
+    return family, int.from_bytes(raw, "big")
+
+
+def parse_prefix(text: str) -> Prefix:
+    """`ADDRESS/LENGTH`, masked to its length. ValueError when it is none."""
+    address, slash, length = text.partition("/")
+    family, value = parse_address(address)
+    if not slash or not length.isascii() or not length.isdigit() or int(length) > family.bits:
+        raise ValueError(f"{text!r} is not a CIDR block")
+    shift = family.bits - int(length)
+    return Prefix(family.value, value >> shift << shift, int(length))
+
+
+def address_text(family: Family, value: int) -> str:
+    """The canonical text of an address, as inet_ntop(3) and the kernel's tools print it."""
+    if family is Family.IPV4:
+        return socket.inet_ntop(socket.AF_INET, value.to_bytes(4, "big"))
+    return socket.inet_ntop(socket.AF_INET6, value.to_bytes(16, "big"))
+
+
+def mask(family: Family, length: int) -> int:
+    """The netmask of a prefix length, as an integer."""
+    return ((1 << length) - 1) << (family.bits - length)
+
+
+def union(*parts: Intervals) -> Intervals:
+    """All ports that lie in any part."""
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(interval for part in parts for interval in part):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def subtract(whole: Intervals, part: Intervals) -> Intervals:
+    """The ports of `whole` that do not lie in `part`."""
+    left: list[tuple[int, int]] = []
+    for low, high in whole:
+        for cut_low, cut_high in part:
+            if cut_high < low or cut_low > high:
+                continue
+            if cut_low > low:
+                left.append((low, cut_low - 1))
+            low = cut_high + 1
+            if low > high:
+                break
+        if low <= high:
+            left.append((low, high))
+    return tuple(left)
+
+
+def intersect(one: Intervals, two: Intervals) -> Intervals:
+    """The ports that lie in both."""
+    return subtract(one, subtract(one, two))
+
+
+@dataclass(frozen=True, slots=True)
+class PortSet:
+    """A set of (protocol, destination port) points: what a policy lets through towards one peer.
+
+    `other` stands for every protocol without a port that policies can name: ICMP and the rest pass or fail
+    together (SEMANTICS, "other protocols").
+    """
+
+    tcp: Intervals = ()
+    udp: Intervals = ()
+    sctp: Intervals = ()
+    other: bool = False
+
+    def __or__(self, more: PortSet) -> PortSet:
+        return PortSet(
+            union(self.tcp, more.tcp),
+            union(self.udp, more.udp),
+            union(self.sctp, more.sctp),
+            self.other or more.other,
+        )
+
+    def __sub__(self, less: PortSet) -> PortSet:
+        return PortSet(
+            subtract(self.tcp, less.tcp),
+            subtract(self.udp, less.udp),
+            subtract(self.sctp, less.sctp),
+            self.other and not less.other,
+        )
+
+    def __and__(self, both: PortSet) -> PortSet:
+        return self - (self - both)
+
+    def __bool__(self) -> bool:
+        return bool(self.tcp or self.udp or self.sctp or self.other)
+
+    def items(self) -> tuple[tuple[int, int, int], ...]:
+        """(protocol, first port, last port) of every interval, protocols in numeric order."""
+        pairs = ((TCP, self.tcp), (UDP, self.udp), (SCTP, self.sctp))
+        return tuple((protocol, low, high) for protocol, spans in pairs for low, high in spans)
+
+    def has(self, protocol: int, port: int) -> bool:
+        """Whether the point is in the set; `port` is ignored for protocols without policy ports."""
+        spans = {TCP: self.tcp, UDP: self.udp, SCTP: self.sctp}.get(protocol)
+        return self.other if spans is None else any(low <= port <= high for low, high in spans)
+
+    def __str__(self) -> str:
+        if self == ALL_PORTS:
+            return "everything"
+        shown = []
+        for protocol, name in PROTOCOL_NAMES.items():
+            spans = getattr(self, name)
+            if spans == EVERY_PORT:
+                shown.append(name)
+            elif spans:
+                shown.append(f"{name} " + ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans))
+        return "; ".join([*shown, *(["other protocols"] if self.other else [])]) or "nothing"
+
+
+NO_PORTS = PortSet()
+ALL_PORTS = PortSet(EVERY_PORT, EVERY_PORT, EVERY_PORT, True)
+
+
+def port_set(items: Iterable[tuple[int, int, int]]) -> PortSet:
+    """The set of these (protocol, first, last) intervals; protocols are TCP, UDP or SCTP."""
+    spans: dict[int, list[tuple[int, int]]] = {TCP: [], UDP: [], SCTP: []}
+    for protocol, low, high in items:
+        spans[protocol].append((low, high))
+    return PortSet(union(tuple(spans[TCP])), union(tuple(spans[UDP])), union(tuple(spans[SCTP])))

@@ -1,0 +1,71 @@
+"""Which ipBlocks and node addresses hold an address, for every address at once.
+
+The blocks and excepts of a class cut the address space into pieces. A piece is named by the longest prefix around
+it that occurs in any block or except: all addresses with the same such prefix lie in the same blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compiler.net import Family, Prefix
+from compiler.policy import Block, NodeSelector
+from compiler.resolve.classes import Clause
+from compiler.resolve.inventory import Inventory
+
+#: Clauses of a class, by number.
+Clauses = frozenset[int]
+
+
+def nested_blocks(
+    inventory: Inventory, clauses: Sequence[Clause], family: Family
+) -> tuple[tuple[Prefix, Clauses], ...]:
+    """(prefix, clauses that hold for an address whose longest occurring prefix it is), sorted, the empty prefix first."""
+    root = Prefix(family.value, 0, 0)
+    adds: dict[Prefix, set[int]] = {root: set()}
+    cuts: dict[Prefix, set[int]] = {}
+    owner: list[int] = []
+    for number, block in _blocks(inventory, clauses, family):
+        adds.setdefault(block.prefix, set()).add(len(owner))
+        for cut in block.excepts:
+            adds.setdefault(cut, set())
+            cuts.setdefault(cut, set()).add(len(owner))
+        owner.append(number)
+    found = []
+    around: list[tuple[Prefix, frozenset[int]]] = []
+    for prefix in sorted(adds):
+        while around and not around[-1][0].covers(prefix):
+            around.pop()
+        outer = around[-1][1] if around else frozenset()
+        inside = (outer | adds[prefix]) - cuts.get(prefix, set())
+        around.append((prefix, inside))
+        found.append((prefix, frozenset(owner[n] for n in inside)))
+    return tuple(found)
+
+
+def _blocks(inventory: Inventory, clauses: Sequence[Clause], family: Family) -> Iterator[tuple[int, Block]]:
+    for number, clause in enumerate(clauses):
+        for peer in clause.rule.peers:
+            if isinstance(peer, Block) and peer.prefix.family is family:
+                yield number, peer
+            elif isinstance(peer, NodeSelector):
+                yield from ((number, Block(prefix)) for prefix in inventory.nodes(peer, family))
+
+
+def flatten(nested: Sequence[tuple[Prefix, Clauses]], family: Family) -> list[tuple[int, Clauses]]:
+    """The same as disjoint intervals: (first address, clauses), sorted; the last of equal first addresses counts."""
+    spans: list[tuple[int, Clauses]] = []
+    around: list[tuple[int, Clauses]] = []
+
+    def leave(before: int) -> None:
+        while around and around[-1][0] < before:
+            end, _ = around.pop()
+            if around and end < around[-1][0]:
+                spans.append((end + 1, around[-1][1]))
+
+    for prefix, held in nested:
+        leave(prefix.base)
+        spans.append((prefix.base, held))
+        around.append((prefix.base + (1 << family.bits - prefix.length) - 1, held))
+    leave(1 << family.bits)
+    return spans

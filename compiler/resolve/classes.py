@@ -1,0 +1,127 @@
+"""Which pods of a node are subject to which policies: classes of pods that share every policy in a direction.
+
+A class is the unit of the ruleset: its pods differ in their addresses only. Pods that no policy touches in a
+direction are in no class of that direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from compiler.net import ALL_PORTS, Family, PortSet, parse_address, port_set
+from compiler.policy import Direction, NamedPort, Policy, PodSelector, Rule, Tier
+from compiler.resolve.inventory import Group, Inventory
+from compiler.resources.cluster import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A rule as one class meets it: `ports` are the numeric ones and, for ingress, the class's own named ports;
+    `named` are still open (egress): the destination decides them."""
+
+    tier: Tier
+    rule: Rule
+    ports: PortSet
+    named: tuple[NamedPort, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PodClass:
+    """Pods of one node with the same policies (and, for ingress, the same numbers behind the policies' named
+    ports). `pods` hold addresses; `symbols` name symbolic groups instead."""
+
+    direction: Direction
+    policies: tuple[Policy, ...]
+    clauses: tuple[Clause, ...]
+    isolated: bool
+    pods: tuple[Pod, ...]
+    symbols: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What tells the class from every other: direction, policies, resolved ports. Names are made from it."""
+        names = [[p.origin.kind, p.origin.namespace, p.origin.name] for p in self.policies]
+        return repr([self.direction.value, names, [(str(c.ports), c.named) for c in self.clauses]])
+
+    def addresses(self, family: Family) -> tuple[int, ...]:
+        """Addresses of its pods in one family, sorted."""
+        found = (parse_address(text) for pod in self.pods for text in pod.ips)
+        return tuple(sorted(value for kind, value in found if kind is family))
+
+
+def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) -> tuple[PodClass, ...]:
+    """All classes of the pods on `node` (None: of all pods), ingress first, in a stable order."""
+    finder = _Finder(inventory, policies)
+    found: list[PodClass] = []
+    for direction in Direction:
+        members: dict[tuple[object, ...], list[Group]] = {}
+        for group in inventory.groups:
+            if group.symbol or node is None or any(pod.node == node for pod in group.pods):
+                chosen = finder.policies_of(group, direction)
+                if chosen:
+                    resolved = _resolved(chosen, group) if direction is Direction.INGRESS else ()
+                    members.setdefault((tuple(map(id, chosen)), resolved), []).append(group)
+        for groups in members.values():
+            found.append(_pod_class(direction, finder.policies_of(groups[0], direction), groups, node))
+    return tuple(found)
+
+
+class _Finder:
+    """Policies by the namespace of their subject, so that a pod is asked about few of them."""
+
+    def __init__(self, inventory: Inventory, policies: Iterable[Policy]) -> None:
+        self._inventory = inventory
+        self._in: dict[str, list[tuple[int, Policy]]] = {}
+        self._everywhere: list[tuple[int, Policy]] = []
+        for rank, policy in enumerate(policies):
+            place = policy.subject.namespaces
+            where = self._in.setdefault(place, []) if isinstance(place, str) else self._everywhere
+            where.append((rank, policy))
+
+    def policies_of(self, group: Group, direction: Direction) -> tuple[Policy, ...]:
+        """The policies that decide for these pods, in evaluation order."""
+        ranked = sorted((*self._in.get(group.namespace, ()), *self._everywhere), key=lambda found: found[0])
+        return tuple(p for _, p in ranked if _concerns(p, direction) and self._selects(p.subject, group))
+
+    def _selects(self, subject: PodSelector, group: Group) -> bool:
+        return group.number in self._inventory.numbers(subject)
+
+
+def _concerns(policy: Policy, direction: Direction) -> bool:
+    return direction in policy.isolates if policy.tier is Tier.APPLICATION else bool(policy.rules(direction))
+
+
+def _resolved(chosen: Sequence[Policy], group: Group) -> tuple[object, ...]:
+    """The numbers behind every named port of these policies' ingress rules on these pods."""
+    wanted = {named for p in chosen for rule in p.ingress for named in rule.ports.named}
+    if not wanted:
+        return ()
+    ordered = sorted(wanted, key=lambda n: (n.name, n.protocol or 0))
+    return tuple((named, tuple(group.resolve(named))) for named in ordered)
+
+
+def _pod_class(
+    direction: Direction, chosen: tuple[Policy, ...], groups: Sequence[Group], node: str | None
+) -> PodClass:
+    clauses = []
+    for policy in chosen:
+        for rule in policy.rules(direction):
+            spans = list(rule.ports.spans)
+            if direction is Direction.INGRESS:
+                spans += [span for named in rule.ports.named for span in groups[0].resolve(named)]
+            ports = ALL_PORTS if rule.ports.everything else port_set(spans)
+            open_names = rule.ports.named if direction is Direction.EGRESS else ()
+            clauses.append(Clause(policy.tier, rule, ports, open_names))
+    pods = sorted(
+        (pod for g in groups if not g.symbol for pod in g.pods if node is None or pod.node == node),
+        key=lambda pod: (pod.namespace, pod.name),
+    )
+    return PodClass(
+        direction=direction,
+        policies=chosen,
+        clauses=tuple(clauses),
+        isolated=any(p.tier is Tier.APPLICATION for p in chosen),
+        pods=tuple(pods),
+        symbols=tuple(g.symbol for g in groups if g.symbol),
+    )

@@ -1,0 +1,248 @@
+"""What a class lets through, as a function of the other end's address: the heart of the compile.
+
+For every class and family the result is a *reach*: exact addresses, shared sets and prefixes, each with the
+ports that the tiers allow together. The first that holds an address decides, in that order; among prefixes the
+longest. Tier evaluation happens here, once per distinct combination of matching clauses, never in the kernel.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from compiler.net import ALL_PORTS, NO_PORTS, Family, PortSet, Prefix, port_set
+from compiler.policy import Action, Anyone, PodSelector, Tier
+from compiler.resolve.blocks import Clauses, flatten, nested_blocks
+from compiler.resolve.classes import Clause, PodClass
+from compiler.resolve.inventory import Group, Inventory
+
+#: A selector that means this many addresses becomes a set that classes share instead of members of each class.
+SHARED_MINIMUM = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSet:
+    """The addresses that one selector means, or a symbolic group (then without elements)."""
+
+    title: str
+    family: Family
+    addresses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """`exact` is sorted by address; `shared` in order of decision; `nets` sorted, always with the empty prefix."""
+
+    exact: tuple[tuple[int, PortSet], ...]
+    shared: tuple[tuple[SharedSet, PortSet], ...]
+    nets: tuple[tuple[Prefix, PortSet], ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everything from and to everyone is allowed."""
+        return not self.exact and not self.shared and self.nets[0][1] == ALL_PORTS and len(self.nets) == 1
+
+
+def decide(matching: Iterable[tuple[Clause, PortSet]], isolated: bool) -> PortSet:
+    """The ports that the tiers allow, given the clauses that hold for the other end, in evaluation order.
+
+    Admin rules: first match wins, Pass goes on. Then, for isolated pods, the union of NetworkPolicy rules ends
+    it. Else baseline rules, first match wins; what none decides is allowed.
+    """
+    allowed, open_ports, passed, granted = NO_PORTS, ALL_PORTS, NO_PORTS, NO_PORTS
+    baseline: list[tuple[Clause, PortSet]] = []
+    for clause, ports in matching:
+        if clause.tier is Tier.ADMIN:
+            hit = ports & open_ports
+            open_ports = open_ports - hit
+            if clause.rule.action is Action.ALLOW:
+                allowed = allowed | hit
+            elif clause.rule.action is Action.PASS:
+                passed = passed | hit
+        elif clause.tier is Tier.APPLICATION:
+            granted = granted | ports
+        else:
+            baseline.append((clause, ports))
+    left = open_ports | passed
+    if isolated:
+        return allowed | (left & granted)
+    for clause, ports in baseline:
+        hit = ports & left
+        left = left - hit
+        if clause.rule.action is not Action.DENY:
+            allowed = allowed | hit
+    return allowed | left
+
+
+class Reacher:
+    """Computes reaches; remembers shared sets across classes."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._shared: dict[tuple[PodSelector, Family], SharedSet] = {}
+
+    def reach(self, pods: PodClass, family: Family) -> Reach:
+        """The reach of one class in one family."""
+        return _ClassReach(self._inventory, pods, family, self._shared_set).result()
+
+    def _shared_set(self, chosen: PodSelector, family: Family) -> SharedSet:
+        found = self._shared.get((chosen, family))
+        if found is None:
+            addresses = sorted(a for g in self._inventory.members(chosen) for a in g.addresses(family))
+            found = self._shared[chosen, family] = SharedSet(str(chosen), family, tuple(addresses))
+        return found
+
+
+class _ClassReach:
+    """One class, one family: the work of `Reacher.reach`."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        pods: PodClass,
+        family: Family,
+        make_shared: Callable[[PodSelector, Family], SharedSet],
+    ) -> None:
+        self._inventory = inventory
+        self._class = pods
+        self._family = family
+        self._make_shared = make_shared
+        self._memo: dict[object, PortSet] = {}
+        self._everyone = frozenset(n for n, c in enumerate(pods.clauses) if Anyone() in c.rule.peers)
+        self._names_open = any(c.named for c in pods.clauses)
+        self._nets = nested_blocks(inventory, pods.clauses, family)
+        spans = flatten(self._nets, family)
+        self._starts = [start for start, _ in spans]
+        self._held = [held for _, held in spans]
+        self._exact: dict[int, PortSet] = {}
+
+    def result(self) -> Reach:
+        selectors = self._selectors()
+        large = [s for s in selectors if self._is_large(s, selectors[s])]
+        large.sort(key=lambda s: (self._inventory.size(s), str(s)))
+        done = self._enumerate(selectors, large)
+        shared = []
+        for n, chosen in enumerate(large):
+            shared.append(
+                (
+                    self._make_shared(chosen, self._family),
+                    self._cover(chosen, large[n + 1 :], selectors, done),
+                )
+            )
+            done |= self._inventory.numbers(chosen)
+        nets = [(prefix, self._ports(frozenset(), held, None)) for prefix, held in self._nets]
+        return Reach(tuple(sorted(self._exact.items())), tuple(shared), _without_repeats(nets))
+
+    def _selectors(self) -> dict[PodSelector, Clauses]:
+        """The pod selectors of the class's clauses, with the numbers of the clauses that name them."""
+        found: dict[PodSelector, set[int]] = {}
+        for n, clause in enumerate(self._class.clauses):
+            for peer in clause.rule.peers:
+                if isinstance(peer, PodSelector):
+                    found.setdefault(peer, set()).add(n)
+        return {chosen: frozenset(numbers) for chosen, numbers in found.items()}
+
+    def _is_large(self, chosen: PodSelector, clauses: Clauses) -> bool:
+        if self._inventory.symbolic:
+            return True
+        if any(self._class.clauses[n].named for n in clauses):  # each pod decides the port: no two need agree
+            return False
+        return self._inventory.size(chosen) >= SHARED_MINIMUM
+
+    def _enumerate(self, selectors: dict[PodSelector, Clauses], large: Sequence[PodSelector]) -> set[int]:
+        """Every address of the small selectors' groups goes into `exact`. Returns the groups that are done."""
+        by_group: dict[int, set[int]] = {}
+        for chosen, clauses in selectors.items():
+            if chosen not in large:
+                for number in self._inventory.numbers(chosen):
+                    by_group.setdefault(number, set()).update(clauses)
+        for n in self._everyone:
+            for named in self._class.clauses[n].named:
+                for group in self._inventory.serving(named.name):
+                    by_group.setdefault(group.number, set())
+        for chosen in large:
+            for number in by_group.keys() & self._inventory.numbers(chosen):
+                by_group[number] |= selectors[chosen]
+        for number, clauses in by_group.items():
+            group = self._inventory.groups[number]
+            covered = any(number in self._inventory.numbers(chosen) for chosen in large)
+            self._put(group, frozenset(clauses), group.addresses(self._family), covered)
+        return set(by_group)
+
+    def _put(self, group: Group, clauses: Clauses, addresses: Iterable[int], covered: bool) -> None:
+        """Enumerate addresses; those that the prefixes would treat alike are left to them unless `covered`."""
+        for address in addresses:
+            held = self._held_at(address)
+            ports = self._ports(clauses, held, group)
+            if covered or ports != self._ports(frozenset(), held, None):
+                self._exact[address] = ports
+
+    def _cover(
+        self,
+        chosen: PodSelector,
+        later: Sequence[PodSelector],
+        selectors: dict[PodSelector, Clauses],
+        done: set[int],
+    ) -> PortSet:
+        """The ports that most addresses of a large selector share; the others are enumerated."""
+        tally: dict[PortSet, list[tuple[Group, Clauses, int | None]]] = {}
+        weight: dict[PortSet, int] = {}
+        for number in sorted(self._inventory.numbers(chosen) - done):
+            group = self._inventory.groups[number]
+            clauses = selectors[chosen].union(
+                *(selectors[more] for more in later if number in self._inventory.numbers(more))
+            )
+            if len(self._nets) == 1 or group.symbol:
+                ports = self._ports(clauses, self._held[0], group)
+                tally.setdefault(ports, []).append((group, clauses, None))
+                weight[ports] = weight.get(ports, 0) + len(group.pods) + 1
+                continue
+            for address in group.addresses(self._family):
+                ports = self._ports(clauses, self._held_at(address), group)
+                tally.setdefault(ports, []).append((group, clauses, address))
+                weight[ports] = weight.get(ports, 0) + 1
+        if not tally:
+            return self._ports(selectors[chosen], self._held[0], None)
+        most = max(tally, key=lambda ports: (weight[ports], str(ports)))
+        for ports, found in tally.items():
+            if ports != most:
+                for group, clauses, address in found:
+                    some = group.addresses(self._family) if address is None else (address,)
+                    self._put(group, clauses, some, covered=True)
+        return most
+
+    def _held_at(self, address: int) -> Clauses:
+        return self._held[bisect_right(self._starts, address) - 1]
+
+    def _ports(self, clauses: Clauses, held: Clauses, group: Group | None) -> PortSet:
+        """The ports allowed for an address: `clauses` hold for it as a pod of `group`, `held` by its prefix."""
+        key = (clauses, held, group.ports if group and self._names_open else None, group is None)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = decide(self._matching(clauses, held, group), self._class.isolated)
+        return found
+
+    def _matching(
+        self, clauses: Clauses, held: Clauses, group: Group | None
+    ) -> Iterator[tuple[Clause, PortSet]]:
+        for n, clause in enumerate(self._class.clauses):
+            as_pod = n in clauses or n in self._everyone
+            if as_pod or n in held:
+                ports = clause.ports
+                if as_pod and group is not None and clause.named:
+                    ports = ports | port_set(span for named in clause.named for span in group.resolve(named))
+                yield clause, ports
+
+
+def _without_repeats(nets: Sequence[tuple[Prefix, PortSet]]) -> tuple[tuple[Prefix, PortSet], ...]:
+    """Leaves out every prefix that the next shorter one around it treats alike."""
+    kept: list[tuple[Prefix, PortSet]] = []
+    around: list[tuple[Prefix, PortSet]] = []
+    for prefix, ports in nets:
+        while around and not around[-1][0].covers(prefix):
+            around.pop()
+        if not around or around[-1][1] != ports:
+            kept.append((prefix, ports))
+            around.append((prefix, ports))
+    return tuple(kept)
