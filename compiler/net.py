@@ -48,9 +48,7 @@ class Prefix(NamedTuple):
         """Whether every address of `other` is one of this block."""
         shift = self.family.bits - self.length
         return (
-            self.version == other.version
-            and self.length <= other.length
-            and self.base == other.base >> shift << shift
+            self.version == other.version and self.length <= other.length and self.base == other.base >> shift << shift
         )
 
     def __str__(self) -> str:
@@ -171,7 +169,7 @@ class PortSet:
         if self == ALL_PORTS:
             return "everything"
         shown = []
-        for protocol, name in PROTOCOL_NAMES.items():
+        for name in PROTOCOL_NAMES.values():
             spans = getattr(self, name)
             if spans == EVERY_PORT:
                 shown.append(name)

@@ -19,18 +19,24 @@ class Backend(Enum):
 class Capabilities:
     """What passes and lowering may use, so that they need not know a back end by name.
 
-    `verdict_maps`: one lookup can choose among many verdicts. `inline_prefixes`: up to so many prefix rules in a
-    row are cheaper than one set lookup (docs/DATAPATH.md: about 30 comparisons of legacy iptables, 15 of nft).
+    `verdict_maps`: one lookup can choose among many verdicts. `inline_prefixes`: so many prefix rules in a row are
+    cheaper than one set lookup, which breaks even at about 30 comparisons of legacy iptables and 15 of nft
+    (docs/DATAPATH.md). `inline_ports`: likewise for single ports. `multiport`: ports that one rule can list.
+    `pair_sets`: sets of address pairs without a port (ipset's hash:net,net is missing from some kernels).
     """
 
     verdict_maps: bool
     inline_prefixes: int
     inline_ports: int
+    multiport: int
+    pair_sets: bool
 
 
 CAPABILITIES = {
-    Backend.NFTABLES: Capabilities(verdict_maps=True, inline_prefixes=8, inline_ports=4),
-    Backend.IPTABLES: Capabilities(verdict_maps=False, inline_prefixes=24, inline_ports=64),
+    Backend.NFTABLES: Capabilities(verdict_maps=True, inline_prefixes=8, inline_ports=4, multiport=0, pair_sets=True),
+    Backend.IPTABLES: Capabilities(
+        verdict_maps=False, inline_prefixes=24, inline_ports=15, multiport=15, pair_sets=False
+    ),
 }
 
 

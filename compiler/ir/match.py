@@ -62,8 +62,11 @@ class ToPorts:
 
 
 @dataclass(frozen=True, slots=True)
-class PortlessProtocol:
-    """Any protocol other than TCP, UDP and SCTP."""
+class ToAnyPort:
+    """Protocol and a destination port in one of several spans; at most 15 ports, a span counts two (multiport)."""
+
+    protocol: int
+    spans: tuple[tuple[int, int], ...]
 
 
-Match = Replies | NeighbourDiscovery | LocalSource | InPrefix | InSet | ToPorts | PortlessProtocol
+Match = Replies | NeighbourDiscovery | LocalSource | InPrefix | InSet | ToPorts | ToAnyPort

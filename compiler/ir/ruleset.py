@@ -77,7 +77,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Find `field` in the prefix map `map`, the longest prefix wins; no element: go on with the next rule."""
+    """Find `field` (SOURCE or DESTINATION) in the prefix map `map`: the longest prefix decides. No element: go on
+    with the next rule."""
 
     field: Field
     map: str
@@ -100,10 +101,11 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A set of tuples of integers, one per field of `key`, in the order of `key`, sorted and distinct."""
+    """A set of tuples of integers, one per field of `key`, in the order of `key`, sorted and distinct.
+    `family` is None when the key has no address."""
 
     name: str
-    family: Family
+    family: Family | None
     key: tuple[Field, ...]
     elements: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()

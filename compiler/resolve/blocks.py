@@ -20,7 +20,7 @@ Clauses = frozenset[int]
 def nested_blocks(
     inventory: Inventory, clauses: Sequence[Clause], family: Family
 ) -> tuple[tuple[Prefix, Clauses], ...]:
-    """(prefix, clauses that hold for an address whose longest occurring prefix it is), sorted, the empty prefix first."""
+    """(prefix, clauses that hold where it is the longest occurring prefix), sorted, the empty prefix first."""
     root = Prefix(family.value, 0, 0)
     adds: dict[Prefix, set[int]] = {root: set()}
     cuts: dict[Prefix, set[int]] = {}

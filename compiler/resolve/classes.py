@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from compiler.net import ALL_PORTS, Family, PortSet, parse_address, port_set
-from compiler.policy import Direction, NamedPort, Policy, PodSelector, Rule, Tier
+from compiler.policy import Direction, NamedPort, PodSelector, Policy, Rule, Tier
 from compiler.resolve.inventory import Group, Inventory
 from compiler.resources.cluster import Pod
 
@@ -55,15 +55,15 @@ def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) 
     finder = _Finder(inventory, policies)
     found: list[PodClass] = []
     for direction in Direction:
-        members: dict[tuple[object, ...], list[Group]] = {}
+        members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Group]]] = {}
         for group in inventory.groups:
             if group.symbol or node is None or any(pod.node == node for pod in group.pods):
                 chosen = finder.policies_of(group, direction)
                 if chosen:
-                    resolved = _resolved(chosen, group) if direction is Direction.INGRESS else ()
-                    members.setdefault((tuple(map(id, chosen)), resolved), []).append(group)
-        for groups in members.values():
-            found.append(_pod_class(direction, finder.policies_of(groups[0], direction), groups, node))
+                    clauses = _clauses(direction, chosen, group)
+                    key = (tuple(map(id, chosen)), tuple(clause.ports for clause in clauses))
+                    members.setdefault(key, (chosen, clauses, []))[2].append(group)
+        found.extend(_pod_class(direction, *of_class, node) for of_class in members.values())
     return tuple(found)
 
 
@@ -92,27 +92,27 @@ def _concerns(policy: Policy, direction: Direction) -> bool:
     return direction in policy.isolates if policy.tier is Tier.APPLICATION else bool(policy.rules(direction))
 
 
-def _resolved(chosen: Sequence[Policy], group: Group) -> tuple[object, ...]:
-    """The numbers behind every named port of these policies' ingress rules on these pods."""
-    wanted = {named for p in chosen for rule in p.ingress for named in rule.ports.named}
-    if not wanted:
-        return ()
-    ordered = sorted(wanted, key=lambda n: (n.name, n.protocol or 0))
-    return tuple((named, tuple(group.resolve(named))) for named in ordered)
+def _clauses(direction: Direction, chosen: Iterable[Policy], group: Group) -> tuple[Clause, ...]:
+    """The rules of these policies as pods of this group meet them, in evaluation order."""
+    found = []
+    for policy in chosen:
+        for rule in policy.rules(direction):
+            spans, open_names = list(rule.ports.spans), rule.ports.named
+            if direction is Direction.INGRESS:
+                spans += [span for named in rule.ports.named for span in group.resolve(named)]
+                open_names = ()
+            ports = ALL_PORTS if rule.ports.everything else port_set(spans)
+            found.append(Clause(policy.tier, rule, ports, open_names))
+    return tuple(found)
 
 
 def _pod_class(
-    direction: Direction, chosen: tuple[Policy, ...], groups: Sequence[Group], node: str | None
+    direction: Direction,
+    chosen: tuple[Policy, ...],
+    clauses: tuple[Clause, ...],
+    groups: Sequence[Group],
+    node: str | None,
 ) -> PodClass:
-    clauses = []
-    for policy in chosen:
-        for rule in policy.rules(direction):
-            spans = list(rule.ports.spans)
-            if direction is Direction.INGRESS:
-                spans += [span for named in rule.ports.named for span in groups[0].resolve(named)]
-            ports = ALL_PORTS if rule.ports.everything else port_set(spans)
-            open_names = rule.ports.named if direction is Direction.EGRESS else ()
-            clauses.append(Clause(policy.tier, rule, ports, open_names))
     pods = sorted(
         (pod for g in groups if not g.symbol for pod in g.pods if node is None or pod.node == node),
         key=lambda pod: (pod.namespace, pod.name),
@@ -120,7 +120,7 @@ def _pod_class(
     return PodClass(
         direction=direction,
         policies=chosen,
-        clauses=tuple(clauses),
+        clauses=clauses,
         isolated=any(p.tier is Tier.APPLICATION for p in chosen),
         pods=tuple(pods),
         symbols=tuple(g.symbol for g in groups if g.symbol),

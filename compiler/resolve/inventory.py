@@ -81,9 +81,7 @@ class Inventory:
                 found[key] = group = self._add(pod.namespace, pod.labels, pod.ports, symbol)
             group.pods.append(pod)
 
-    def _add(
-        self, namespace: str, labels: Mapping[str, str], ports: tuple[ContainerPort, ...], symbol: str
-    ) -> Group:
+    def _add(self, namespace: str, labels: Mapping[str, str], ports: tuple[ContainerPort, ...], symbol: str) -> Group:
         group = Group(len(self.groups), namespace, labels, ports, [], symbol)
         self.groups.append(group)
         self._by_namespace.setdefault(namespace, []).append(group)

@@ -44,6 +44,26 @@ class Reach:
         return not self.exact and not self.shared and self.nets[0][1] == ALL_PORTS and len(self.nets) == 1
 
 
+def asker(reach: Reach) -> Callable[[int], PortSet]:
+    """A function from an address to the ports that the reach allows for it."""
+    exact = dict(reach.exact)
+    shared = [(frozenset(found.addresses), ports) for found, ports in reach.shared]
+    by_length = sorted(reach.nets, key=lambda net: -net[0].length)
+
+    def ports_of(address: int) -> PortSet:
+        if address in exact:
+            return exact[address]
+        for addresses, ports in shared:
+            if address in addresses:
+                return ports
+        for prefix, ports in by_length:
+            if address >> (prefix.family.bits - prefix.length) == prefix.base >> (prefix.family.bits - prefix.length):
+                return ports
+        raise AssertionError("every reach holds the empty prefix")
+
+    return ports_of
+
+
 def decide(matching: Iterable[tuple[Clause, PortSet]], isolated: bool) -> PortSet:
     """The ports that the tiers allow, given the clauses that hold for the other end, in evaluation order.
 
@@ -223,9 +243,7 @@ class _ClassReach:
             found = self._memo[key] = decide(self._matching(clauses, held, group), self._class.isolated)
         return found
 
-    def _matching(
-        self, clauses: Clauses, held: Clauses, group: Group | None
-    ) -> Iterator[tuple[Clause, PortSet]]:
+    def _matching(self, clauses: Clauses, held: Clauses, group: Group | None) -> Iterator[tuple[Clause, PortSet]]:
         for n, clause in enumerate(self._class.clauses):
             as_pod = n in clauses or n in self._everyone
             if as_pod or n in held:

@@ -1,0 +1,64 @@
+"""What a ruleset looks like to a reviewer: chains and sets with sizes, and how many rules a first packet passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.ir.check import targets
+from compiler.ir.ruleset import Chain, Goto, Jump, Lookup, Ruleset
+from compiler.net import Family
+
+
+def describe(ruleset: Ruleset) -> str:
+    """A plain text table. "Passed at most" is the longest way that a packet of either family can take from there,
+    a lookup counting as one rule."""
+    return "\n".join(_lines(ruleset)) + "\n"
+
+
+def _lines(ruleset: Ruleset) -> Iterator[str]:
+    longest: dict[str, int] = {}
+    for family in ruleset.families:
+        for name, passed in longest_paths(ruleset, family).items():
+            longest[name] = max(passed, longest.get(name, 0))
+    yield from ruleset.notes
+    yield ""
+    yield f"{'chain':<22} {'rules':>6} {'passed at most':>15}  for"
+    for chain in ruleset.chains:
+        kind = f"hook {chain.hook.value}" if chain.hook else (chain.notes or ("",))[0]
+        yield f"{chain.name:<22} {len(chain.rules):>6} {longest[chain.name]:>15}  {kind}"
+    yield ""
+    yield f"{'set or map':<22} {'elements':>8}  for"
+    for found in (*ruleset.sets, *ruleset.maps):
+        yield f"{found.name:<22} {len(found.elements):>8}  {(found.notes or ('',))[0]}"
+    yield ""
+    most = max((longest[chain.name] for chain in ruleset.chains if chain.hook), default=0)
+    yield f"A first packet passes at most {most} rules and lookups."
+
+
+def longest_paths(ruleset: Ruleset, family: Family) -> dict[str, int]:
+    """Chain name -> rules and lookups that a packet of this family passes at most from there, until it leaves for good."""
+    chains = {chain.name: chain for chain in ruleset.chains}
+    found: dict[str, int] = {}
+    pending = list(chains)
+    while pending:  # no recursion: chains may be deeply nested
+        name = pending[-1]
+        missing = [target for target in targets(ruleset, chains[name]) if target not in found]
+        if missing:
+            pending.extend(missing)
+        else:
+            found[name] = _longest(ruleset, chains[name], family, found)
+            pending.pop()
+    return found
+
+
+def _longest(ruleset: Ruleset, chain: Chain, family: Family, found: dict[str, int]) -> int:
+    maps = {m.name: m for m in ruleset.maps}
+    passed = most = 0
+    for rule in chain.rules:
+        if rule.family not in (None, family):
+            continue
+        passed += 1
+        verdicts = [v for _, v in maps[rule.map].elements] if isinstance(rule, Lookup) else [rule.verdict]
+        most = max([most, *(passed + found[v.chain] for v in verdicts if isinstance(v, Goto))])
+        passed += max((found[v.chain] for v in verdicts if isinstance(v, Jump)), default=0)
+    return max(most, passed)

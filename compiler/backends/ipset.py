@@ -1,0 +1,81 @@
+"""Sets -> input for `ipset restore`.
+
+A set is named after its content, so a set that rules are using never changes: new content comes under a new name,
+and the chains move over to it in one step of iptables-restore. Loading the same text again finds everything there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from compiler.backends.text import comment, comments, refuse
+from compiler.ir.match import Field
+from compiler.ir.ruleset import PrefixSet, Set
+from compiler.net import PROTOCOL_NAMES, Family, address_text
+
+FILE = "ipset.save"
+PREFIX = "netpolc-"
+#: The same for all sets: the kernel compares it when a set is created a second time.
+MAX_ELEMENTS = 1 << 22
+
+_ADDRESSES = (Field.SOURCE, Field.DESTINATION)
+#: Key -> (type of set, directions of the match).
+_TYPES = {
+    (Field.SOURCE,): ("hash:ip", "src"),
+    (Field.DESTINATION,): ("hash:ip", "dst"),
+    (Field.SOURCE, Field.DESTINATION, Field.PROTOCOL, Field.PORT): ("hash:ip,port,ip", "src,dst,dst"),
+}
+
+
+def directions(fields: Sequence[Field]) -> str:
+    """The `--match-set` directions for a set with this key."""
+    return _type(fields)[1]
+
+
+def _type(fields: Sequence[Field]) -> tuple[str, str]:
+    try:
+        return _TYPES[tuple(fields)]
+    except KeyError:
+        raise refuse(f"a set of {', '.join(field.value for field in fields)}", "ipset") from None
+
+
+def set_name(found: Set | PrefixSet) -> str:
+    """At most 31 characters: our prefix, a stem, a digest of type and content. Symbolic sets keep one name, since
+    they are filled by hand."""
+    digest = hashlib.sha256(repr((_declared(found), found.elements, found.name)).encode()).hexdigest()[:10]
+    return f"{PREFIX}{found.name[:12].rstrip('-')}-{digest}"
+
+
+def _declared(found: Set | PrefixSet) -> str:
+    kind = "hash:net" if isinstance(found, PrefixSet) else _type(found.key)[0]
+    family = "inet6" if found.family is Family.IPV6 else "inet"
+    return f"{kind} family {family} maxelem {MAX_ELEMENTS}"
+
+
+def emit(sets: Sequence[Set | PrefixSet], notes: Sequence[str]) -> str:
+    """The whole text."""
+    return "\n".join(_lines(sets, notes)) + "\n"
+
+
+def _lines(sets: Sequence[Set | PrefixSet], notes: Sequence[str]) -> Iterator[str]:
+    yield from comments(notes)
+    yield comment("Load first: ipset restore < ipset.save   (sets that are there already stay as they are)")
+    for found in sets:
+        yield ""
+        yield comment(f"{found.name}: {'; '.join(found.notes)}")
+        yield f"create {set_name(found)} {_declared(found)} -exist"
+        for element in found.elements:
+            yield f"add {set_name(found)} {_element(found, element)} -exist"
+
+
+def _element(found: Set | PrefixSet, element: tuple[object, ...]) -> str:
+    if isinstance(found, PrefixSet):
+        prefix, member = element
+        return f"{prefix}" if member else f"{prefix} nomatch"
+    assert found.family is not None, "every ipset holds addresses"
+    values = dict(zip(found.key, element, strict=True))
+    shown = [address_text(found.family, int(str(values[field]))) for field in found.key if field in _ADDRESSES]
+    if Field.PORT in values:
+        shown.insert(1, f"{PROTOCOL_NAMES[int(str(values[Field.PROTOCOL]))]}:{values[Field.PORT]}")
+    return ",".join(shown)

@@ -1,0 +1,110 @@
+"""`netpolc compile`: policies in, the rules of a node out."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from compiler.analysis.layout import describe
+from compiler.backends.target import Backend, Target
+from compiler.cli.inputs import texts
+from compiler.cli.outputs import write
+from compiler.errors import NetpolcError, Unreadable
+from compiler.net import Family
+from compiler.pipeline import Artifacts, Compiler
+from compiler.snapshot import build
+from compiler.sources.manifests import Manifests, load
+
+_FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV4, Family.IPV6)}
+
+
+@click.command("compile", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--node", metavar="NODE|all", help="The node to compile for. Default: one ruleset for every pod.")
+@click.option(
+    "--backend", type=click.Choice([b.value for b in Backend]), default="nftables", show_default=True, help="Rules for."
+)
+@click.option("--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses.")
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Write files here."
+)
+@click.option("--explain-layout", is_flag=True, help="Print chains and sets with sizes instead of the rules.")
+@click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
+def command(
+    inputs: tuple[str, ...],
+    node: str | None,
+    backend: str,
+    family: str,
+    output: Path | None,
+    explain_layout: bool,
+    lenient: bool,
+) -> None:
+    """Turn policies into the rules of a node.
+
+    INPUT is a YAML or JSON file, a folder of them, or - for standard input: NetworkPolicies, ClusterNetworkPolicies,
+    (Baseline)AdminNetworkPolicies, and the Pods, Namespaces, Nodes, Services and workloads they are about.
+    Without -o the scripts go to standard output.
+
+    Exit status: 0 done, 2 bad input (nothing is written).
+    """
+    gc.disable()  # a compile is short and makes millions of objects that all live to its end
+    try:
+        found = load(texts(inputs), lenient=lenient)
+        for warning in found.warnings:
+            click.echo(warning.render(), err=True)
+        artifacts = _compile(found, node, Backend(backend), _FAMILIES[family])
+        _notes(found, artifacts)
+        if explain_layout:
+            click.echo("\n".join(describe(a.ruleset) for a in artifacts.values()), nl=False)
+        elif output is not None:
+            write(output, {f"{where}{name}": text for where, a in artifacts.items() for name, text in a.files.items()})
+        else:
+            for line in _stdout(artifacts):
+                sys.stdout.write(line)
+    except NetpolcError as error:
+        click.echo(error.render(), err=True)
+        sys.exit(2)
+
+
+def _compile(
+    found: Manifests, node: str | None, backend: Backend, families: tuple[Family, ...]
+) -> dict[str, Artifacts]:
+    """Artifacts by the folder they go to: "" or "NODE/"."""
+    referred = {p.value.metadata.namespace for p in found.policies if p.value.kind == "NetworkPolicy"}
+    pods = (*found.pods, *found.templates)
+    snapshot = build(pods, found.namespaces, found.nodes, referred)
+    compiler = Compiler(found.policies, snapshot)
+    names = snapshot.node_names()
+    if node == "all":
+        if not names:
+            raise Unreadable("--node all: the input names no node; add Node or Pod objects, or leave --node out")
+        return {f"{name}/": compiler.compile(Target(backend, name, families)) for name in names}
+    if node is not None and names and node not in names:
+        raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8])}" + (", ..." if len(names) > 8 else ""))
+    return {"": compiler.compile(Target(backend, node, families))}
+
+
+def _notes(found: Manifests, artifacts: Mapping[str, Artifacts]) -> None:
+    """What the user should know beside the result, on standard error."""
+    if found.skipped:
+        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
+        click.echo(f"note: passed over: {counted}", err=True)
+    if any(a.symbolic for a in artifacts.values()):
+        click.echo(
+            "note: no pod with an address in the input: sets are declared and empty, each with a comment that says\n"
+            "      who belongs in it. To fill them, name the pods: kubectl get pods,namespaces,nodes -A -o yaml",
+            err=True,
+        )
+
+
+def _stdout(artifacts: Mapping[str, Artifacts]) -> Iterator[str]:
+    alone = len(artifacts) == 1 and all(len(a.files) == 1 for a in artifacts.values())
+    for where, one in artifacts.items():
+        for name, text in one.files.items():
+            if not alone:
+                yield f"### {where}{name} ###\n"
+            yield text

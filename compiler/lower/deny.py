@@ -1,0 +1,61 @@
+"""The end of every denied packet: dropped, unless a pod talks to itself.
+
+"A pod always reaches itself" is checked here and not in front, so that only packets about to be dropped pay for it.
+With sets of address pairs it is one lookup; without, a tree of chains over the destination, four bits a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compiler.backends.target import Capabilities
+from compiler.ir.match import Field, InPrefix, InSet
+from compiler.ir.names import Namer
+from compiler.ir.ruleset import Chain, Drop, Goto, Return, Rule, Set
+from compiler.net import Family, Prefix
+from compiler.resolve.classes import PodClass
+
+DENY = "deny"
+_ROW = 16  # address rules in a row before a tree is cheaper
+_LEVEL = 4  # bits a level
+_NOTE = "a pod always reaches itself"
+_PAIR = (Field.SOURCE, Field.DESTINATION)
+
+
+class Deny:
+    """`chains` and `sets` of the end of denied packets; the first chain is `deny`."""
+
+    def __init__(self, classes: Sequence[PodClass], families: Sequence[Family], capabilities: Capabilities) -> None:
+        self._namer = Namer()
+        self.sets: list[Set] = []
+        self._below: list[Chain] = []
+        rules: list[Rule] = []
+        for family in families:
+            own = sorted({address for pods in classes for address in pods.addresses(family)})
+            if own and capabilities.pair_sets:
+                name = f"self{family.value}"
+                self.sets.append(Set(name, family, _PAIR, tuple((a, a) for a in own), (_NOTE,)))
+                rules.append(Rule((InSet(_PAIR, name),), Return(), family))
+            else:
+                rules.extend(self._among(family, own))
+        top = Chain(DENY, (*rules, Rule((), Drop())), notes=(f"what no policy allows; {_NOTE}",))
+        self.chains = (top, *self._below)
+
+    def _among(self, family: Family, own: Sequence[int]) -> Iterator[Rule]:
+        if len(own) <= _ROW:
+            for address in own:
+                host = Prefix(family.value, address, family.bits)
+                matches = (InPrefix(Field.SOURCE, host), InPrefix(Field.DESTINATION, host))
+                yield Rule(matches, Return(), family)
+            return
+        common = family.bits - (own[0] ^ own[-1]).bit_length()
+        length = min(family.bits, common + _LEVEL)
+        branches: dict[int, list[int]] = {}
+        for address in own:
+            branches.setdefault(address >> family.bits - length, []).append(address)
+        for head, inside in branches.items():
+            prefix = Prefix(family.value, head << family.bits - length, length)
+            name = self._namer.name(f"d{family.value}", "deny", str(prefix))
+            rules = (*self._among(family, inside), Rule((), Drop(), family))
+            self._below.append(Chain(name, rules, family=family, notes=(f"what no policy allows, to {prefix}",)))
+            yield Rule((InPrefix(Field.DESTINATION, prefix),), Goto(name), family)

@@ -1,0 +1,79 @@
+"""Port sets as chains: what is left to ask once the addresses are settled.
+
+A port chain returns for what is allowed and goes to `deny` for the rest. Equal port sets share one chain, whatever
+class or direction asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.backends.target import Capabilities
+from compiler.ir.match import Field, InSet, ToAnyPort, ToPorts
+from compiler.ir.names import Namer
+from compiler.ir.ruleset import Chain, Goto, Return, Rule, Set, Verdict
+from compiler.lower.deny import DENY
+from compiler.net import ALL_PORTS, NO_PORTS, PortSet
+
+
+class PortChains:
+    """Makes verdicts for port sets, and collects the chains and sets that they need."""
+
+    def __init__(self, namer: Namer, capabilities: Capabilities) -> None:
+        self._namer = namer
+        self._capabilities = capabilities
+        self._chains: dict[PortSet, Chain] = {}
+        self.sets: list[Set] = []
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """The chains made so far, in the order of their first use."""
+        return tuple(self._chains.values())
+
+    def verdict(self, ports: PortSet) -> Verdict:
+        """What to do with a packet whose addresses allow these ports and no others."""
+        if ports == NO_PORTS:
+            return Goto(DENY)
+        if ports == ALL_PORTS:
+            return Return()
+        chain = self._chains.get(ports)
+        if chain is None:
+            name = self._namer.name("p", str(ports).replace("everything", ""), repr(ports))
+            chain = self._chains[ports] = Chain(name, tuple(self._rules(name, ports)), notes=(f"allows {ports}",))
+        return Goto(chain.name)
+
+    def _rules(self, name: str, ports: PortSet) -> Iterator[Rule]:
+        # Whichever list is finite and short: what is allowed, or, where all other protocols pass, what is not.
+        if ports.other:
+            listed, hit, rest = ALL_PORTS - ports, Goto(DENY), Return()
+        else:
+            listed, hit, rest = ports, Return(), Goto(DENY)
+        single = [(protocol, low) for protocol, low, high in listed.items() if low == high]
+        ranges = [item for item in listed.items() if item[1] != item[2]]
+        if self._capabilities.multiport:
+            yield from self._multiport(listed, hit)
+        elif len(single) > self._capabilities.inline_ports:
+            self.sets.append(Set(name, None, (Field.PROTOCOL, Field.PORT), tuple(single)))
+            yield Rule((InSet((Field.PROTOCOL, Field.PORT), name),), hit)
+            yield from (Rule((ToPorts(*item),), hit) for item in ranges)
+        else:
+            yield from (Rule((ToPorts(*item),), hit) for item in listed.items())
+        yield Rule((), rest)
+
+    def _multiport(self, listed: PortSet, hit: Verdict) -> Iterator[Rule]:
+        """As few rules as the limit of ports a rule allows; a range counts as two (xt_multiport)."""
+        limit = self._capabilities.multiport
+        for protocol in sorted({item[0] for item in listed.items()}):
+            batch: list[tuple[int, int]] = []
+            for _, low, high in (item for item in listed.items() if item[0] == protocol):
+                if sum(1 + (a != b) for a, b in [*batch, (low, high)]) > limit:
+                    yield _ports_rule(protocol, batch, hit)
+                    batch = []
+                batch.append((low, high))
+            yield _ports_rule(protocol, batch, hit)
+
+
+def _ports_rule(protocol: int, spans: list[tuple[int, int]], verdict: Verdict) -> Rule:
+    if len(spans) == 1:
+        return Rule((ToPorts(protocol, *spans[0]),), verdict)
+    return Rule((ToAnyPort(protocol, tuple(spans)),), verdict)

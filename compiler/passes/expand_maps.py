@@ -1,0 +1,123 @@
+"""Verdict maps -> sets, prefix rules and trees of chains, for back ends that have no verdict maps.
+
+Precondition: a Lookup is the only user of its map. Preserved: the verdict of every packet. Where one lookup chose
+among many verdicts, there is now
+- for pods and the chains of their classes: a tree of chains over the address, four bits a level;
+- for anything else: a set for each verdict, asked in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from compiler.backends.target import Capabilities
+from compiler.ir.match import InPrefix, InSet
+from compiler.ir.names import Namer
+from compiler.ir.ruleset import Chain, Goto, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Verdict
+from compiler.net import Prefix
+
+#: Leaves of a tree, and dispatches that are no tree: so many address rules in a row.
+_ROW = 8
+_LEVEL = 4  # bits of the address that one level of the tree decides
+
+
+def expand_maps(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
+    """The ruleset without maps; unchanged when the target has verdict maps."""
+    return ruleset if capabilities.verdict_maps else _Expansion(ruleset).result()
+
+
+class _Expansion:
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._maps = {found.name: found for found in ruleset.maps}
+        self._sets: dict[str, Set | PrefixSet] = {found.name: found for found in ruleset.sets}
+        self._trees: dict[str, Chain] = {}
+        self._namer = Namer()
+
+    def result(self) -> Ruleset:
+        chains = []
+        for chain in self._ruleset.chains:
+            rules: list[Rule | Lookup] = []
+            for rule in chain.rules:
+                rules.extend(self._expand(rule) if isinstance(rule, Lookup) else (rule,))
+            chains.append(replace(chain, rules=tuple(rules)))
+        hooks = [chain for chain in chains if chain.hook]
+        others = [chain for chain in chains if not chain.hook]
+        return replace(
+            self._ruleset,
+            chains=(*hooks, *self._trees.values(), *others),
+            sets=tuple(self._sets.values()),
+            maps=(),
+        )
+
+    def _expand(self, lookup: Lookup) -> Iterator[Rule]:
+        found = self._maps[lookup.map]
+        verdicts = {verdict for _, verdict in found.elements}
+        if len(verdicts) > 1 and all(isinstance(verdict, Jump) for verdict in verdicts):
+            yield from self._tree(lookup, found)
+        else:
+            yield from self._sets_by_verdict(lookup, found)
+
+    def _sets_by_verdict(self, lookup: Lookup, found: PrefixMap) -> Iterator[Rule]:
+        order: dict[Verdict, list[Prefix]] = {}
+        for prefix, verdict in found.elements:
+            order.setdefault(verdict, []).append(prefix)
+        exact = all(prefix.length == found.family.bits for prefix, _ in found.elements)
+        for number, (verdict, prefixes) in enumerate(order.items()):
+            name = f"{found.name}{number}"
+            new: Set | PrefixSet
+            if exact:
+                new = Set(name, found.family, (lookup.field,), tuple((p.base,) for p in prefixes), found.notes)
+            else:
+                new = PrefixSet(name, found.family, tuple(_only(found, verdict)), found.notes)
+            self._sets[name] = new
+            yield Rule((InSet((lookup.field,), name),), verdict, found.family, lookup.origins, lookup.weight)
+
+    def _tree(self, lookup: Lookup, found: PrefixMap) -> Iterator[Rule]:
+        if len(found.elements) <= _ROW:
+            for prefix, verdict in found.elements:
+                yield Rule((InPrefix(lookup.field, prefix),), verdict, found.family, lookup.origins)
+            return
+        root = f"t-{found.name}"
+        if root not in self._trees:
+            items = [(prefix.base, verdict) for prefix, verdict in found.elements]
+            self._grow(root, lookup, items, found.notes)
+        yield Rule((), Jump(root), found.family, lookup.origins, lookup.weight)
+
+    def _grow(self, name: str, lookup: Lookup, items: Sequence[tuple[int, Verdict]], notes: tuple[str, ...]) -> None:
+        """Adds the chain `name` that decides among these addresses, and the chains below it."""
+        field, family = lookup.field, lookup.family
+        common = family.bits - (items[0][0] ^ items[-1][0]).bit_length()
+        length = min(family.bits, common + _LEVEL)
+        branches: dict[int, list[tuple[int, Verdict]]] = {}
+        for item in items:
+            branches.setdefault(item[0] >> family.bits - length, []).append(item)
+        rules = []
+        below = []
+        for head, inside in branches.items():
+            if len(inside) == 1:
+                prefix, verdict = Prefix(family.value, inside[0][0], family.bits), inside[0][1]
+                assert isinstance(verdict, Jump)
+                rules.append(Rule((InPrefix(field, prefix),), Goto(verdict.chain), family))
+            else:
+                prefix = Prefix(family.value, head << family.bits - length, length)
+                child = self._namer.name(f"t{family.value}", lookup.map, f"{lookup.map} {prefix}")
+                rules.append(Rule((InPrefix(field, prefix),), Goto(child), family))
+                below.append((child, inside))
+        self._trees[name] = Chain(name, tuple(rules), family=family, notes=notes)
+        for child, inside in below:
+            self._grow(child, lookup, inside, ())
+
+
+def _only(found: PrefixMap, verdict: Verdict) -> Iterator[tuple[Prefix, bool]]:
+    """The prefixes of one verdict; and, as non-members, those of other verdicts right inside one of them."""
+    around: list[tuple[Prefix, Verdict]] = []
+    for prefix, own in found.elements:
+        while around and not around[-1][0].covers(prefix):
+            around.pop()
+        if own == verdict:
+            yield prefix, True
+        elif around and around[-1][1] == verdict:
+            yield prefix, False
+        around.append((prefix, own))

@@ -1,0 +1,71 @@
+"""The one place that joins the stages: policies and a snapshot in, scripts out.
+
+translate -> resolve -> lower -> passes -> back end. Each stage is a function of its input alone, so the same input
+gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from compiler.backends import iptables, nftables
+from compiler.backends.target import Backend, Target
+from compiler.ir.check import check
+from compiler.ir.ruleset import Ruleset
+from compiler.lower.pods import lower
+from compiler.passes.expand_maps import expand_maps
+from compiler.policy import Policy
+from compiler.resolve.classes import PodClass, classes
+from compiler.resolve.inventory import Inventory
+from compiler.resolve.reach import Reacher
+from compiler.snapshot import Snapshot
+from compiler.sources.manifests import Located
+from compiler.translate import translate
+
+_EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
+    Backend.NFTABLES: nftables.emit,
+    Backend.IPTABLES: iptables.emit,
+}
+#: In this order; each takes the ruleset and the target's capabilities, and keeps every verdict.
+PASSES = (expand_maps,)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """`files` by name, in the order of loading; `ruleset` is what was printed; `symbolic` when the input names no
+    pod with an address."""
+
+    files: Mapping[str, str]
+    ruleset: Ruleset
+    classes: tuple[PodClass, ...]
+    symbolic: bool
+
+
+class Compiler:
+    """Policies and a snapshot, prepared once for any number of nodes."""
+
+    def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
+        self.policies: tuple[Policy, ...] = translate(policies)
+        self.snapshot = snapshot
+        self._inventory = Inventory(snapshot, self.policies)
+
+    def compile(self, target: Target) -> Artifacts:
+        """The scripts for one node."""
+        found = classes(self._inventory, self.policies, target.node)
+        ruleset = lower(found, Reacher(self._inventory), target)
+        check(ruleset)
+        for step in PASSES:
+            ruleset = step(ruleset, target.capabilities)
+            check(ruleset)
+        ruleset = replace(ruleset, notes=self._head(target))
+        return Artifacts(_EMIT[target.backend](ruleset), ruleset, found, self._inventory.symbolic)
+
+    def _head(self, target: Target) -> tuple[str, ...]:
+        where = f"node {target.node}" if target.node else "every pod of the input"
+        return (f"netpolc: {where}, {len(self.policies)} policies, {target.backend.value}",)
+
+
+def compile_node(policies: Sequence[Located], snapshot: Snapshot, target: Target) -> Artifacts:
+    """The scripts for one node, from scratch."""
+    return Compiler(policies, snapshot).compile(target)

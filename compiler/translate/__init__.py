@@ -1,0 +1,24 @@
+"""API objects -> policy model. Every default of the API is decided here, each with the field text it follows.
+
+Input: validated models with their positions. Output: policies in evaluation order. Nothing is looked up in a
+cluster; what depends on pods (named ports, selectors) stays symbolic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from compiler.policy import Policy
+from compiler.resources import NetworkPolicy
+from compiler.sources.manifests import Located
+from compiler.translate.clusterpolicy import cluster_policy
+from compiler.translate.networkpolicy import network_policy
+
+
+def translate(policies: Iterable[Located]) -> tuple[Policy, ...]:
+    """All policies as models, in evaluation order."""
+    return tuple(sorted(map(_policy, policies), key=lambda policy: policy.order))
+
+
+def _policy(located: Located) -> Policy:
+    return network_policy(located) if isinstance(located.value, NetworkPolicy) else cluster_policy(located)
