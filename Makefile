@@ -1,0 +1,26 @@
+# Shortcuts. `run/demo` and `run/tests` are the two commands that set themselves up.
+.PHONY: demo tests check golden lock
+
+demo:
+	run/demo
+
+tests:
+	run/tests
+
+# Lint and types alone.
+check:
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# Writes the golden rulesets anew; read the difference before you commit it.
+golden:
+	.venv/bin/pytest -q tests/golden --update
+
+# The locks of requirements/, without any address in them. Needs uv (pip install uv).
+UV_COMPILE = uv pip compile pyproject.toml --quiet --python-version 3.11 --universal --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
+
+lock:
+	$(UV_COMPILE) --group build --output-file requirements/run.txt
+	$(UV_COMPILE) --group build --group test --constraint requirements/run.txt --output-file requirements/dev.txt
