@@ -1,0 +1,216 @@
+"""The walls of the house: which module may import what, and that the core stays pure.
+
+`WALLS` is the list to read and to change: after each module or package comes everything of ours that it may import
+besides itself. The flow goes one way: grammar, sources, resources, translate, resolve, lower, passes, backends.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("grammar", "compiler", "enforcer")
+
+#: The longest prefix of a module's name governs it; what it allows includes everything below.
+WALLS: dict[str, tuple[str, ...]] = {
+    "grammar": ("grammar.source",),
+    "grammar.source": (),
+    "compiler.errors": ("grammar.source",),
+    "compiler.net": (),
+    "compiler.resources": ("compiler.errors", "compiler.net"),
+    "compiler.sources": ("grammar", "compiler.resources", "compiler.errors"),
+    "compiler.snapshot": ("compiler.resources",),
+    "compiler.policy": ("grammar.source", "compiler.net"),
+    "compiler.translate": ("compiler.resources", "compiler.sources", "compiler.policy", "compiler.net"),
+    "compiler.resolve": ("compiler.policy", "compiler.snapshot", "compiler.resources.cluster", "compiler.net"),
+    "compiler.ir": ("compiler.policy", "compiler.net"),
+    # Not a back end, but what any of them can do: the value that passes and lowering get to see.
+    "compiler.backends.target": ("compiler.net",),
+    "compiler.lower": (
+        "compiler.policy",
+        "compiler.resolve",
+        "compiler.ir",
+        "compiler.backends.target",
+        "compiler.net",
+    ),
+    "compiler.passes": ("compiler.ir", "compiler.backends.target", "compiler.net"),
+    "compiler.backends": ("compiler.backends.target", "compiler.ir", "compiler.errors", "compiler.net"),
+    # What packets do, independent of how the compiler comes to its answer.
+    "compiler.semantics": ("compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
+    "compiler.semantics.packet": (),
+    "compiler.analysis": (
+        "compiler.semantics",
+        "compiler.policy",
+        "compiler.resolve",
+        "compiler.ir",
+        "compiler.net",
+    ),
+    "compiler.pipeline": (
+        "compiler.sources",
+        "compiler.snapshot",
+        "compiler.policy",
+        "compiler.translate",
+        "compiler.resolve",
+        "compiler.ir",
+        "compiler.lower",
+        "compiler.passes",
+        "compiler.backends",
+    ),
+    "compiler.cli": (
+        "grammar",
+        "compiler.errors",
+        "compiler.net",
+        "compiler.resources",
+        "compiler.sources",
+        "compiler.snapshot",
+        "compiler.pipeline",
+        "compiler.backends.target",
+        "compiler.analysis",
+    ),
+    "compiler": (),
+    "enforcer": (),
+}
+
+#: The only part that reads files, writes them, prints and exits.
+SHELL = "compiler.cli"
+
+#: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
+#: comes from a seeded generator that the caller passes in.
+PURE = """
+    __future__ abc base64 bisect collections contextlib dataclasses enum functools hashlib heapq ipaddress itertools
+    json math operator random re string struct sys textwrap types typing unicodedata
+"""
+#: Parts that may use more, and what: of other distributions, or of the standard library.
+BESIDES: dict[str, frozenset[str]] = {
+    "grammar.manifest": frozenset({"yaml"}),
+    "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
+    "compiler.net": frozenset({"socket"}),
+}
+#: Of `socket`, only the conversion of addresses; of `sys`, nothing that reads or writes.
+SOME_ONLY = {
+    "socket": frozenset({"inet_pton", "inet_ntop", "AF_INET", "AF_INET6"}),
+    "sys": frozenset({"intern", "maxsize"}),
+}
+IO_CALLS = frozenset({"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"})
+
+MAX_LINES = 400
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+MODULES = dict(modules())
+CORE = [name for name in MODULES if not (f"{name}.").startswith(f"{SHELL}.")]
+
+
+def inside(name: str, prefix: str) -> bool:
+    return f"{name}.".startswith(f"{prefix}.")
+
+
+def governing(name: str) -> str:
+    """The entry of `WALLS` that a module stands under."""
+    return max((wall for wall in WALLS if inside(name, wall)), key=len)
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def imports(name: str) -> Iterator[str]:
+    """Everything a module imports, at any depth of the file; `from a import b` is `a.b` where that is a module."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            assert node.module is not None
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def breaches(name: str) -> Iterator[str]:
+    wall = governing(name)
+    for wanted in imports(name):
+        ours = wanted.split(".")[0] in PACKAGES and governing(wanted) != wall
+        if ours and not any(inside(wanted, allowed) for allowed in WALLS[wall]):
+            yield f"{name} imports {wanted}, which {wall} may not"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_the_allowed_way(name: str) -> None:
+    assert not list(breaches(name))
+
+
+def test_every_module_stands_behind_a_wall_of_its_own() -> None:
+    """A new module or package of the compiler gets its line in `WALLS`."""
+    assert [name for name in MODULES if governing(name) == "compiler"] == ["compiler"]
+
+
+def test_every_wall_stands_for_something() -> None:
+    named = {part for wall, allowed in WALLS.items() for part in (wall, *allowed)}
+    assert not [part for part in named if not any(inside(name, part) for name in MODULES)]
+
+
+def test_allowed_directions_have_no_cycle() -> None:
+    """Read among the entries themselves: nobody may import, over however many walls, from where it started."""
+
+    def behind(wall: str, path: tuple[str, ...]) -> None:
+        assert wall not in path, " -> ".join((*path, wall))
+        for allowed in WALLS[wall]:
+            for target in {w for w in WALLS if inside(w, allowed)} | {governing(allowed)}:
+                behind(target, (*path, wall))
+
+    for wall in WALLS:
+        behind(wall, ())
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_core_imports_nothing_impure(name: str) -> None:
+    extra = frozenset[str]().union(*(more for part, more in BESIDES.items() if inside(name, part)))
+    for wanted in imports(name):
+        top = wanted.split(".")[0]
+        assert top in PACKAGES or top in PURE.split() or top in extra, f"{name} imports {wanted}"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_core_does_no_io(name: str) -> None:
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in IO_CALLS, f"{name}:{node.lineno}: calls {node.func.id}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in SOME_ONLY:
+            assert node.attr in SOME_ONLY[node.value.id], f"{name}:{node.lineno}: uses {node.value.id}.{node.attr}"
+        if isinstance(node, ast.ImportFrom) and node.module in SOME_ONLY:
+            assert {alias.name for alias in node.names} <= SOME_ONLY[node.module], f"{name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_short_and_documented(name: str) -> None:
+    text = MODULES[name].read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_LINES
+    if text.strip():
+        assert ast.get_docstring(tree(name)), f"{name} does not say what it is for"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_is_a_package(package: str) -> None:
+    folders = {path.parent for path in (ROOT / package).rglob("*.py")}
+    assert not [str(folder) for folder in folders if not (folder / "__init__.py").exists()]
+
+
+def test_breaches_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check itself: give a module a wall too many and it is reported."""
+    monkeypatch.setitem(WALLS, "compiler.passes", ("compiler.ir", "compiler.backends.target"))
+    assert list(breaches("compiler.passes.expand_maps")) == [
+        "compiler.passes.expand_maps imports compiler.net, which compiler.passes may not"
+    ]
