@@ -1,8 +1,8 @@
 """Packets as bytes: every header correct, checksums too, and a mark at the end by which the rig knows them again.
 
-A *header* is what a policy can ask about; anything with its attributes will do (`compiler.semantics.packet.Packet`
-has them). The first packet of a connection is made from it: TCP SYN, UDP datagram, SCTP INIT, ICMP echo request or
-the ICMP type that it names, and a bare payload for other protocols.
+A `Packet` of the oracle is what a policy can ask about. The first packet of a connection is made from it: TCP SYN,
+UDP datagram, SCTP INIT, the ICMP type that it names, and a bare payload for other protocols. `Segment` and
+`Unreachable` are what follows in a connection.
 """
 
 from __future__ import annotations
@@ -12,58 +12,23 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
 
-ICMP, TCP, UDP, GRE, ICMPV6, SCTP = 1, 6, 17, 47, 58, 132
+from compiler.semantics.packet import ICMP, ICMPV6, Packet
+
+GRE, ESP = 47, 50
 SYN, SYN_ACK, ACK, RST = 0x02, 0x12, 0x10, 0x04
 
 _MARK = b"netpolc "
 MARK_LENGTH = len(_MARK) + 4
-_ECHO = {ICMP: 8, ICMPV6: 128}
 _ECHO_REPLY = {ICMP: 0, ICMPV6: 129}
 _UNREACHABLE = {ICMP: 3, ICMPV6: 1}
-
-
-class Header(Protocol):
-    """Addresses are canonical texts of one family; ports are 0 where the protocol has none."""
-
-    @property
-    def src(self) -> str: ...
-    @property
-    def dst(self) -> str: ...
-    @property
-    def proto(self) -> int: ...
-    @property
-    def sport(self) -> int: ...
-    @property
-    def dport(self) -> int: ...
-    @property
-    def icmp_type(self) -> int | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Tuple:
-    """A header of the rig's own. For ICMP `sport` is the echo identifier."""
-
-    src: str
-    dst: str
-    proto: int = TCP
-    dport: int = 80
-    sport: int = 40000
-    icmp_type: int | None = None
-
-    def back(self) -> Tuple:
-        """The header of the answers to this one."""
-        answer = None if self.proto not in _ECHO else _ECHO_REPLY[self.proto]
-        ports = (self.sport, self.dport) if answer is None else (self.dport, self.sport)
-        return replace(self, src=self.dst, dst=self.src, dport=ports[0], sport=ports[1], icmp_type=answer)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A TCP packet in the middle of a connection: `seq` and `ack` count bytes as on the wire."""
 
-    header: Header
+    packet: Packet
     flags: int
     seq: int
     ack: int
@@ -74,57 +39,72 @@ class Unreachable:
     """An ICMP error that `sender` returns to the source of `about`: host unreachable; no route for IPv6."""
 
     sender: str
-    about: Header
+    about: Packet
 
 
-Sendable = Header | Segment | Unreachable
+Sendable = Packet | Segment | Unreachable
 
 
-def handshake(header: Tuple) -> tuple[Segment, Segment, Segment, Segment]:
+def reply(packet: Packet) -> Packet:
+    """The first answer: addresses and ports the other way round, an echo reply for an echo request."""
+    if packet.protocol in _ECHO_REPLY:
+        return replace(
+            packet, source=packet.destination, destination=packet.source, icmp_type=_ECHO_REPLY[packet.protocol]
+        )
+    return replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        source_port=packet.port,
+        port=packet.source_port,
+    )
+
+
+def handshake(packet: Packet) -> tuple[Segment, Segment, Segment, Segment]:
     """SYN, SYN-ACK, data forth, data back. The SYN carries the mark, so the sequence numbers move on by it."""
     near, far = 1000, 5000
     near_next, far_next = near + 1 + MARK_LENGTH, far + 1 + MARK_LENGTH
     return (
-        Segment(header, SYN, near, 0),
-        Segment(header.back(), SYN_ACK, far, near_next),
-        Segment(header, ACK, near_next, far_next),
-        Segment(header.back(), ACK, far_next, near_next + MARK_LENGTH),
+        Segment(packet, SYN, near, 0),
+        Segment(reply(packet), SYN_ACK, far, near_next),
+        Segment(packet, ACK, near_next, far_next),
+        Segment(reply(packet), ACK, far_next, near_next + MARK_LENGTH),
     )
 
 
 def ends(packet: Sendable) -> tuple[str, str, int]:
     """Source, destination and protocol of the outer IP header."""
     if isinstance(packet, Segment):
-        return packet.header.src, packet.header.dst, TCP
+        packet = packet.packet
     if isinstance(packet, Unreachable):
-        return packet.sender, packet.about.src, ICMPV6 if ":" in packet.sender else ICMP
-    return packet.src, packet.dst, packet.proto
+        return packet.sender, packet.about.source, ICMPV6 if ":" in packet.sender else ICMP
+    return packet.source, packet.destination, packet.protocol
 
 
 def encode(packet: Sendable, serial: int) -> bytes:
     """The packet from its IP header on; `serial` (32 bits) is read back by `serial_of`."""
     mark = _MARK + struct.pack("!I", serial)
     if isinstance(packet, Segment):
-        header = packet.header
-        body = _tcp(header, packet.flags, packet.seq, packet.ack, mark)
-        return _wrap(header.src, header.dst, TCP, body, 16, serial)
+        return _wrap(packet.packet, _tcp(packet.packet, packet.flags, packet.seq, packet.ack, mark), 16, serial)
     if isinstance(packet, Unreachable):
-        return _unreachable(packet, mark, serial)
-    proto = packet.proto
-    if proto == TCP:
-        return _wrap(packet.src, packet.dst, TCP, _tcp(packet, SYN, 1000, 0, mark), 16, serial)
-    if proto == UDP:
-        body = struct.pack("!HHHH", packet.sport, packet.dport, 8 + len(mark), 0) + mark
-        return _wrap(packet.src, packet.dst, UDP, body, 6, serial)
-    if proto in _ECHO:
-        kind = _ECHO[proto] if packet.icmp_type is None else packet.icmp_type
-        body = struct.pack("!BBHHH", kind, 0, 0, packet.sport, 1) + mark
-        return _wrap(packet.src, packet.dst, proto, body, 2, serial)
-    if proto == SCTP:
-        return _wrap(packet.src, packet.dst, SCTP, _sctp(packet, mark), None, serial)
-    if proto == GRE:  # version 0, no options, carrying IPv4
-        return _wrap(packet.src, packet.dst, GRE, struct.pack("!HH", 0, 0x0800) + mark, None, serial)
-    return _wrap(packet.src, packet.dst, proto, mark, None, serial)
+        return _unreachable(packet, serial)
+    match packet.protocol:
+        case 6:
+            return _wrap(packet, _tcp(packet, SYN, 1000, 0, mark), 16, serial)
+        case 17:
+            body = struct.pack("!HHHH", packet.source_port, packet.port, 8 + len(mark), 0) + mark
+            return _wrap(packet, body, 6, serial)
+        case 1 | 58:
+            body = struct.pack("!BBHHH", packet.icmp_type, packet.icmp_code, 0, packet.source_port, 1) + mark
+            return _wrap(packet, body, 2, serial)
+        case 132:
+            return _wrap(packet, _sctp(packet, mark), None, serial)
+        case 47:  # version 0, no options, carrying IPv4 (RFC 2784)
+            return _wrap(packet, struct.pack("!HH", 0, 0x0800) + mark, None, serial)
+        case 33 | 136:  # DCCP and UDP-Lite have their ports where TCP has them
+            return _wrap(packet, struct.pack("!HH", packet.source_port, packet.port) + bytes(16) + mark, None, serial)
+        case _:
+            return _wrap(packet, mark, None, serial)
 
 
 def serial_of(raw: bytes) -> int | None:
@@ -140,42 +120,41 @@ def packed(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def _tcp(header: Header, flags: int, seq: int, ack: int, data: bytes) -> bytes:
-    return struct.pack("!HHIIBBHHH", header.sport, header.dport, seq, ack, 0x50, flags, 8192, 0, 0) + data
+def _tcp(packet: Packet, flags: int, seq: int, ack: int, data: bytes) -> bytes:
+    return struct.pack("!HHIIBBHHH", packet.source_port, packet.port, seq, ack, 0x50, flags, 8192, 0, 0) + data
 
 
-def _sctp(header: Header, mark: bytes) -> bytes:
+def _sctp(packet: Packet, mark: bytes) -> bytes:
     """An INIT chunk whose last parameter is the mark (RFC 9260, 3.3.2; an unknown parameter type to be skipped)."""
     parameter = struct.pack("!HH", 0x9000, 4 + len(mark)) + mark
     chunk = struct.pack("!BBHIIHHI", 1, 0, 20 + len(parameter), 1, 65535, 1, 1, 1) + parameter
-    whole = struct.pack("!HHII", header.sport, header.dport, 0, 0) + chunk
+    whole = struct.pack("!HHII", packet.source_port, packet.port, 0, 0) + chunk
     return whole[:8] + struct.pack("<I", _crc32c(whole)) + whole[12:]
 
 
-def _unreachable(packet: Unreachable, mark: bytes, serial: int) -> bytes:
-    about = packet.about
-    inner = encode(about, serial)
-    proto = ICMP if len(packed(about.src)) == 4 else ICMPV6
-    # The error quotes the packet; the mark at its very end is the quoted packet's own.
-    body = struct.pack("!BBHI", _UNREACHABLE[proto], proto == ICMP, 0, 0) + inner
-    return _wrap(packet.sender, about.src, proto, body, 2, serial)
+def _unreachable(error: Unreachable, serial: int) -> bytes:
+    """The error quotes the packet that it is about, so the mark at its very end is the quoted packet's."""
+    sender, receiver, protocol = ends(error)
+    code = 1 if protocol == ICMP else 0
+    body = struct.pack("!BBHI", _UNREACHABLE[protocol], code, 0, 0) + encode(error.about, serial)
+    return _wrap(Packet(sender, receiver, protocol), body, 2, serial)
 
 
-def _wrap(src: str, dst: str, proto: int, body: bytes, checksum_at: int | None, serial: int) -> bytes:
+def _wrap(packet: Packet, body: bytes, checksum_at: int | None, serial: int) -> bytes:
     """Adds the IP header, and the upper checksum at that offset of `body` (TCP, UDP, ICMP)."""
-    source, destination = packed(src), packed(dst)
+    source, destination, protocol = packed(packet.source), packed(packet.destination), packet.protocol
+    addresses = _address_sum(packet.source) + _address_sum(packet.destination)
     length = len(body)
     if checksum_at is not None:
-        total = _sum(body)
-        if proto != ICMP:
-            total += _address_sum(src) + _address_sum(dst) + proto + length
-        value = _folded(total) or 0xFFFF
+        pseudo = 0 if protocol == ICMP else addresses + protocol + length
+        value = _folded(pseudo + _sum(body)) or 0xFFFF
         body = b"%b%b%b" % (body[:checksum_at], value.to_bytes(2, "big"), body[checksum_at + 2 :])
     if len(source) == 16:
-        return struct.pack("!IHBB16s16s", 0x60000000, length, proto, 64, source, destination) + body
-    identity = serial & 0xFFFF
-    value = _folded(0x4500 + 20 + length + identity + 0x4000 + proto + _address_sum(src) + _address_sum(dst))
-    return struct.pack("!HHHHBBH4s4s", 0x4500, 20 + length, identity, 0, 64, proto, value, source, destination) + body
+        head = struct.pack("!IHBB16s16s", 0x60000000, length, protocol, packet.hop_limit, source, destination)
+        return head + body
+    identity, life = serial & 0xFFFF, packet.hop_limit << 8 | protocol
+    value = _folded(0x4500 + 20 + length + identity + life + addresses)
+    return struct.pack("!HHHHHH4s4s", 0x4500, 20 + length, identity, 0, life, value, source, destination) + body
 
 
 @lru_cache(maxsize=1 << 18)

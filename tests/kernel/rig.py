@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 
+from compiler.semantics.packet import Packet
 from tests.kernel.namespace import Namespace
-from tests.kernel.packets import Header, Sendable, encode, ends, serial_of
+from tests.kernel.packets import Sendable, encode, ends, serial_of
 
 #: How rules get into the kernel; the value is what tests are parametrised by.
 FLAVOURS = ("nftables", "iptables-legacy", "iptables-nft")
@@ -124,15 +125,15 @@ class Rig:
 
     # Packets
 
-    def forwarded(self, packets: Sequence[Header]) -> list[bool]:
+    def forwarded(self, packets: Sequence[Packet]) -> list[bool]:
         """Which first packets are forwarded; each is judged for itself, as if no other had been sent."""
         return self._alone(packets, self.exchange)
 
-    def delivered(self, packets: Sequence[Header]) -> list[bool]:
+    def delivered(self, packets: Sequence[Packet]) -> list[bool]:
         """Which first packets reach the node itself; their destinations are addresses of the node."""
         return self._alone(packets, self.exchange_in)
 
-    def sent(self, packets: Sequence[Header]) -> list[bool]:
+    def sent(self, packets: Sequence[Packet]) -> list[bool]:
         """Which first packets leave the node's own stack."""
         return self._alone(packets, self.exchange_out)
 
@@ -150,19 +151,19 @@ class Rig:
         """Like `exchange`, for packets from the node itself."""
         return self._run(packets, self._emit, self._drain_tout)
 
-    def _alone(self, packets: Sequence[Header], exchange: Callable[[Sequence[Sendable]], list[bool]]) -> list[bool]:
+    def _alone(self, packets: Sequence[Packet], exchange: Callable[[Sequence[Sendable]], list[bool]]) -> list[bool]:
         """Conntrack takes a packet for a reply when its mirror image was accepted: forget in between."""
         result: list[bool] = []
         start = 0
         seen: set[tuple[object, ...]] = set()
         self.namespace.forget_connections()
         for n, p in enumerate(packets):
-            if (p.dst, p.src, p.proto, p.dport, p.sport) in seen or len(seen) == _MOST_CONNECTIONS:
+            if (p.destination, p.source, p.protocol, p.port, p.source_port) in seen or len(seen) == _MOST_CONNECTIONS:
                 result += exchange(packets[start:n])
                 self.namespace.forget_connections()
                 seen.clear()
                 start = n
-            seen.add((p.src, p.dst, p.proto, p.sport, p.dport))
+            seen.add((p.source, p.destination, p.protocol, p.source_port, p.port))
         return result + exchange(packets[start:])
 
     def _run(

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet, connection
 from tests.kernel.namespace import CommandFailed, Namespace
-from tests.kernel.packets import GRE, ICMP, ICMPV6, SCTP, TCP, UDP, Tuple, Unreachable, handshake
+from tests.kernel.packets import ESP, GRE, Unreachable, handshake, reply
 from tests.kernel.rig import NODE, Rig
 
 pytestmark = pytest.mark.kernel
 
 ENDS = {4: ("10.0.0.1", "10.0.0.2"), 6: ("fd00::1", "fd00::2")}
-PROTOCOLS = [(4, p) for p in (TCP, UDP, SCTP, ICMP, GRE, 50)] + [(6, p) for p in (TCP, UDP, SCTP, ICMPV6, GRE, 50)]
+PROTOCOLS = [(4, p) for p in (TCP, UDP, SCTP, ICMP, GRE, ESP)] + [(6, p) for p in (TCP, UDP, SCTP, ICMPV6, GRE, ESP)]
 WEB_ONLY = """
 *filter
 -A {hook} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
@@ -48,9 +49,9 @@ def files(flavour: str, hook: str) -> dict[str, str]:
 def test_everything_passes_without_rules(rig: Rig, family: int, proto: int) -> None:
     near, far = ENDS[family]
     node = NODE[family == 6]
-    assert rig.forwarded([Tuple(near, far, proto)]) == [True]
-    assert rig.delivered([Tuple(near, node, proto)]) == [True]
-    assert rig.sent([Tuple(node, far, proto), Tuple(near, far, proto)]) == [True, True]
+    assert rig.forwarded([connection(near, far, proto, 80, 1)]) == [True]
+    assert rig.delivered([connection(near, node, proto, 80, 1)]) == [True]
+    assert rig.sent([connection(node, far, proto, 80, 1), connection(near, far, proto, 80, 1)]) == [True, True]
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -60,7 +61,7 @@ def test_rules_decide(rig: Rig, flavour: str, hook: str, ask: str, family: int) 
     if hook == "INPUT":
         far = NODE[family == 6]
     rig.load(files(flavour, hook), flavour)
-    packets = [Tuple(near, far, proto, port) for proto in (TCP, UDP, SCTP) for port in (80, 81)]
+    packets = [connection(near, far, proto, port, 1) for proto in (TCP, UDP, SCTP) for port in (80, 81)]
     assert getattr(rig, ask)(packets) == [True, False, True, False, False, False]
     rig.reset()
     assert getattr(rig, ask)(packets) == [True] * 6
@@ -70,21 +71,21 @@ def test_rules_decide(rig: Rig, flavour: str, hook: str, ask: str, family: int) 
 def test_conntrack_sees_replies(rig: Rig, flavour: str, family: int) -> None:
     near, far = ENDS[family]
     rig.load(files(flavour, "FORWARD"), flavour)
-    web = Tuple(near, far)
+    web = Packet(near, far, TCP, 40000, 80)
     assert rig.exchange(handshake(web)) == [True] * 4
-    other_port = Tuple(near, far, sport=1)
+    other_port = Packet(near, far, TCP, 40001, 80)
     router = "10.9.9.9" if family == 4 else "fd00::99"
     assert rig.exchange([Unreachable(router, web), Unreachable(router, other_port)]) == [True, False]
     rig.namespace.forget_connections()
     assert rig.exchange(handshake(web)[1:2]) == [False], "a SYN-ACK that answers nothing"
-    datagram = Tuple(near, far, UDP)
-    assert rig.exchange([datagram.back(), datagram, datagram.back()]) == [False, True, True]
+    datagram = Packet(near, far, UDP, 40000, 80)
+    assert rig.exchange([reply(datagram), datagram, reply(datagram)]) == [False, True, True]
 
 
 def test_first_packets_are_judged_for_themselves(rig: Rig, flavour: str) -> None:
     rig.load(files(flavour, "FORWARD"), flavour)
-    there = Tuple("10.0.0.1", "10.0.0.2", UDP, dport=80, sport=99)
-    assert rig.forwarded([there, there.back(), there]) == [True, False, True]
+    there = Packet("10.0.0.1", "10.0.0.2", UDP, 99, 80)
+    assert rig.forwarded([there, reply(there), there]) == [True, False, True]
 
 
 def test_a_refused_file_is_an_error(rig: Rig, flavour: str) -> None:
@@ -125,7 +126,7 @@ def test_only_the_calling_thread_moves() -> None:
 
 def test_speed(rig: Rig) -> None:
     """In batches, built and judged: 200,000 a second on an idle core; far less only when something is wrong."""
-    packets = [Tuple(f"10.0.{n >> 8}.{n & 255}", "10.1.0.1", sport=1024 + n) for n in range(20_000)]
+    packets = [Packet(f"10.0.{n >> 8}.{n & 255}", "10.1.0.1", TCP, 1024 + n, 80) for n in range(20_000)]
     start = time.process_time()
     assert all(rig.forwarded(packets))
     assert len(packets) / (time.process_time() - start) > 40_000
