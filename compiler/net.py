@@ -55,6 +55,18 @@ class Prefix(NamedTuple):
         return f"{address_text(self.family, self.base)}/{self.length}"
 
 
+def without(prefix: Prefix, cuts: Iterable[Prefix]) -> tuple[Prefix, ...]:
+    """The addresses of `prefix` that lie in none of `cuts`, as few disjoint blocks as possible, sorted."""
+    inside = [cut for cut in cuts if prefix.covers(cut)]
+    if any(cut.version == prefix.version and cut.covers(prefix) for cut in inside):
+        return ()
+    if not inside:
+        return (prefix,)
+    half = 1 << prefix.family.bits - prefix.length - 1
+    halves = (prefix._replace(length=prefix.length + 1), Prefix(prefix.version, prefix.base + half, prefix.length + 1))
+    return tuple(left for part in halves for left in without(part, inside))
+
+
 def parse_address(text: str) -> tuple[Family, int]:
     """A canonical address string as (family, integer). ValueError when it is none."""
     family = Family.IPV6 if ":" in text else Family.IPV4

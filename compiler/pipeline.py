@@ -13,10 +13,11 @@ from compiler.backends import iptables, nftables
 from compiler.backends.target import Backend, Target
 from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
+from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
 from compiler.passes.expand_maps import expand_maps
 from compiler.policy import Policy
-from compiler.resolve.classes import PodClass, classes
+from compiler.resolve.classes import classes
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
 from compiler.snapshot import Snapshot
@@ -38,7 +39,6 @@ class Artifacts:
 
     files: Mapping[str, str]
     ruleset: Ruleset
-    classes: tuple[PodClass, ...]
     symbolic: bool
 
 
@@ -48,18 +48,23 @@ class Compiler:
     def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
         self.policies: tuple[Policy, ...] = translate(policies)
         self.snapshot = snapshot
-        self._inventory = Inventory(snapshot, self.policies)
+        self._inventory = Inventory(snapshot)
 
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""
-        found = classes(self._inventory, self.policies, target.node)
-        ruleset = lower(found, Reacher(self._inventory), target)
+        ruleset = self._lower(target)
         check(ruleset)
         for step in PASSES:
             ruleset = step(ruleset, target.capabilities)
             check(ruleset)
         ruleset = replace(ruleset, notes=self._head(target))
-        return Artifacts(_EMIT[target.backend](ruleset), ruleset, found, self._inventory.symbolic)
+        return Artifacts(_EMIT[target.backend](ruleset), ruleset, self._inventory.symbolic)
+
+    def _lower(self, target: Target) -> Ruleset:
+        if self._inventory.symbolic:
+            return lower_lists(self.policies, self._inventory, target)
+        found = classes(self._inventory, self.policies, target.node)
+        return lower(found, Reacher(self._inventory), target)
 
     def _head(self, target: Target) -> tuple[str, ...]:
         where = f"node {target.node}" if target.node else "every pod of the input"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from compiler.net import Prefix
+from compiler.net import PROTOCOL_NAMES, Prefix
 from grammar.source import Span
 
 
@@ -160,6 +160,10 @@ class NamedPort:
 
     name: str
     protocol: int | None = None
+
+    def __str__(self) -> str:
+        protocol = "" if self.protocol is None else f"{PROTOCOL_NAMES[self.protocol]} "
+        return f"{protocol}port named {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

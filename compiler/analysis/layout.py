@@ -36,7 +36,7 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
 
 
 def longest_paths(ruleset: Ruleset, family: Family) -> dict[str, int]:
-    """Chain name -> rules and lookups that a packet of this family passes at most from there, until it leaves for good."""
+    """Chain name -> rules and lookups that a packet of this family passes at most from there until it leaves."""
     chains = {chain.name: chain for chain in ruleset.chains}
     found: dict[str, int] = {}
     pending = list(chains)

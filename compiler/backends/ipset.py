@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from compiler.backends.text import comment, comments, refuse
+from compiler.backends.text import comments, refuse
 from compiler.ir.match import Field
 from compiler.ir.ruleset import PrefixSet, Set
 from compiler.net import PROTOCOL_NAMES, Family, address_text
@@ -25,6 +25,7 @@ _TYPES = {
     (Field.SOURCE,): ("hash:ip", "src"),
     (Field.DESTINATION,): ("hash:ip", "dst"),
     (Field.SOURCE, Field.DESTINATION, Field.PROTOCOL, Field.PORT): ("hash:ip,port,ip", "src,dst,dst"),
+    (Field.DESTINATION, Field.PROTOCOL, Field.PORT): ("hash:ip,port", "dst,dst"),
 }
 
 
@@ -59,11 +60,10 @@ def emit(sets: Sequence[Set | PrefixSet], notes: Sequence[str]) -> str:
 
 
 def _lines(sets: Sequence[Set | PrefixSet], notes: Sequence[str]) -> Iterator[str]:
-    yield from comments(notes)
-    yield comment("Load first: ipset restore < ipset.save   (sets that are there already stay as they are)")
+    yield from comments(*notes, f"Load first: ipset restore < {FILE}   (sets that are there already stay as they are)")
     for found in sets:
         yield ""
-        yield comment(f"{found.name}: {'; '.join(found.notes)}")
+        yield from comments(f"{found.name}: {'; '.join(found.notes)}")
         yield f"create {set_name(found)} {_declared(found)} -exist"
         for element in found.elements:
             yield f"add {set_name(found)} {_element(found, element)} -exist"

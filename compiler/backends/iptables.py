@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.backends import ipset
-from compiler.backends.text import comment, comments
+from compiler.backends.text import comments, noted
 from compiler.ir.match import (
     Field,
     InPrefix,
@@ -22,7 +22,7 @@ from compiler.ir.match import (
     ToAnyPort,
     ToPorts,
 )
-from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Jump, Return, Rule, Ruleset, Verdict
+from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Jump, Lookup, Return, Rule, Ruleset, Verdict
 from compiler.net import EVERY_PORT, PROTOCOL_NAMES, Family, address_text
 
 FILES = {Family.IPV4: "iptables.save", Family.IPV6: "ip6tables.save"}
@@ -43,23 +43,32 @@ def emit(ruleset: Ruleset) -> dict[str, str]:
 
 def _lines(ruleset: Ruleset, family: Family, sets: dict[str, str]) -> Iterator[str]:
     chains = [chain for chain in ruleset.chains if chain.family in (None, family)]
-    yield from comments(ruleset.notes)
-    yield comment(f"Load after ipset.save: {_TOOL[family]}-restore --noflush {FILES[family]}")
+    load = f"Load after {ipset.FILE}: {_TOOL[family]}-restore --noflush {FILES[family]}"
+    yield from comments(*ruleset.notes, load)
     yield f"*{chains[0].table.value}"
     yield from (f":{chain_name(chain)} - [0:0]" for chain in chains)
     for chain in chains:
         yield ""
-        yield from comments(chain.notes)
-        for rule in chain.rules:
+        yield from comments(*chain.notes)
+        for note, rule in noted(chain.rules):
             assert isinstance(rule, Rule), "lookups were expanded"
-            if rule.family in (None, family):
+            if rule.family in (None, family) and rule is not _answered_by_jump(chain):
+                yield from comments(note)
                 yield from _rule(chain, rule, family, sets)
     yield ""
-    yield comment("Our chains come first in their hooks.")
+    yield from comments("Our chains come first in their hooks.")
     for chain in chains:
         if chain.hook:
-            yield f"-I {chain.hook.name} 1 -j {chain_name(chain)}"
+            replies = " -m conntrack ! --ctstate ESTABLISHED,RELATED" if _answered_by_jump(chain) else ""
+            yield f"-I {chain.hook.name} 1{replies} -j {chain_name(chain)}"
     yield "COMMIT"
+
+
+def _answered_by_jump(chain: Chain) -> Rule | Lookup | None:
+    """The first rule of a base chain that lets replies go: the jump asks that itself, so that a reply passes one
+    rule. It also makes a jump that is there twice, from loading the text twice, nearly free."""
+    first = chain.rules[0] if chain.hook else None
+    return first if isinstance(first, Rule) and first.matches == (Replies(),) and first.verdict == Accept() else None
 
 
 def chain_name(chain: Chain) -> str:
@@ -81,7 +90,7 @@ def _match(match: Match, family: Family, sets: dict[str, str]) -> list[str]:
         case Replies():
             return ["-m conntrack --ctstate ESTABLISHED,RELATED"]
         case NeighbourDiscovery():
-            return [f"-p ipv6-icmp -m icmp6 --icmpv6-type {number} -m hl --hl-eq 255" for number in range(133, 138)]
+            return [f"-p ipv6-icmp -m icmp6 --icmpv6-type {number} -m hl --hl-eq 255" for number in (133, 135, 136)]
         case LocalSource():
             return ["-m addrtype --src-type LOCAL"]
         case InPrefix(field, prefix):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.backends.text import comment, comments, refuse
+from compiler.backends.text import comments, noted, refuse
 from compiler.ir.match import (
     Field,
     InPrefix,
@@ -55,8 +55,7 @@ def emit(ruleset: Ruleset) -> dict[str, str]:
 
 
 def _lines(ruleset: Ruleset) -> Iterator[str]:
-    yield from comments(ruleset.notes)
-    yield comment("Load with: nft -f netpolc.nft   (one transaction; loading again is safe)")
+    yield from comments(*ruleset.notes, f"Load with: nft -f {FILE}   (one transaction; loading again is safe)")
     yield ""
     yield f"add table {TABLE}"
     for chain in ruleset.chains:
@@ -66,7 +65,8 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
         if not isinstance(found, Set):
             raise refuse("a prefix set", "nftables")
         yield f"add set {TABLE} {found.name} {{ type {_key_type(found.key, found.family)} ; {_remark(found.notes)}}}"
-        yield f"flush set {TABLE} {found.name}"
+        if not found.by_hand:
+            yield f"flush set {TABLE} {found.name}"
     for found_map in ruleset.maps:
         for length in _lengths(found_map):
             name = _by_length(found_map.name, length)
@@ -99,9 +99,10 @@ def _hook(chain: Chain) -> str:
 
 def _chain(chain: Chain, maps: dict[str, PrefixMap]) -> Iterator[str]:
     yield ""
-    yield from comments(chain.notes)
+    yield from comments(*chain.notes)
     yield f"chain {chain.name} {{"
-    for rule in chain.rules:
+    for note, rule in noted(chain.rules):
+        yield from ("\t" + line for line in comments(note))
         if isinstance(rule, Lookup):
             yield from ("\t" + line for line in _lookup(rule, maps[rule.map]))
         else:
@@ -121,7 +122,7 @@ def _match(match: Match, family: Family | None) -> str:
         case Replies():
             return "ct state established,related"
         case NeighbourDiscovery():
-            return "icmpv6 type 133-137 ip6 hoplimit 255"
+            return "icmpv6 type { 133, 135, 136 } ip6 hoplimit 255"
         case LocalSource():
             return "fib saddr type local"
         case InPrefix(field, prefix):
@@ -192,7 +193,7 @@ def _element(found: Set, element: tuple[int, ...]) -> str:
 
 def _elements(name: str, notes: Sequence[str], texts: Sequence[str]) -> Iterator[str]:
     yield ""
-    yield from comments(notes)
+    yield from comments(*notes)
     yield f"add element {TABLE} {name} {{"
     yield ",\n".join("\t" + text for text in texts)
     yield "}"

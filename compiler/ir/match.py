@@ -28,7 +28,9 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourDiscovery:
-    """ICMPv6 types 133-137 with hop limit 255 (RFC 4861): never routed, so never from another link."""
+    """ICMPv6 router solicitation, neighbour solicitation and advertisement (types 133, 135, 136) with hop limit 255
+    (RFC 4861): what a pod needs to have IPv6 at all, and never from another link. Router advertisements and
+    redirects are not among them: they would let a pod rewire others whatever the policies say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,15 @@ Verdict = Accept | Drop | Return | Jump | Goto
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All matches hold -> verdict. `family` None applies to both; `weight` is the expected share of packets."""
+    """All matches hold -> verdict. `family` None applies to both; `weight` is the expected share of packets. `note`
+    is for the reader of the script, who sees it once above a run of rules that share it."""
 
     matches: tuple[Match, ...]
     verdict: Verdict
     family: Family | None = None
     origins: tuple[Origin, ...] = ()
     weight: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,15 @@ class Chain:
 @dataclass(frozen=True, slots=True)
 class Set:
     """A set of tuples of integers, one per field of `key`, in the order of `key`, sorted and distinct.
-    `family` is None when the key has no address."""
+    `family` is None when the key has no address. A set `by_hand` is declared without elements and filled by someone
+    else; loading the script again leaves it as it is."""
 
     name: str
     family: Family | None
     key: tuple[Field, ...]
     elements: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

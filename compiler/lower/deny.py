@@ -1,7 +1,8 @@
-"""The end of every denied packet: dropped, unless a pod talks to itself.
+"""The end of every denied packet: dropped, unless no policy may deny it.
 
-"A pod always reaches itself" is checked here and not in front, so that only packets about to be dropped pay for it.
-With sets of address pairs it is one lookup; without, a tree of chains over the destination, four bits a level.
+"A pod always reaches itself" and IPv6's neighbour discovery are checked here and not in front, so that only packets
+about to be dropped pay for it. With sets of address pairs the first is one lookup; without, a tree of chains over
+the destination, four bits a level.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from compiler.backends.target import Capabilities
-from compiler.ir.match import Field, InPrefix, InSet
+from compiler.ir.match import Field, InPrefix, InSet, NeighbourDiscovery
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import Chain, Drop, Goto, Return, Rule, Set
 from compiler.net import Family, Prefix
@@ -23,22 +24,32 @@ _PAIR = (Field.SOURCE, Field.DESTINATION)
 
 
 class Deny:
-    """`chains` and `sets` of the end of denied packets; the first chain is `deny`."""
+    """`chains` and `sets` of the end of denied packets; the first chain is `deny`. `by_hand`: the addresses of the
+    pods are not known yet, so their pairs are a set to be filled; without sets of pairs no pod reaches itself then
+    unless a policy allows it, and the note says so."""
 
-    def __init__(self, classes: Sequence[PodClass], families: Sequence[Family], capabilities: Capabilities) -> None:
+    def __init__(
+        self,
+        classes: Sequence[PodClass],
+        families: Sequence[Family],
+        capabilities: Capabilities,
+        by_hand: bool = False,
+    ) -> None:
         self._namer = Namer()
         self.sets: list[Set] = []
         self._below: list[Chain] = []
-        rules: list[Rule] = []
+        rules = [Rule((NeighbourDiscovery(),), Return(), Family.IPV6)] if Family.IPV6 in families else []
         for family in families:
             own = sorted({address for pods in classes for address in pods.addresses(family)})
-            if own and capabilities.pair_sets:
+            if capabilities.pair_sets and (own or by_hand):
                 name = f"self{family.value}"
-                self.sets.append(Set(name, family, _PAIR, tuple((a, a) for a in own), (_NOTE,)))
+                note = f"{_NOTE}: to be filled with every pod's address, twice" if by_hand else _NOTE
+                self.sets.append(Set(name, family, _PAIR, tuple((a, a) for a in own), (note,), by_hand))
                 rules.append(Rule((InSet(_PAIR, name),), Return(), family))
             else:
                 rules.extend(self._among(family, own))
-        top = Chain(DENY, (*rules, Rule((), Drop())), notes=(f"what no policy allows; {_NOTE}",))
+        note = "a pod's way to itself too" if by_hand and not capabilities.pair_sets else _NOTE
+        top = Chain(DENY, (*rules, Rule((), Drop())), notes=(f"what no policy allows; {note}",))
         self.chains = (top, *self._below)
 
     def _among(self, family: Family, own: Sequence[int]) -> Iterator[Rule]:

@@ -17,13 +17,8 @@ def class_notes(pods: PodClass, family: Family) -> tuple[str, ...]:
 
 
 def _lines(pods: PodClass, family: Family) -> Iterator[str]:
-    names = [f"{pod.namespace}/{pod.name}" for pod in pods.pods] or list(pods.symbols)
-    yield f"{pods.direction.value} of {shortened(names)}"
-    yield (
-        f"addresses {shortened([address_text(family, a) for a in pods.addresses(family)])}"
-        if pods.pods
-        else "no address yet"
-    )
+    yield f"{pods.direction.value} of {shortened([f'{pod.namespace}/{pod.name}' for pod in pods.pods])}"
+    yield f"addresses {shortened([address_text(family, a) for a in pods.addresses(family)])}"
     for policy in pods.policies:
         rules = [clause for clause in pods.clauses if clause.rule in policy.rules(pods.direction)]
         tier = policy.tier.name.lower()
@@ -46,7 +41,7 @@ def ports_text(ports: Ports) -> str:
         name = PROTOCOL_NAMES[protocol]
         span = "" if (first, last) == (0, 65535) else f"/{first}" if first == last else f"/{first}-{last}"
         shown.append(f"{name}{span}")
-    return shortened([*shown, *(f"port named {named.name}" for named in ports.named)])
+    return shortened([*shown, *map(str, ports.named)])
 
 
 def shortened(items: list[str]) -> str:

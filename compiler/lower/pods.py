@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.backends.target import Target
-from compiler.ir.match import Field, InPrefix, InSet, LocalSource, NeighbourDiscovery, Replies
+from compiler.ir.match import Field, InPrefix, InSet
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import (
     Accept,
     Chain,
-    Hook,
     Jump,
     Lookup,
     PrefixMap,
@@ -29,6 +28,7 @@ from compiler.ir.ruleset import (
 )
 from compiler.lower.deny import Deny
 from compiler.lower.fastpath import PAIR_KEY, pairs
+from compiler.lower.hooks import hook_chains
 from compiler.lower.notes import class_notes
 from compiler.lower.ports import PortChains
 from compiler.net import Family, PortSet, Prefix
@@ -73,15 +73,15 @@ class _Lowering:
             Lowered(pods, family, reach, self._chain_name(pods, family))
             for family in self._target.families
             for pods in classes
-            if (pods.symbols or pods.addresses(family)) and not (reach := self._reacher.reach(pods, family)).is_open
+            if pods.addresses(family) and not (reach := self._reacher.reach(pods, family)).is_open
         )
         class_chains = tuple(self._class_chain(one) for one in lowered)
-        dispatch = tuple(rule for family in self._target.families for rule in self._dispatch(lowered, family))
+        egress, ingress = (tuple(self._dispatch(lowered, d)) for d in (Direction.EGRESS, Direction.INGRESS))
         allowed_pairs = tuple(self._pairs(lowered))
         deny = Deny([one.pods for one in lowered], self._target.families, self._target.capabilities)
         return Ruleset(
             chains=(
-                *self._hooks(allowed_pairs, dispatch),
+                *hook_chains(allowed_pairs, egress, ingress),
                 *class_chains,
                 *self._ports.chains,
                 *deny.chains,
@@ -96,40 +96,11 @@ class _Lowering:
         stem = next((p.origin.name for p in pods.policies if p.isolates), pods.policies[0].origin.name)
         return self._namer.name(f"{_SHORT[pods.direction]}{family.value}", stem, pods.key)
 
-    # What hangs on the hooks
-
-    def _hooks(self, allowed_pairs: Sequence[Rule], dispatch: Sequence[Rule | Lookup]) -> Iterator[Chain]:
-        replies = Rule((Replies(),), Accept())
-        neighbours = (
-            [Rule((NeighbourDiscovery(),), Accept(), Family.IPV6)] if Family.IPV6 in self._target.families else []
-        )
-        from_pods = [rule for rule in dispatch if _subject_field(rule) is Field.SOURCE]
-        yield Chain(
-            "forward",
-            (replies, *allowed_pairs, *neighbours, *dispatch),
-            Hook.FORWARD,
-            notes=("between pods, and between pods and the world",),
-        )
-        yield Chain(
-            "input",
-            (replies, *neighbours, *from_pods),
-            Hook.INPUT,
-            notes=("from pods to their own node: their egress policies decide",),
-        )
-        yield Chain(
-            "output",
-            (replies, *neighbours, Rule((LocalSource(),), Accept()), *dispatch),
-            Hook.OUTPUT,
-            notes=(
-                "the node itself reaches its own pods (kubelet probes); a proxy that borrows a pod's address does not",
-            ),
-        )
-
-    def _dispatch(self, lowered: Sequence[Lowered], family: Family) -> Iterator[Rule | Lookup]:
-        """Egress before ingress: what a pod may not send need not be looked up at the receiver."""
-        for direction in (Direction.EGRESS, Direction.INGRESS):
+    def _dispatch(self, lowered: Sequence[Lowered], direction: Direction) -> Iterator[Lookup]:
+        """One stage: the subject's address leads to the chain of its class."""
+        subject, _ = _ENDS[direction]
+        for family in self._target.families:
             here = [one for one in lowered if one.family is family and one.pods.direction is direction]
-            subject, _ = _ENDS[direction]
             elements = sorted(
                 (Prefix(family.value, address, family.bits), Jump(one.chain))
                 for one in here
@@ -140,13 +111,6 @@ class _Lowering:
                 note = f"pods of this node that {direction.value} policies select -> the chain of their class"
                 self._maps.append(PrefixMap(name, family, tuple(elements), (note,)))
                 yield Lookup(subject, name, family, _origins(here))
-            for one in here:
-                if one.pods.symbols:
-                    who = " or ".join(one.pods.symbols)
-                    self._add_set(
-                        Set(one.chain, family, (subject,), (), (f"to be filled with the addresses of {who}",))
-                    )
-                    yield Rule((InSet((subject,), one.chain),), Jump(one.chain), family, _origins([one]))
 
     def _pairs(self, lowered: Sequence[Lowered]) -> Iterator[Rule]:
         for family in self._target.families:
@@ -188,22 +152,12 @@ class _Lowering:
 
     def _shared_set(self, shared: SharedSet, field: Field) -> str:
         name = self._namer.name(f"s{shared.family.value}", shared.title, shared.title)
-        state = "" if shared.addresses else "to be filled with the addresses of "
-        self._add_set(
-            Set(name, shared.family, (field,), tuple((a,) for a in shared.addresses), (f"{state}{shared.title}",))
-        )
+        elements = tuple((address,) for address in shared.addresses)
+        self._add_set(Set(name, shared.family, (field,), elements, (shared.title,)))
         return name
 
     def _add_set(self, new: Set) -> None:
         self._sets.setdefault(new.name, new)
-
-
-def _subject_field(rule: Rule | Lookup) -> Field:
-    if isinstance(rule, Lookup):
-        return rule.field
-    (match,) = rule.matches
-    assert isinstance(match, InSet)
-    return match.fields[0]
 
 
 def _origins(lowered: Sequence[Lowered]) -> tuple[Origin, ...]:

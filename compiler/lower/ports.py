@@ -44,6 +44,8 @@ class PortChains:
 
     def _rules(self, name: str, ports: PortSet) -> Iterator[Rule]:
         # Whichever list is finite and short: what is allowed, or, where all other protocols pass, what is not.
+        hit: Verdict
+        rest: Verdict
         if ports.other:
             listed, hit, rest = ALL_PORTS - ports, Goto(DENY), Return()
         else:

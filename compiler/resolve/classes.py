@@ -29,14 +29,13 @@ class Clause:
 @dataclass(frozen=True, slots=True)
 class PodClass:
     """Pods of one node with the same policies (and, for ingress, the same numbers behind the policies' named
-    ports). `pods` hold addresses; `symbols` name symbolic groups instead."""
+    ports)."""
 
     direction: Direction
     policies: tuple[Policy, ...]
     clauses: tuple[Clause, ...]
     isolated: bool
     pods: tuple[Pod, ...]
-    symbols: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -57,7 +56,7 @@ def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) 
     for direction in Direction:
         members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Group]]] = {}
         for group in inventory.groups:
-            if group.symbol or node is None or any(pod.node == node for pod in group.pods):
+            if node is None or any(pod.node == node for pod in group.pods):
                 chosen = finder.policies_of(group, direction)
                 if chosen:
                     clauses = _clauses(direction, chosen, group)
@@ -114,7 +113,7 @@ def _pod_class(
     node: str | None,
 ) -> PodClass:
     pods = sorted(
-        (pod for g in groups if not g.symbol for pod in g.pods if node is None or pod.node == node),
+        (pod for g in groups for pod in g.pods if node is None or pod.node == node),
         key=lambda pod: (pod.namespace, pod.name),
     )
     return PodClass(
@@ -123,5 +122,4 @@ def _pod_class(
         clauses=clauses,
         isolated=any(p.tier is Tier.APPLICATION for p in chosen),
         pods=tuple(pods),
-        symbols=tuple(g.symbol for g in groups if g.symbol),
     )

@@ -2,8 +2,7 @@
 
 Pods of one namespace with equal labels and equal ports form a *group*: 150,000 pods are a few thousand groups,
 and selectors are matched against groups. Where the input names no pod with an address (policies alone, or
-policies and workloads), every workload and every selector that no workload answers to stands as a *symbolic*
-group: without addresses, to be filled later.
+policies and workloads) there is no group, and the inventory is *symbolic*.
 """
 
 from __future__ import annotations
@@ -12,21 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from compiler.net import PROTOCOLS, Family, Prefix, parse_address
-from compiler.policy import NamedPort, NodeSelector, PodSelector, Policy
+from compiler.policy import NamedPort, NodeSelector, PodSelector
 from compiler.resources.cluster import ContainerPort, Pod
 from compiler.snapshot import Snapshot
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """`number` is the position in `Inventory.groups`. `symbol` says who a symbolic group stands for, else empty."""
+    """`number` is the position in `Inventory.groups`."""
 
     number: int
     namespace: str
     labels: Mapping[str, str]
     ports: tuple[ContainerPort, ...]
     pods: list[Pod]
-    symbol: str = ""
     _addresses: dict[Family, tuple[int, ...]] | None = field(default=None, repr=False)
 
     def addresses(self, family: Family) -> tuple[int, ...]:
@@ -53,69 +51,53 @@ class Group:
 class Inventory:
     """Groups of a snapshot, and the answers to selectors, remembered."""
 
-    def __init__(self, snapshot: Snapshot, policies: Iterable[Policy]) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.groups: list[Group] = []
         self._by_namespace: dict[str, list[Group]] = {}
         self._serving: dict[str, list[Group]] = {}
         self._members: dict[PodSelector, tuple[Group, ...]] = {}
         self._numbers: dict[PodSelector, frozenset[int]] = {}
-        held = [pod for pod in snapshot.pods if pod.holds_addresses]
-        self.symbolic = not held
-        self._collect(held or [pod for pod in snapshot.pods if pod.template_of])
-        if self.symbolic:
-            self._stand_in(policies)
+        self._collect(pod for pod in snapshot.pods if pod.holds_addresses)
+        self.symbolic = not self.groups
 
     def _collect(self, pods: Iterable[Pod]) -> None:
         found: dict[object, Group] = {}
         for pod in pods:
-            key = (
-                pod.namespace,
-                frozenset(pod.labels.items()),
-                pod.ports,
-                pod.name if pod.template_of else "",
-            )
+            key = (pod.namespace, frozenset(pod.labels.items()), pod.ports)
             group = found.get(key)
             if group is None:
-                symbol = f"pods of {pod.template_of} {pod.namespace}/{pod.name}" if pod.template_of else ""
-                found[key] = group = self._add(pod.namespace, pod.labels, pod.ports, symbol)
+                found[key] = group = self._add(pod)
             group.pods.append(pod)
 
-    def _add(self, namespace: str, labels: Mapping[str, str], ports: tuple[ContainerPort, ...], symbol: str) -> Group:
-        group = Group(len(self.groups), namespace, labels, ports, [], symbol)
+    def _add(self, like: Pod) -> Group:
+        group = Group(len(self.groups), like.namespace, like.labels, like.ports, [])
         self.groups.append(group)
-        self._by_namespace.setdefault(namespace, []).append(group)
-        for name in {p.name for p in ports if p.name}:
+        self._by_namespace.setdefault(like.namespace, []).append(group)
+        for name in {port.name for port in like.ports if port.name}:
             self._serving.setdefault(name, []).append(group)
         return group
-
-    def _stand_in(self, policies: Iterable[Policy]) -> None:
-        """A symbolic group for every selector of the policies that no workload answers to."""
-        wanted: dict[PodSelector, None] = {}
-        for policy in policies:
-            wanted[policy.subject] = None
-            for rule in (*policy.ingress, *policy.egress):
-                wanted.update((peer, None) for peer in rule.peers if isinstance(peer, PodSelector))
-        for chosen in wanted:
-            if not self.members(chosen):
-                place = chosen.namespaces if isinstance(chosen.namespaces, str) else ""
-                group = Group(len(self.groups), place, {}, (), [], str(chosen))
-                self.groups.append(group)
-                self._members[chosen] = (group,)
 
     def members(self, chosen: PodSelector) -> tuple[Group, ...]:
         """The groups that a selector means, in inventory order."""
         found = self._members.get(chosen)
         if found is None:
-            if isinstance(chosen.namespaces, str):
-                names: Iterable[str] = (chosen.namespaces,)
-            else:
-                matches = chosen.namespaces.matches
-                names = [n for n, space in self.snapshot.namespaces.items() if matches(space.labels)]
             matches = chosen.pods.matches
-            found = tuple(g for n in names for g in self._by_namespace.get(n, ()) if matches(g.labels))
-            self._members[chosen] = found
+            groups = (g for name in self._namespaces(chosen) for g in self._by_namespace.get(name, ()))
+            found = self._members[chosen] = tuple(g for g in groups if matches(g.labels))
         return found
+
+    def _namespaces(self, chosen: PodSelector) -> Iterable[str]:
+        if isinstance(chosen.namespaces, str):
+            return (chosen.namespaces,)
+        matches = chosen.namespaces.matches
+        return (name for name, space in self.snapshot.namespaces.items() if matches(space.labels))
+
+    def workloads(self, chosen: PodSelector) -> tuple[Pod, ...]:
+        """The pod templates of the input that a selector means."""
+        names = frozenset(self._namespaces(chosen))
+        found = (pod for pod in self.snapshot.pods if pod.template_of and pod.namespace in names)
+        return tuple(pod for pod in found if chosen.pods.matches(pod.labels))
 
     def numbers(self, chosen: PodSelector) -> frozenset[int]:
         """`members` as group numbers."""

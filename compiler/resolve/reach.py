@@ -23,7 +23,7 @@ SHARED_MINIMUM = 1024
 
 @dataclass(frozen=True, slots=True)
 class SharedSet:
-    """The addresses that one selector means, or a symbolic group (then without elements)."""
+    """The addresses that one selector means."""
 
     title: str
     family: Family
@@ -164,8 +164,6 @@ class _ClassReach:
         return {chosen: frozenset(numbers) for chosen, numbers in found.items()}
 
     def _is_large(self, chosen: PodSelector, clauses: Clauses) -> bool:
-        if self._inventory.symbolic:
-            return True
         if any(self._class.clauses[n].named for n in clauses):  # each pod decides the port: no two need agree
             return False
         return self._inventory.size(chosen) >= SHARED_MINIMUM
@@ -184,10 +182,10 @@ class _ClassReach:
         for chosen in large:
             for number in by_group.keys() & self._inventory.numbers(chosen):
                 by_group[number] |= selectors[chosen]
-        for number, clauses in by_group.items():
+        for number, held in by_group.items():
             group = self._inventory.groups[number]
             covered = any(number in self._inventory.numbers(chosen) for chosen in large)
-            self._put(group, frozenset(clauses), group.addresses(self._family), covered)
+            self._put(group, frozenset(held), group.addresses(self._family), covered)
         return set(by_group)
 
     def _put(self, group: Group, clauses: Clauses, addresses: Iterable[int], covered: bool) -> None:
@@ -213,7 +211,7 @@ class _ClassReach:
             clauses = selectors[chosen].union(
                 *(selectors[more] for more in later if number in self._inventory.numbers(more))
             )
-            if len(self._nets) == 1 or group.symbol:
+            if len(self._nets) == 1:
                 ports = self._ports(clauses, self._held[0], group)
                 tally.setdefault(ports, []).append((group, clauses, None))
                 weight[ports] = weight.get(ports, 0) + len(group.pods) + 1
@@ -227,8 +225,8 @@ class _ClassReach:
         most = max(tally, key=lambda ports: (weight[ports], str(ports)))
         for ports, found in tally.items():
             if ports != most:
-                for group, clauses, address in found:
-                    some = group.addresses(self._family) if address is None else (address,)
+                for group, clauses, one in found:
+                    some = group.addresses(self._family) if one is None else (one,)
                     self._put(group, clauses, some, covered=True)
         return most
 

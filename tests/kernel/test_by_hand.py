@@ -1,0 +1,111 @@
+"""Policies without pods: what the kernel does once somebody has filled the sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.backends import ipset
+from compiler.ir.ruleset import Ruleset
+from compiler.net import Family
+from compiler.policy import Action, Tier
+from compiler.semantics.packet import TCP, Packet
+from tests.compiler.lower.test_lists import emitted, lists, set_for
+from tests.compiler.models import ANYONE, EVERYWHERE, block, network_policy, pods, ports, rule, tier_policy
+from tests.kernel.rig import BACKEND, Rig
+
+pytestmark = pytest.mark.kernel
+
+
+def fill(rig: Rig, ruleset: Ruleset, backend: str, who: dict[str, list[str]]) -> None:
+    """Puts IPv4 addresses into the sets, as a reader of the script would."""
+    for words, addresses in who.items():
+        found = set_for(ruleset, Family.IPV4, words)
+        for address in addresses:
+            if backend == "nftables":
+                rig.namespace.run("nft", "add", "element", "inet", "netpolc", found.name, f"{{ {address} }}")
+            else:
+                rig.namespace.run("ipset", "add", ipset.set_name(found), address)
+
+
+def test_loading_again_keeps_what_was_filled(rig: Rig, flavour: str) -> None:
+    backend = BACKEND[flavour]
+    ruleset = lists(network_policy("a", pods("app=web"), ingress=()), backend=backend)
+    probe = [Packet("10.1.0.9", "10.1.0.1", TCP, dport=80)]
+    rig.load(emitted(ruleset, backend), flavour)
+    assert rig.forwarded(probe) == [True]
+    fill(rig, ruleset, backend, {"pods(app=web) in shop": ["10.1.0.1"]})
+    assert rig.forwarded(probe) == [False]
+    rig.load(emitted(ruleset, backend), flavour)
+    assert rig.forwarded(probe) == [False]
+
+
+def test_a_pod_in_several_sets_gets_what_each_policy_allows(rig: Rig, flavour: str) -> None:
+    """union: "rules of all policies add up"; here a default deny and two policies that select the same pod."""
+    policies = (
+        network_policy("deny", pods(), ingress=()),
+        network_policy("web", pods("app=web"), ingress=(rule(pods("app=api"), to=ports("tcp/80")),)),
+        network_policy("old", pods("v=1"), ingress=(rule(block("10.9.0.0/16", "10.9.1.0/24"), to=ports("tcp/443")),)),
+    )
+    ruleset = lists(*policies, backend=BACKEND[flavour])
+    rig.load(emitted(ruleset, BACKEND[flavour]), flavour)
+    members = {
+        "pods(all) in shop": ["10.1.0.1", "10.1.0.2"],
+        "pods(app=web) in shop": ["10.1.0.1"],
+        "pods(v=1) in shop": ["10.1.0.1"],
+        "pods(app=api) in shop": ["10.1.0.2"],
+    }
+    fill(rig, ruleset, BACKEND[flavour], members)
+    expected = {
+        Packet("10.1.0.2", "10.1.0.1", TCP, dport=80): True,
+        Packet("10.1.0.2", "10.1.0.1", TCP, dport=443): False,
+        Packet("10.9.0.7", "10.1.0.1", TCP, dport=443): True,
+        Packet("10.9.1.7", "10.1.0.1", TCP, dport=443): False,
+        Packet("10.1.0.1", "10.1.0.2", TCP, dport=80): False,
+        Packet("10.1.0.1", "10.8.0.1", TCP, dport=80): True,
+    }
+    assert dict(zip(expected, rig.forwarded(list(expected)), strict=True)) == expected
+
+
+def test_tiers_keep_their_order(rig: Rig, flavour: str) -> None:
+    """Admin first match; Pass goes on; Baseline only for pods that no NetworkPolicy isolates."""
+    everyone = pods(namespace=EVERYWHERE)
+    policies = (
+        tier_policy(
+            Tier.ADMIN,
+            1,
+            everyone,
+            ingress=(
+                rule(pods("app=good"), action=Action.ALLOW, to=ports("tcp/1-9")),
+                rule(pods("app=bad"), action=Action.DENY, to=ports("tcp/1-19")),
+                rule(pods("app=good"), action=Action.PASS),
+            ),
+        ),
+        tier_policy(Tier.ADMIN, 2, everyone, ingress=(rule(pods("app=good"), action=Action.DENY),)),
+        network_policy("web", pods("app=web"), ingress=(rule(pods("app=good"), to=ports("tcp/80")),)),
+        tier_policy(Tier.BASELINE, 0, everyone, ingress=(rule(*ANYONE, action=Action.DENY, to=ports("tcp/90")),)),
+    )
+    ruleset = lists(*policies, backend=BACKEND[flavour])
+    rig.load(emitted(ruleset, BACKEND[flavour]), flavour)
+    web, free, good, bad = "10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"
+    fill(
+        rig,
+        ruleset,
+        BACKEND[flavour],
+        {
+            "pods(all) in namespaces(all)": [web, free, good, bad],
+            "pods(app=web) in shop": [web],
+            "pods(app=good) in shop": [good],
+            "pods(app=bad) in shop": [bad],
+        },
+    )
+    expected = {
+        Packet(good, web, TCP, dport=5): True,  # admin allow
+        Packet(bad, web, TCP, dport=5): False,  # admin deny
+        Packet(good, web, TCP, dport=80): True,  # passed on to the NetworkPolicy
+        Packet(good, web, TCP, dport=81): False,
+        Packet(good, free, TCP, dport=90): False,  # passed on, and denied by the baseline
+        Packet(good, free, TCP, dport=91): True,
+        Packet(bad, free, TCP, dport=21): True,
+        Packet(bad, free, TCP, dport=90): False,
+    }
+    assert dict(zip(expected, rig.forwarded(list(expected)), strict=True)) == expected
