@@ -57,7 +57,7 @@ class Machine:
         server.setblocking(False)
         return server
 
-    def socket(self, address: str, kind: int = socket.SOCK_STREAM, source: str = "") -> socket.socket:
+    def client(self, address: str, kind: int = socket.SOCK_STREAM, source: str = "") -> socket.socket:
         """A client's socket for that address, not connected; from `source` where it is given."""
         with self.namespace:
             client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
@@ -69,7 +69,7 @@ class Machine:
 
     def connect(self, address: str, port: int, patience: float, source: str = "") -> socket.socket | None:
         """An established TCP connection; None when none comes about within `patience` seconds."""
-        client = self.socket(address, source=source)
+        client = self.client(address, source=source)
         client.connect_ex((address, port))
         if _ready(client, select.POLLOUT, patience) and not client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             return client
@@ -83,7 +83,7 @@ class Machine:
 
 
 class Cluster:
-    """`with Cluster(...) as cluster:`. Node n (from 1) has 192.0.2.n and 2001:db8::n; its pods 10.1.n.* and fd00:1:n::*."""
+    """Node n (from 1) has the addresses 192.0.2.n and 2001:db8::n; pods on it have 10.1.n.* and fd00:1:n::*."""
 
     def __init__(self, nodes: int = 1, wiring: str = "routed", between: str = "host-gw") -> None:
         self.wiring, self.between = wiring, between
@@ -225,7 +225,7 @@ def exchange(one: socket.socket, other: socket.socket, patience: float = ALLOWED
 
 def asks(client: Machine, address: str, port: int, server: socket.socket, patience: float) -> bool:
     """UDP: whether a question arrives at the server and its answer at the client."""
-    asking = client.socket(address, socket.SOCK_DGRAM)
+    asking = client.client(address, socket.SOCK_DGRAM)
     with asking:
         question = os.urandom(8)
         asking.sendto(question, (address, port))

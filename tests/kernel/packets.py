@@ -20,6 +20,7 @@ SYN, SYN_ACK, ACK, RST = 0x02, 0x12, 0x10, 0x04
 
 _MARK = b"netpolc "
 MARK_LENGTH = len(_MARK) + 4
+_ECHO = {ICMP: 8, ICMPV6: 128}
 _ECHO_REPLY = {ICMP: 0, ICMPV6: 129}
 _UNREACHABLE = {ICMP: 3, ICMPV6: 1}
 
@@ -47,16 +48,14 @@ Sendable = Packet | Segment | Unreachable
 
 def reply(packet: Packet) -> Packet:
     """The first answer: addresses and ports the other way round, an echo reply for an echo request."""
-    if packet.protocol in _ECHO_REPLY:
-        return replace(
-            packet, source=packet.destination, destination=packet.source, icmp_type=_ECHO_REPLY[packet.protocol]
-        )
+    if packet.proto in _ECHO_REPLY:
+        return replace(packet, src=packet.dst, dst=packet.src, icmp_type=_ECHO_REPLY[packet.proto])
     return replace(
         packet,
-        source=packet.destination,
-        destination=packet.source,
-        source_port=packet.port,
-        port=packet.source_port,
+        src=packet.dst,
+        dst=packet.src,
+        sport=packet.dport,
+        dport=packet.sport,
     )
 
 
@@ -77,8 +76,8 @@ def ends(packet: Sendable) -> tuple[str, str, int]:
     if isinstance(packet, Segment):
         packet = packet.packet
     if isinstance(packet, Unreachable):
-        return packet.sender, packet.about.source, ICMPV6 if ":" in packet.sender else ICMP
-    return packet.source, packet.destination, packet.protocol
+        return packet.sender, packet.about.src, ICMPV6 if ":" in packet.sender else ICMP
+    return packet.src, packet.dst, packet.proto
 
 
 def encode(packet: Sendable, serial: int) -> bytes:
@@ -88,21 +87,22 @@ def encode(packet: Sendable, serial: int) -> bytes:
         return _wrap(packet.packet, _tcp(packet.packet, packet.flags, packet.seq, packet.ack, mark), 16, serial)
     if isinstance(packet, Unreachable):
         return _unreachable(packet, serial)
-    match packet.protocol:
+    match packet.proto:
         case 6:
             return _wrap(packet, _tcp(packet, SYN, 1000, 0, mark), 16, serial)
         case 17:
-            body = struct.pack("!HHHH", packet.source_port, packet.port, 8 + len(mark), 0) + mark
+            body = struct.pack("!HHHH", packet.sport, packet.dport, 8 + len(mark), 0) + mark
             return _wrap(packet, body, 6, serial)
         case 1 | 58:
-            body = struct.pack("!BBHHH", packet.icmp_type, packet.icmp_code, 0, packet.source_port, 1) + mark
+            kind = _ECHO[packet.proto] if packet.icmp_type is None else packet.icmp_type
+            body = struct.pack("!BBHHH", kind, packet.icmp_code, 0, packet.sport, 1) + mark
             return _wrap(packet, body, 2, serial)
         case 132:
             return _wrap(packet, _sctp(packet, mark), None, serial)
         case 47:  # version 0, no options, carrying IPv4 (RFC 2784)
             return _wrap(packet, struct.pack("!HH", 0, 0x0800) + mark, None, serial)
         case 33 | 136:  # DCCP and UDP-Lite have their ports where TCP has them
-            return _wrap(packet, struct.pack("!HH", packet.source_port, packet.port) + bytes(16) + mark, None, serial)
+            return _wrap(packet, struct.pack("!HH", packet.sport, packet.dport) + bytes(16) + mark, None, serial)
         case _:
             return _wrap(packet, mark, None, serial)
 
@@ -121,14 +121,14 @@ def packed(address: str) -> bytes:
 
 
 def _tcp(packet: Packet, flags: int, seq: int, ack: int, data: bytes) -> bytes:
-    return struct.pack("!HHIIBBHHH", packet.source_port, packet.port, seq, ack, 0x50, flags, 8192, 0, 0) + data
+    return struct.pack("!HHIIBBHHH", packet.sport, packet.dport, seq, ack, 0x50, flags, 8192, 0, 0) + data
 
 
 def _sctp(packet: Packet, mark: bytes) -> bytes:
     """An INIT chunk whose last parameter is the mark (RFC 9260, 3.3.2; an unknown parameter type to be skipped)."""
     parameter = struct.pack("!HH", 0x9000, 4 + len(mark)) + mark
     chunk = struct.pack("!BBHIIHHI", 1, 0, 20 + len(parameter), 1, 65535, 1, 1, 1) + parameter
-    whole = struct.pack("!HHII", packet.source_port, packet.port, 0, 0) + chunk
+    whole = struct.pack("!HHII", packet.sport, packet.dport, 0, 0) + chunk
     return whole[:8] + struct.pack("<I", _crc32c(whole)) + whole[12:]
 
 
@@ -142,8 +142,8 @@ def _unreachable(error: Unreachable, serial: int) -> bytes:
 
 def _wrap(packet: Packet, body: bytes, checksum_at: int | None, serial: int) -> bytes:
     """Adds the IP header, and the upper checksum at that offset of `body` (TCP, UDP, ICMP)."""
-    source, destination, protocol = packed(packet.source), packed(packet.destination), packet.protocol
-    addresses = _address_sum(packet.source) + _address_sum(packet.destination)
+    source, destination, protocol = packed(packet.src), packed(packet.dst), packet.proto
+    addresses = _address_sum(packet.src) + _address_sum(packet.dst)
     length = len(body)
     if checksum_at is not None:
         pseudo = 0 if protocol == ICMP else addresses + protocol + length

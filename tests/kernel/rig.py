@@ -158,12 +158,12 @@ class Rig:
         seen: set[tuple[object, ...]] = set()
         self.namespace.forget_connections()
         for n, p in enumerate(packets):
-            if (p.destination, p.source, p.protocol, p.port, p.source_port) in seen or len(seen) == _MOST_CONNECTIONS:
+            if (p.dst, p.src, p.proto, p.dport, p.sport) in seen or len(seen) == _MOST_CONNECTIONS:
                 result += exchange(packets[start:n])
                 self.namespace.forget_connections()
                 seen.clear()
                 start = n
-            seen.add((p.source, p.destination, p.protocol, p.source_port, p.port))
+            seen.add((p.src, p.dst, p.proto, p.sport, p.dport))
         return result + exchange(packets[start:])
 
     def _run(
