@@ -1,0 +1,133 @@
+"""What all API objects share: the base of their pydantic models, and how rules across fields report.
+
+The models are the validators: `Model.model_validate(value)` takes exactly what the API server takes, from decoded
+YAML or JSON. Go's JSON rules hold throughout: a field that is null is absent, field names are case-sensitive, a
+number is never a string.
+
+pydantic checks field by field. A rule that looks at several fields, or that names a place inside a value, is a
+generator of `Fault`s over the raw value, so that it reports even when a sibling is wrong (`Checked`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+T = TypeVar("T")
+Raw = Mapping[str, Any]
+
+
+class Fault(NamedTuple):
+    """One broken rule: where (relative to the value that is checked), its code, and what was expected."""
+
+    path: tuple[str | int, ...]
+    code: str
+    expected: str
+
+
+class Model(BaseModel):
+    """A part of an API object. Frozen; unknown fields are errors; attribute names are the API's in snake case."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", alias_generator=to_camel)
+
+
+class Checked(Model):
+    """A model with rules that look at several of its fields."""
+
+    @classmethod
+    def faults(cls, raw: Raw) -> Iterator[Fault]:
+        """The broken rules of `raw`, whose fields may each have any type."""
+        raise NotImplementedError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _across_fields(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        found = list(cls.faults(value)) if isinstance(value, dict) else []
+        if not found:
+            return handler(value)
+        details = [_details(fault, value) for fault in found]
+        try:
+            handler(value)
+        except ValidationError as error:
+            details += [_again(entry) for entry in error.errors(include_url=False)]
+        raise ValidationError.from_exception_data(cls.__name__, details)
+
+
+def broken(code: str, expected: str) -> PydanticCustomError:
+    """The error that a validator of one value raises; `code` is the stable short name of the rule."""
+    return PydanticCustomError("rule", "{expected}", {"code": code, "expected": expected})
+
+
+def raise_faults(faults: list[Fault], value: Any) -> None:
+    """Raises when a validator found faults at places inside its value."""
+    if faults:
+        raise ValidationError.from_exception_data("value", [_details(fault, value) for fault in faults])
+
+
+def _details(fault: Fault, value: Any) -> InitErrorDetails:
+    return InitErrorDetails(type=broken(fault.code, fault.expected), loc=fault.path, input=value)
+
+
+def _again(entry: Any) -> InitErrorDetails:
+    """An error of pydantic's, to raise it once more beside others: any type may carry any context."""
+    return InitErrorDetails(
+        type=PydanticCustomError(entry["type"], "{text}", {**entry.get("ctx", {}), "text": entry["msg"]}),
+        loc=entry["loc"],
+        input=entry["input"],
+    )
+
+
+def text(reason: Callable[[str], str | None], code: str) -> BeforeValidator:
+    """A rule for strings, by a function that says what is wrong with one."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and (expected := reason(value)) is not None:
+            raise broken(code, expected)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+#: A list, kept as a tuple.
+Items = Annotated[tuple[T, ...], BeforeValidator(_list)]
+
+
+def _list_of_objects(value: Any) -> Any:
+    return tuple({} if item is None else item for item in value) if isinstance(value, list) else value
+
+
+def _list_of_strings(value: Any) -> Any:
+    return tuple("" if item is None else item for item in value) if isinstance(value, list) else value
+
+
+#: Lists of the API's own (not custom) kinds: a null item is Go's zero value, an empty object or string.
+Objects = Annotated[tuple[T, ...], BeforeValidator(_list_of_objects)]
+Strings = Annotated[tuple[T, ...], BeforeValidator(_list_of_strings)]
+
+#: int32 of a Go type: a JSON number without fraction or exponent.
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+def _absent_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+#: A struct of a Go type that is no pointer: absent or null is its zero value.
+Struct = Annotated[T, BeforeValidator(_absent_is_empty), Field(default=None, validate_default=True)]
