@@ -1,0 +1,174 @@
+"""What a ruleset does to a packet, by walking it: the meaning of the IR, written down once more for tests.
+
+The walk follows the definitions in `compiler.ir` (match, ruleset) and nothing else, so that lowering and passes can
+be asked what they changed. What the kernel makes of the emitted text is asked in tests/kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compiler.ir.match import (
+    Field,
+    InPrefix,
+    InSet,
+    LocalSource,
+    Match,
+    NeighbourDiscovery,
+    Replies,
+    ToAnyPort,
+    ToPorts,
+)
+from compiler.ir.ruleset import (
+    Accept,
+    Chain,
+    Drop,
+    Goto,
+    Hook,
+    Jump,
+    Lookup,
+    PrefixMap,
+    PrefixSet,
+    Return,
+    Rule,
+    Ruleset,
+    Set,
+    Verdict,
+)
+from compiler.net import Family
+
+ICMPV6 = 58
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A packet as a hook sees it. `port` is the destination port, 0 for protocols without; `reply`: conntrack knows
+    it as established or related; `local`: the source address is the node's own."""
+
+    family: Family
+    source: int
+    destination: int
+    protocol: int
+    port: int = 0
+    reply: bool = False
+    local: bool = False
+    icmp_type: int | None = None
+    hop_limit: int = 64
+
+    def value(self, field: Field) -> int:
+        return {
+            Field.SOURCE: self.source,
+            Field.DESTINATION: self.destination,
+            Field.PROTOCOL: self.protocol,
+            Field.PORT: self.port,
+        }[field]
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """How a packet left its hook, and how many rules and lookups it was asked on its way, `Replies` among them."""
+
+    accepted: bool
+    passed: int
+
+
+class Walker:
+    """A ruleset to be asked about packets."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._chains = {chain.name: chain for chain in ruleset.chains}
+        self._maps = {found.name: found for found in ruleset.maps}
+        self._sets: dict[str, Set | PrefixSet] = {found.name: found for found in ruleset.sets}
+        self._members = {s.name: frozenset(s.elements) for s in ruleset.sets if isinstance(s, Set)}
+
+    def accepts(self, packet: Seen, hook: Hook = Hook.FORWARD) -> bool:
+        """Whether the packet gets past our base chains of the hook."""
+        return self.walk(packet, hook).accepted
+
+    def walk(self, packet: Seen, hook: Hook = Hook.FORWARD) -> Walked:
+        """Every base chain of the hook in order: a drop is final, anything else goes on to the next."""
+        passed = 0
+        for chain in self._ruleset.chains:
+            if chain.hook is hook and chain.family in (None, packet.family):
+                accepted, more = self._base_chain(chain, packet)
+                passed += more
+                if not accepted:
+                    return Walked(False, passed)
+        return Walked(True, passed)
+
+    def _base_chain(self, base: Chain, packet: Seen) -> tuple[bool, int]:
+        """Returning from a base chain, or reaching its end, is its policy: accept."""
+        passed = 0
+        stack: list[tuple[Chain, int]] = []  # where to go on after Return
+        chain, at = base, 0
+        while True:
+            if at == len(chain.rules):
+                verdict: Verdict | None = Return()
+            else:
+                rule = chain.rules[at]
+                at += 1
+                if rule.family not in (None, packet.family):
+                    continue
+                passed += 1
+                verdict = self._ask(rule, packet)
+            match verdict:
+                case None:
+                    continue
+                case Accept():
+                    return True, passed
+                case Drop():
+                    return False, passed
+                case Return():
+                    if not stack:
+                        return True, passed
+                    chain, at = stack.pop()
+                case Jump(name):
+                    stack.append((chain, at))
+                    chain, at = self._chains[name], 0
+                case Goto(name):
+                    chain, at = self._chains[name], 0
+
+    def _ask(self, rule: Rule | Lookup, packet: Seen) -> Verdict | None:
+        if isinstance(rule, Lookup):
+            return _longest(self._maps[rule.map], packet.value(rule.field))
+        return rule.verdict if all(self._holds(match, packet) for match in rule.matches) else None
+
+    def _holds(self, match: Match, packet: Seen) -> bool:
+        match match:
+            case Replies():
+                return packet.reply
+            case NeighbourDiscovery():
+                named = packet.protocol == ICMPV6 and packet.icmp_type in (133, 135, 136)
+                return named and packet.hop_limit == 255
+            case LocalSource():
+                return packet.local
+            case InPrefix(field, prefix):
+                assert prefix.family is packet.family, "a rule on addresses has their family"
+                return _inside(packet.value(field), prefix.base, prefix.family.bits - prefix.length)
+            case InSet(fields, name):
+                return self._is_member(self._sets[name], fields, packet)
+            case ToPorts(protocol, first, last):
+                return packet.protocol == protocol and first <= packet.port <= last
+            case ToAnyPort(protocol, spans):
+                return packet.protocol == protocol and any(low <= packet.port <= high for low, high in spans)
+
+    def _is_member(self, found: Set | PrefixSet, fields: Sequence[Field], packet: Seen) -> bool:
+        assert found.family in (None, packet.family), "a rule on a set of addresses has their family"
+        if isinstance(found, Set):
+            return tuple(packet.value(field) for field in fields) in self._members[found.name]
+        (field,) = fields
+        value, bits = packet.value(field), found.family.bits
+        around = [(p.length, member) for p, member in found.elements if _inside(value, p.base, bits - p.length)]
+        return bool(around) and max(around)[1]
+
+
+def _longest(found: PrefixMap, address: int) -> Verdict | None:
+    bits = found.family.bits
+    around = [(p.length, verdict) for p, verdict in found.elements if _inside(address, p.base, bits - p.length)]
+    return max(around, key=lambda entry: entry[0])[1] if around else None
+
+
+def _inside(address: int, base: int, host_bits: int) -> bool:
+    return address >> host_bits == base >> host_bits
