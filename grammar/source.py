@@ -1,11 +1,18 @@
 """Where text came from: files, positions in them, and the excerpt an error shows.
 
-Lines and columns count from 1, as editors and compilers do; columns count characters, not bytes.
+Lines and columns count from 1, as editors and compilers do; columns count characters, not bytes. Offsets count
+characters from 0.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+
+#: Characters between two remembered line numbers: small enough to count through, large enough to remember few.
+_BLOCK = 1 << 13
+#: Columns of a line that an excerpt shows at most.
+_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +36,72 @@ class Span:
     def file_line(self) -> str:
         """`FILE:LINE`, the form that rulesets and explanations quote."""
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What a parser found wrong with a text: `code` names the kind of flaw, `excerpt` shows the place."""
+
+    span: Span
+    message: str
+    code: str
+    excerpt: tuple[str, ...] = ()
+
+
+class Source:
+    """A text and the name it goes by; `first_line` is the file's line on which the text begins (a part of a file
+    is a source, too). Only \\n ends a line."""
+
+    __slots__ = ("_lines", "first_line", "name", "text")
+
+    def __init__(self, name: str, text: str, first_line: int = 1) -> None:
+        self.name = name
+        self.text = text
+        self.first_line = first_line
+        self._lines: list[int] = [first_line]  # line number at every _BLOCK-th character, as far as asked for
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """(line, column) of a character; an offset at the end of the text is the end of what is printed there."""
+        if offset >= len(self.text):
+            offset = len(self.text.rstrip())
+        block, lines = offset // _BLOCK, self._lines
+        while len(lines) <= block:
+            at = (len(lines) - 1) * _BLOCK
+            lines.append(lines[-1] + self.text.count("\n", at, at + _BLOCK))
+        line = lines[block] + self.text.count("\n", block * _BLOCK, offset)
+        return line, offset - self.text.rfind("\n", 0, offset)
+
+    def span(self, start: int, end: int) -> Span:
+        """The span of the characters from `start` up to but not including `end`."""
+        return Span(self.name, *self.position(start), *self.position(max(start, end)))
+
+    def excerpt(self, start: int, end: int) -> tuple[str, ...]:
+        """The first line of text[start:end], numbered, and a line with carets below it; a long line is cut around
+        the place. What a terminal would not print as itself is shown escaped."""
+        line, column = self.position(start)
+        low = min(start, len(self.text.rstrip())) if start >= len(self.text) else start
+        begin, stop = low - column + 1, self.text.find("\n", low)
+        stop = len(self.text) if stop < 0 else stop
+        first = max(begin, low - _WIDTH // 2)
+        last = min(stop, first + _WIDTH)
+        marked = self.text[low : max(low, min(end, last))].rstrip()
+        before = ("..." if first > begin else "") + printable(self.text[first:low])
+        after = printable(self.text[low + len(marked) : last].rstrip()) + ("..." if last < stop else "")
+        number = f"{line:>5} | "
+        carets = " " * _columns(before) + "^" * max(1, _columns(printable(marked)))
+        return (f"{number}{before}{printable(marked)}{after}", " " * (len(number) - 2) + "| " + carets)
+
+
+def printable(text: str) -> str:
+    """`text` with everything escaped that moves a cursor, hides or colours: control and format characters, line
+    ends, lone surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _columns(text: str) -> int:
+    """Terminal columns of printable text."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
