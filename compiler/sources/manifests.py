@@ -1,0 +1,218 @@
+"""Manifests -> resources: the objects of YAML and JSON files, validated, with the places they were written at.
+
+Every problem of every file is reported together. What netpolc has no use for is passed over and counted; a policy
+is never passed over because its kind or version is misspelt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from compiler.errors import Collector, Diagnostic, Severity
+from compiler.resources import AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy, NetworkPolicy
+from compiler.resources.cluster import Namespace, Node, Pod, Service
+from compiler.resources.validation import validate
+from compiler.sources import cluster
+from compiler.sources.fields import Report
+from grammar.manifest import documents
+from grammar.source import Span
+from grammar.tree import Path, Tree
+
+AnyPolicy = NetworkPolicy | ClusterNetworkPolicy | AdminNetworkPolicy | BaselineAdminNetworkPolicy
+
+POLICIES = frozenset({"NetworkPolicy", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"})
+#: API groups of other projects that have a NetworkPolicy of their own: not ours to read, as little as any other kind.
+FOREIGN = ("projectcalico.org", "antrea.io")
+#: Kind -> its API group, for what is read beside policies.
+_GROUPS = {
+    **dict.fromkeys(["Pod", "Namespace", "Node", "Service"], ""),
+    **dict.fromkeys(["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"], "apps"),
+    **dict.fromkeys(["CronJob", "Job"], "batch"),
+}
+_CLUSTER_SCOPED = POLICIES - {"NetworkPolicy"} | {"Namespace", "Node"}
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A policy and where it was written."""
+
+    value: AnyPolicy
+    span: Span
+    tree: Tree
+
+    def at(self, *path: str | int) -> Span:
+        """The place of a part, by the API's field names and indexes; of the nearest part around it that exists."""
+        return self.tree.span(*path)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """What was found, in the order of the input. `templates` are the pod templates of workloads; `skipped` counts
+    by kind what was passed over."""
+
+    policies: tuple[Located, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    templates: tuple[Pod, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    services: tuple[Service, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def load(texts: Iterable[tuple[str, bytes]], *, lenient: bool = False) -> Manifests:
+    """Everything in these texts, each with the name that messages give it. `lenient`: unknown fields outside spec
+    and CIDRs with host bits only warn. Raises InvalidInput with every problem of the run."""
+    loader = _Loader(lenient)
+    for name, data in texts:
+        for tree in documents(name, data, loader.problems.add):
+            loader.document(tree)
+    loader.problems.check()
+    return loader.found()
+
+
+class _Loader:
+    """Collects objects and problems."""
+
+    def __init__(self, lenient: bool) -> None:
+        self.problems = Collector()
+        self._lenient = lenient
+        self._policies: list[Located] = []
+        self._pods: list[Pod] = []
+        self._templates: list[Pod] = []
+        self._namespaces: list[Namespace] = []
+        self._nodes: list[Node] = []
+        self._services: list[Service] = []
+        self._skipped: Counter[str] = Counter()
+        self._places: dict[tuple[str, str, str], Tree] = {}
+        self._holders: dict[str, tuple[Pod, Tree]] = {}
+
+    def found(self) -> Manifests:
+        return Manifests(
+            tuple(self._policies),
+            tuple(self._pods),
+            tuple(self._templates),
+            tuple(self._namespaces),
+            tuple(self._nodes),
+            tuple(self._services),
+            dict(self._skipped),
+            self.problems.warnings,
+        )
+
+    def document(self, tree: Tree) -> None:
+        """Takes a document; an empty one is nothing."""
+        if tree.value is not None:
+            self._object(tree)
+
+    def _object(self, tree: Tree) -> None:
+        value = tree.value
+        if not isinstance(value, dict):
+            self._error(tree)((), "must be an object with apiVersion, kind and metadata", "not-an-object")
+            return
+        kind, version = value.get("kind"), value.get("apiVersion")
+        if not isinstance(kind, str) or not kind:
+            code = "required" if kind is None or kind == "" else "bad-type"
+            self._error(tree)(("kind",), "expected the kind of the object, a string", code)
+        elif kind.endswith("List") and "items" in value:
+            self._list(tree, kind, version)
+        elif kind in POLICIES and not _foreign(version):
+            self._policy(tree, kind, value)
+        elif kind in _GROUPS and isinstance(version, str) and _group(version) == _GROUPS[kind]:
+            self._member(tree, kind, value)
+        elif kind in _GROUPS and not isinstance(version, str):
+            self._error(tree)(("apiVersion",), "expected the version of the kind, a string", "required")
+        else:
+            self._skipped[kind] += 1
+
+    def _list(self, tree: Tree, kind: str, version: object) -> None:
+        """A List, or the list of one kind, whose items need not repeat kind and apiVersion."""
+        value = tree.value
+        assert isinstance(value, dict)
+        items = value["items"]
+        if not isinstance(items, list):
+            if items is not None:
+                self._error(tree)(("items",), "must be a list", "bad-type")
+            return
+        implied = {} if kind == "List" else {"apiVersion": version, "kind": kind.removesuffix("List")}
+        for n, item in enumerate(items):
+            part = tree.part("items", n)
+            if implied and isinstance(item, dict):
+                part.value = item | {k: v for k, v in implied.items() if k not in item}
+            self._object(part)
+
+    def _policy(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
+        model, problems = validate(value, lenient=self._lenient)
+        for problem in problems:
+            flaw = tree.flaw(problem.path, problem.message, problem.code, on_key=problem.on_key)
+            self.problems.add(flaw, Severity(problem.severity))
+        if model is not None:
+            self._policies.append(Located(model, tree.span(), tree))
+            self._unique(kind, model.metadata.namespace or "default", model.metadata.name, tree)
+
+    def _member(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
+        before, report = self.problems.errors, self._error(tree)
+        match kind:
+            case "Pod":
+                found = cluster.pod(value, report)
+                self._pods.append(found)
+                self._addresses(found, tree)
+            case "Namespace":
+                self._namespaces.append(cluster.namespace(value, report))
+            case "Node":
+                self._nodes.append(cluster.node(value, report))
+            case "Service":
+                self._services.append(cluster.service(value, report))
+            case _:
+                self._templates.append(cluster.template(kind, value, report))
+        if self.problems.errors == before:
+            metadata = value["metadata"]
+            assert isinstance(metadata, dict)
+            if name := metadata.get("name"):
+                self._unique(kind, metadata.get("namespace") or "default", name, tree)
+
+    def _unique(self, kind: str, namespace: str, name: str, tree: Tree) -> None:
+        """The API server holds one object of a kind, namespace and name: a second one would replace the first."""
+        if not name:
+            return
+        owner = "" if kind in _CLUSTER_SCOPED else namespace
+        first = self._places.setdefault((kind, owner, name), tree)
+        if first is not tree:
+            title = f"{kind} {owner}/{name}" if owner else f"{kind} {name}"
+            place = first.span("metadata", "name")
+            self._error(tree)(("metadata", "name"), f"{title} is already defined at {place}", "duplicate-object")
+
+    def _addresses(self, pod: Pod, tree: Tree) -> None:
+        """Two pods that hold one address contradict each other: a rule for the one would be a rule for the other."""
+        if not pod.holds_addresses:
+            return
+        for address in pod.ips:
+            first, where = self._holders.setdefault(address, (pod, tree))
+            if first is not pod:
+                place = where.span("status", "podIPs")
+                text = f"{address} is held by pod {first.namespace}/{first.name} as well, at {place}"
+                self._error(tree)(("status", "podIPs"), text, "address-conflict")
+
+    def _error(self, tree: Tree) -> Report:
+        def report(path: Path, message: str, code: str) -> None:
+            self.problems.add(tree.flaw(path, _message(path, message), code))
+
+        return report
+
+
+def _message(path: Path, message: str) -> str:
+    """`spec.ingress[0].from: MESSAGE`."""
+    name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f"{name[1:]}: {message}" if name else message
+
+
+def _group(version: str) -> str:
+    return version.rpartition("/")[0]
+
+
+def _foreign(version: object) -> bool:
+    if not isinstance(version, str):
+        return False
+    group = _group(version)
+    return any(group == name or group.endswith("." + name) for name in FOREIGN)
