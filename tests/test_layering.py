@@ -82,17 +82,20 @@ SHELL = "compiler.cli"
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
 #: comes from a seeded generator that the caller passes in.
 PURE = """
-    __future__ abc base64 bisect collections contextlib dataclasses enum functools hashlib heapq ipaddress itertools
-    json math operator random re string struct sys textwrap types typing unicodedata
+    __future__ abc base64 bisect calendar codecs collections contextlib copy dataclasses difflib enum functools hashlib
+    heapq ipaddress itertools json math operator random re string struct sys textwrap types typing unicodedata
 """
 #: Parts that may use more, and what: of other distributions, or of the standard library.
 BESIDES: dict[str, frozenset[str]] = {
-    "grammar.manifest": frozenset({"yaml"}),
+    "grammar.yamltext": frozenset({"yaml"}),
     "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
     "compiler.net": frozenset({"socket"}),
+    "compiler.sources.fields": frozenset({"socket"}),
 }
-#: Of `socket`, only the conversion of addresses; of `sys`, nothing that reads or writes.
+#: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `sys`, nothing that reads or
+#: writes.
 SOME_ONLY = {
+    "codecs": frozenset({"BOM_UTF8", "BOM_UTF16_BE", "BOM_UTF16_LE", "BOM_UTF32_BE", "BOM_UTF32_LE"}),
     "socket": frozenset({"inet_pton", "inet_ntop", "AF_INET", "AF_INET6"}),
     "sys": frozenset({"intern", "maxsize"}),
 }
