@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, PlainValidator
 
 from compiler.resources import cidr
 from compiler.resources.labels import KEY, LabelSelector
-from compiler.resources.metadata import ObjectMeta
-from compiler.resources.model import Checked, Fault, Items, Model, Raw, Struct, raise_faults, text
+from compiler.resources.metadata import CustomObjectMeta
+from compiler.resources.model import Checked, Fault, ListRules, Model, Raw, Struct, T, Whole, raise_faults, text
 
 #: Peers, rules, networks and names in one list: v1alpha2's bound, and of networks and domainNames in both versions.
 FEW = 25
@@ -44,32 +44,19 @@ def _network_fault(network: str) -> str | None:
     return expected if code not in ("", "host-bits") else None
 
 
-def _set(values: tuple[str, ...]) -> tuple[str, ...]:
-    """x-kubernetes-list-type: set."""
-    raise_faults(
-        [
-            Fault((n,), "duplicate", f"appears twice, first at index {values.index(value)}")
-            for n, value in enumerate(values)
-            if values.index(value) < n
-        ],
-        values,
-    )
-    return values
-
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Priority = Annotated[int, Field(ge=0, le=1000)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Priority = Annotated[Whole, Field(ge=0, le=1000)]
 RuleName = Annotated[str, Field(max_length=100)]
+#: x-kubernetes-list-type: set
 Networks = Annotated[
-    Items[Annotated[str, text(_network_fault, "bad-cidr")]],
-    Field(min_length=1, max_length=FEW),
-    AfterValidator(_set),
+    tuple[Annotated[str, text(_network_fault, "bad-cidr")], ...], ListRules(least=1, most=FEW, distinct=True)
 ]
 DomainNames = Annotated[
-    Items[Annotated[str, text(_domain_fault, "bad-domain-name")]],
-    Field(min_length=1, max_length=FEW),
-    AfterValidator(_set),
+    tuple[Annotated[str, text(_domain_fault, "bad-domain-name")], ...], ListRules(least=1, most=FEW, distinct=True)
 ]
+#: Lists that must not be empty, by the bounds of v1alpha2 and v1alpha1.
+Few = Annotated[tuple[T, ...], ListRules(least=1, most=FEW)]
+Many = Annotated[tuple[T, ...], ListRules(least=1, most=MANY)]
 
 
 class OneOf(Checked):
@@ -100,6 +87,35 @@ def _named_port_faults(raw: Raw, ports: str, named: str) -> Iterator[Fault]:
         if found and isinstance(entry, dict) and entry.get(named) is not None:
             expected = f"must not stand beside a peer of {' or '.join(found)}: those have no named ports"
             yield Fault((ports, n, named), "named-port", expected)
+
+
+#: Names of the fields in a status; a list holds what its items have.
+_STATUS = {
+    "conditions": [dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime", "observedGeneration"))]
+}
+
+
+def _unknown_fields(value: Any, known: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Fields that a schema lacks. Where the value has another type than the schema, it has no field at all."""
+    if isinstance(value, dict):
+        fields = known if isinstance(known, dict) else {}
+        for name, item in value.items():
+            if name in fields:
+                yield from _unknown_fields(item, fields[name], (*path, name))
+            else:
+                expected = f"expected one of {', '.join(fields)}" if fields else "expected no field here"
+                yield Fault((*path, name, KEY), "unknown-field", expected)
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            yield from _unknown_fields(item, known[0] if isinstance(known, list) else None, (*path, n))
+
+
+def _status(value: Any) -> None:
+    """The server drops the status of an object that it creates, once the names of its fields have passed."""
+    raise_faults(list(_unknown_fields(value, _STATUS, ())), value)
+
+
+Status = Annotated[None, PlainValidator(_status)]
 
 
 class NamespacedPods(Model):
@@ -173,8 +189,8 @@ class ClusterIngressRule(Model):
 
     name: RuleName | None = None
     action: Literal["Accept", "Deny", "Pass"]
-    from_: Annotated[Items[IngressPeer], Field(alias="from", min_length=1, max_length=FEW)]
-    protocols: Annotated[Items[Protocol], Field(min_length=1, max_length=FEW)] | None = None
+    from_: Few[IngressPeer] = Field(alias="from")
+    protocols: Few[Protocol] | None = None
 
 
 class ClusterEgressRule(Checked):
@@ -182,8 +198,8 @@ class ClusterEgressRule(Checked):
 
     name: RuleName | None = None
     action: Literal["Accept", "Deny", "Pass"]
-    to: Annotated[Items[EgressPeer], Field(min_length=1, max_length=FEW)]
-    protocols: Annotated[Items[Protocol], Field(min_length=1, max_length=FEW)] | None = None
+    to: Few[EgressPeer]
+    protocols: Few[Protocol] | None = None
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
@@ -196,18 +212,18 @@ class ClusterNetworkPolicySpec(Model):
     tier: Literal["Admin", "Baseline"]
     priority: Priority
     subject: Subject
-    ingress: Annotated[Items[ClusterIngressRule], Field(max_length=FEW)] | None = None
-    egress: Annotated[Items[ClusterEgressRule], Field(max_length=FEW)] | None = None
+    ingress: Annotated[tuple[ClusterIngressRule, ...], ListRules(most=FEW)] | None = None
+    egress: Annotated[tuple[ClusterEgressRule, ...], ListRules(most=FEW)] | None = None
 
 
 class ClusterNetworkPolicy(Model):
-    """v1alpha2. The server drops the status of an object that it creates, unseen."""
+    """v1alpha2."""
 
     api_version: Literal["policy.networking.k8s.io/v1alpha2"]
     kind: Literal["ClusterNetworkPolicy"]
-    metadata: Struct[ObjectMeta]
+    metadata: Struct[CustomObjectMeta]
     spec: ClusterNetworkPolicySpec
-    status: Any = None
+    status: Status = None
 
 
 class AdminNamespacedPods(NamespacedPods):
@@ -268,16 +284,13 @@ class AdminPort(OneOf):
     named_port: str | None = None
 
 
-AdminPorts = Annotated[Items[AdminPort], Field(min_length=1, max_length=MANY)]
-
-
 class AdminIngressRule(Model):
     """v1alpha1 AdminNetworkPolicyIngressRule."""
 
     name: RuleName | None = None
     action: Literal["Allow", "Deny", "Pass"]
-    from_: Annotated[Items[AdminIngressPeer], Field(alias="from", min_length=1, max_length=MANY)]
-    ports: AdminPorts | None = None
+    from_: Many[AdminIngressPeer] = Field(alias="from")
+    ports: Many[AdminPort] | None = None
 
 
 class AdminEgressRule(Checked):
@@ -285,8 +298,8 @@ class AdminEgressRule(Checked):
 
     name: RuleName | None = None
     action: Literal["Allow", "Deny", "Pass"]
-    to: Annotated[Items[AdminEgressPeer], Field(min_length=1, max_length=MANY)]
-    ports: AdminPorts | None = None
+    to: Many[AdminEgressPeer]
+    ports: Many[AdminPort] | None = None
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
@@ -303,7 +316,7 @@ class BaselineEgressRule(AdminEgressRule):
     """v1alpha1 BaselineAdminNetworkPolicyEgressRule."""
 
     action: Literal["Allow", "Deny"]
-    to: Annotated[Items[BaselineEgressPeer], Field(min_length=1, max_length=MANY)]
+    to: Many[BaselineEgressPeer]
 
 
 class AdminNetworkPolicySpec(Model):
@@ -311,16 +324,16 @@ class AdminNetworkPolicySpec(Model):
 
     priority: Priority
     subject: AdminSubject
-    ingress: Annotated[Items[AdminIngressRule], Field(max_length=MANY)] | None = None
-    egress: Annotated[Items[AdminEgressRule], Field(max_length=MANY)] | None = None
+    ingress: Annotated[tuple[AdminIngressRule, ...], ListRules(most=MANY)] | None = None
+    egress: Annotated[tuple[AdminEgressRule, ...], ListRules(most=MANY)] | None = None
 
 
 class BaselineAdminNetworkPolicySpec(Model):
     """v1alpha1 BaselineAdminNetworkPolicySpec."""
 
     subject: AdminSubject
-    ingress: Annotated[Items[BaselineIngressRule], Field(max_length=MANY)] | None = None
-    egress: Annotated[Items[BaselineEgressRule], Field(max_length=MANY)] | None = None
+    ingress: Annotated[tuple[BaselineIngressRule, ...], ListRules(most=MANY)] | None = None
+    egress: Annotated[tuple[BaselineEgressRule, ...], ListRules(most=MANY)] | None = None
 
 
 class AdminNetworkPolicy(Model):
@@ -328,9 +341,9 @@ class AdminNetworkPolicy(Model):
 
     api_version: Literal["policy.networking.k8s.io/v1alpha1"]
     kind: Literal["AdminNetworkPolicy"]
-    metadata: Struct[ObjectMeta]
+    metadata: Struct[CustomObjectMeta]
     spec: AdminNetworkPolicySpec
-    status: Any = None
+    status: Status = None
 
 
 class BaselineAdminNetworkPolicy(Checked):
@@ -338,13 +351,14 @@ class BaselineAdminNetworkPolicy(Checked):
 
     api_version: Literal["policy.networking.k8s.io/v1alpha1"]
     kind: Literal["BaselineAdminNetworkPolicy"]
-    metadata: Struct[ObjectMeta]
+    metadata: Struct[CustomObjectMeta]
     spec: BaselineAdminNetworkPolicySpec
-    status: Any = None
+    status: Status = None
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
         metadata = raw.get("metadata")
-        name = metadata.get("name") if isinstance(metadata, dict) else None
-        if isinstance(name, str) and name not in ("", "default"):
+        meta = metadata if isinstance(metadata, dict) else {}
+        name = meta.get("name") or meta.get("generateName")
+        if isinstance(name, str) and name and meta.get("name") != "default":
             yield Fault(("metadata", "name"), "baseline-name", "must be default, the one object of this kind")

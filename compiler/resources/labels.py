@@ -14,31 +14,33 @@ _WITH_VALUES = ("In", "NotIn")
 _WITHOUT_VALUES = ("Exists", "DoesNotExist")
 
 
-def _string_map(value: Any) -> tuple[dict[str, str], list[Fault]]:
-    """A Go map[string]string: a null value is the empty string."""
+#: Ends the path of a fault that is about a key, not its value.
+KEY = "[key]"
+
+
+def go_map(value: Any) -> tuple[dict[str, str], list[Fault]]:
+    """A Go map[string]string, and what in it is none: a null value is the empty string."""
     if not isinstance(value, dict):
         raise broken("bad-type", "must be an object")
-    faults = [
-        Fault((key,), "bad-type", "must be a string")
-        for key, item in value.items()
-        if not isinstance(key, str) or (item is not None and not isinstance(item, str))
-    ]
-    return {key: item or "" for key, item in value.items()}, faults
+    faults = [Fault((key,), "bad-type", "must be a string") for key, item in value.items() if not _text(item)]
+    return {key: item or "" for key, item in value.items() if _text(item)}, faults
+
+
+def _text(item: Any) -> bool:
+    return item is None or isinstance(item, str)
 
 
 def string_map(value: Any) -> dict[str, str]:
-    """Any keys and values, as custom resources take them."""
-    found, faults = _string_map(value)
+    """A map of strings in a custom resource: any keys and values; a key whose value is null is absent."""
+    found, faults = go_map(value)
     raise_faults(faults, value)
-    return found
+    return {key: item for key, item in found.items() if value[key] is not None}
 
 
 def label_map(value: Any) -> dict[str, str]:
     """Keys and values by the syntax of labels."""
-    found, faults = _string_map(value)
+    found, faults = go_map(value)
     for key, item in found.items():
-        if not isinstance(key, str) or not isinstance(item, str):
-            continue
         if (reason := label_key_fault(key)) is not None:
             faults.append(Fault((key, KEY), "bad-label-key", reason))
         if (reason := label_value_fault(item)) is not None:
@@ -46,9 +48,6 @@ def label_map(value: Any) -> dict[str, str]:
     raise_faults(faults, value)
     return found
 
-
-#: Ends the path of a fault that is about a key, not its value.
-KEY = "[key]"
 
 StringMap = Annotated[Mapping[str, str], PlainValidator(string_map)]
 Labels = Annotated[Mapping[str, str], PlainValidator(label_map)]

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainValidator
 
-from compiler.resources.labels import KEY, Labels, string_map
-from compiler.resources.model import Checked, Fault, Int64, Model, Objects, Raw, Strings, raise_faults, text
+from compiler.resources.labels import KEY, Labels, go_map
+from compiler.resources.model import (
+    INT64,
+    Checked,
+    Fault,
+    Int64,
+    Model,
+    Objects,
+    Raw,
+    Strings,
+    Whole,
+    raise_faults,
+    text,
+)
 from compiler.resources.names import dns_label_fault, label_key_fault, subdomain_fault
 
 #: "TotalAnnotationSizeLimitB": all keys and values of one object's annotations, in bytes.
 ANNOTATIONS_BYTES = 256 * 1024
 
+#: As Go reads RFC 3339: an hour of one digit too, a comma for the point.
 _TIME = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,]\d+)?(?:Z|[+-](\d{2}):(\d{2}))",
+    r"(\d{4})-(\d{2})-(\d{2})T(\d{1,2}):(\d{2}):(\d{2})(?:[.,]\d+)?(?:Z|[+-](\d{2}):(\d{2}))",
     re.ASCII,
 )
 
@@ -29,12 +42,12 @@ def time_fault(value: str) -> str | None:
         return "expected a time of RFC 3339, such as 2024-05-01T12:00:00Z"
     year, month, day, hour, minute, second, *zone = (int(part or 0) for part in found.groups())
     fits = 1 <= month <= 12 and 1 <= day <= monthrange(year or 4, month)[1] and hour < 24 and minute < 60
-    if not fits or second >= 60 or zone[0] > 24 or zone[1] >= 60:
+    if not fits or second >= 60 or zone[0] > 24 or zone[1] > 60:
         return "expected a time of RFC 3339, one of its numbers is out of range"
     return None
 
 
-def _generate_name_fault(value: str) -> str | None:
+def _prefix_fault(value: str) -> str | None:
     """A prefix of a name: a hyphen may end it, five characters will follow."""
     masked = value[:-1] + "a" if len(value) > 1 and value.endswith("-") else value
     return subdomain_fault(masked) if value else None
@@ -42,8 +55,8 @@ def _generate_name_fault(value: str) -> str | None:
 
 def annotation_map(value: Any) -> dict[str, str]:
     """Keys like labels' in any case, values of any text; 256 KiB together."""
-    found = string_map(value)
-    faults = [
+    found, faults = go_map(value)
+    faults += [
         Fault((key, KEY), "bad-annotation-key", reason)
         for key in found
         if (reason := label_key_fault(key.lower())) is not None
@@ -55,32 +68,58 @@ def annotation_map(value: Any) -> dict[str, str]:
     return found
 
 
+def finalizer_fault(value: str) -> str | None:
+    """The API's own kinds take finalizers of a domain, and Kubernetes' three."""
+    if (reason := label_key_fault(value)) is not None:
+        return reason
+    if "/" not in value and value not in _STANDARD_FINALIZERS:
+        return f"expected DOMAIN/NAME, or one of {', '.join(_STANDARD_FINALIZERS)}"
+    return None
+
+
 def _null_is_empty(value: Any) -> Any:
     return "" if value is None else value
 
 
-#: A Go string: null and absent are the empty string.
-GoString = Annotated[str, BeforeValidator(_null_is_empty)]
-Name = Annotated[str, text(lambda value: subdomain_fault(value) if value else None, "bad-name")]
-NamespaceName = Annotated[str, text(lambda value: dns_label_fault(value) if value else None, "bad-namespace")]
-Finalizer = Annotated[str, text(label_key_fault, "bad-finalizer")]
+def _optional(reason: Callable[[str], str | None], code: str) -> BeforeValidator:
+    """The rule for a Go string that may be empty, which is absent."""
+    return text(lambda value: reason(value) if value else None, code)
+
+
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
 Time = Annotated[str, text(time_fault, "bad-time")]
 Annotations = Annotated[Mapping[str, str], PlainValidator(annotation_map)]
 
 
-class OwnerReference(Model):
+class OwnerReference(Checked):
     """metav1.OwnerReference."""
 
-    api_version: str
-    kind: str
-    name: str
-    uid: str
+    api_version: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    uid: str | None = None
     controller: bool | None = None
     block_owner_deletion: bool | None = None
 
+    @classmethod
+    def faults(cls, raw: Raw) -> Iterator[Fault]:
+        for field in ("kind", "name", "uid"):
+            if raw.get(field) in (None, ""):
+                yield Fault((field,), "required", f"expected the owner's {field}")
+        version = raw.get("apiVersion") or ""
+        if isinstance(version, str) and not _VERSION.fullmatch(version):
+            yield Fault(("apiVersion",), "bad-owner", "expected GROUP/VERSION or VERSION")
+        if version in ("v1", "/v1") and raw.get("kind") == "Event":
+            yield Fault((), "bad-owner", "an Event owns nothing")
+
+
+#: A version, behind its group and a slash where it has one.
+_VERSION = re.compile(r"(?:[^/]*/)?[^/]+")
+
 
 class ManagedFields(Model):
-    """metav1.ManagedFieldsEntry: who set which field. netpolc reads none of it."""
+    """metav1.ManagedFieldsEntry: who set which field. The server makes it anew; netpolc reads none of it."""
 
     manager: str | None = None
     operation: str | None = None
@@ -92,14 +131,15 @@ class ManagedFields(Model):
 
 
 class ObjectMeta(Checked):
-    """metav1.ObjectMeta. An object has a name or, for the server to make one, a generateName."""
+    """metav1.ObjectMeta of the API's own kinds. An object has a name or, for the server to make one, a
+    generateName; what the server sets itself (uid, resourceVersion, times) may be there and is ignored."""
 
-    name: Annotated[Name, BeforeValidator(_null_is_empty)] = ""
-    generate_name: Annotated[str, text(_generate_name_fault, "bad-name")] | None = None
-    namespace: NamespaceName | None = None
+    name: Annotated[str, _optional(subdomain_fault, "bad-name"), BeforeValidator(_null_is_empty)] = ""
+    generate_name: Annotated[str, _optional(_prefix_fault, "bad-name")] | None = None
+    namespace: Annotated[str, _optional(dns_label_fault, "bad-namespace")] | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
-    finalizers: Strings[Finalizer] | None = None
+    finalizers: Strings[Annotated[str, text(finalizer_fault, "bad-finalizer")]] | None = None
     owner_references: Objects[OwnerReference] | None = None
     managed_fields: Objects[ManagedFields] | None = None
     uid: str | None = None
@@ -112,5 +152,28 @@ class ObjectMeta(Checked):
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
-        if not raw.get("name") and not raw.get("generateName"):
+        if raw.get("name") in (None, "") and raw.get("generateName") in (None, ""):
             yield Fault(("name",), "required", "expected a name or a generateName")
+        yield from _owners_faults(raw.get("ownerReferences"))
+        finalizers = raw.get("finalizers")
+        if isinstance(finalizers, list) and "orphan" in finalizers and "foregroundDeletion" in finalizers:
+            yield Fault(("finalizers",), "bad-finalizer", "orphan and foregroundDeletion exclude each other")
+
+
+def _owners_faults(owners: Any) -> Iterator[Fault]:
+    """ownerReferences: "There cannot be more than one managing controller"."""
+    listed = owners if isinstance(owners, list) else []
+    managing = [n for n, owner in enumerate(listed) if isinstance(owner, dict) and owner.get("controller") is True]
+    for n in managing[1:]:
+        place = f"ownerReferences[{managing[0]}]"
+        yield Fault(("ownerReferences", n, "controller"), "bad-owner", f"{place} is the controller already")
+
+
+class CustomObjectMeta(ObjectMeta):
+    """metav1.ObjectMeta of the cluster-wide custom resources, where a namespace means nothing, any qualified name
+    is a finalizer, and 80.0 is an integer."""
+
+    namespace: str | None = None
+    finalizers: Strings[Annotated[str, text(label_key_fault, "bad-finalizer")]] | None = None
+    generation: Annotated[Whole, INT64] | None = None
+    deletion_grace_period_seconds: Annotated[Whole, INT64] | None = None

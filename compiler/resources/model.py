@@ -11,6 +11,7 @@ generator of `Fault`s over the raw value, so that it reports even when a sibling
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import (
@@ -18,12 +19,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
@@ -54,15 +56,19 @@ class Checked(Model):
     @model_validator(mode="wrap")
     @classmethod
     def _across_fields(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        found = list(cls.faults(value)) if isinstance(value, dict) else []
-        if not found:
-            return handler(value)
-        details = [_details(fault, value) for fault in found]
-        try:
-            handler(value)
-        except ValidationError as error:
-            details += [_again(entry) for entry in error.errors(include_url=False)]
-        raise ValidationError.from_exception_data(cls.__name__, details)
+        return beside(list(cls.faults(value)) if isinstance(value, dict) else [], value, handler)
+
+
+def beside(faults: list[Fault], value: Any, handler: Callable[[Any], Any]) -> Any:
+    """What pydantic makes of the value, unless it has faults; then they are raised together with pydantic's."""
+    if not faults:
+        return handler(value)
+    details = [_details(fault, value) for fault in faults]
+    try:
+        handler(value)
+    except ValidationError as error:
+        details += [_again(entry) for entry in error.errors(include_url=False)]
+    raise ValidationError.from_exception_data("value", details)
 
 
 def broken(code: str, expected: str) -> PydanticCustomError:
@@ -100,29 +106,57 @@ def text(reason: Callable[[str], str | None], code: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _list(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+@dataclass(frozen=True, slots=True)
+class ListRules:
+    """How a list may be, apart from its items: its length, whether equal items may repeat, and what a null item
+    stands for (custom resources refuse one). Reports beside wrong items."""
+
+    least: int = 0
+    most: int | None = None
+    distinct: bool = False
+    null: Callable[[], Any] | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._check, handler(source))
+
+    def _check(self, value: Any, handler: Callable[[Any], Any]) -> Any:
+        if not isinstance(value, list):
+            return handler(value)
+        items = value
+        if self.null is not None and None in value:
+            items = [self.null() if item is None else item for item in value]
+        return beside(list(self._faults(value)), tuple(items), handler)
+
+    def _faults(self, value: list[Any]) -> Iterator[Fault]:
+        if len(value) < self.least:
+            yield Fault((), "too-few", f"must have at least {self.least} item")
+        if self.most is not None and len(value) > self.most:
+            yield Fault((), "too-many", f"must have at most {self.most} items")
+        if self.distinct:
+            first: dict[str, int] = {}
+            for n, item in enumerate(value):
+                if isinstance(item, str) and first.setdefault(item, n) != n:
+                    yield Fault((n,), "duplicate", f"stands at index {first[item]} already")
 
 
 #: A list, kept as a tuple.
-Items = Annotated[tuple[T, ...], BeforeValidator(_list)]
+Items = Annotated[tuple[T, ...], ListRules()]
+#: Lists of the API's own (not custom) kinds, where null is the zero value of the item's Go type.
+Objects = Annotated[tuple[T, ...], ListRules(null=dict)]
+Strings = Annotated[tuple[T, ...], ListRules(null=str)]
 
 
-def _list_of_objects(value: Any) -> Any:
-    return tuple({} if item is None else item for item in value) if isinstance(value, list) else value
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _list_of_strings(value: Any) -> Any:
-    return tuple("" if item is None else item for item in value) if isinstance(value, list) else value
-
-
-#: Lists of the API's own (not custom) kinds: a null item is Go's zero value, an empty object or string.
-Objects = Annotated[tuple[T, ...], BeforeValidator(_list_of_objects)]
-Strings = Annotated[tuple[T, ...], BeforeValidator(_list_of_strings)]
-
-#: int32 of a Go type: a JSON number without fraction or exponent.
-Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+#: An integer of a Go type: a JSON number without fraction and exponent.
+INT32 = Field(ge=-(2**31), lt=2**31)
+INT64 = Field(ge=-(2**63), lt=2**63)
+Int32 = Annotated[int, INT32]
+Int64 = Annotated[int, INT64]
+#: An integer of a custom resource: 80.0 is 80.
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 def _absent_is_empty(value: Any) -> Any:

@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator
 from compiler.resources import cidr
 from compiler.resources.labels import CheckedLabelSelector
 from compiler.resources.metadata import ObjectMeta
-from compiler.resources.model import Checked, Fault, Int32, Model, Objects, Raw, Strings, Struct, broken
+from compiler.resources.model import Checked, Fault, Int32, ListRules, Model, Objects, Raw, Strings, Struct, broken
 from compiler.resources.names import port_name_fault
 
 #: Every IANA port; 0 is no port.
@@ -42,15 +42,12 @@ class IPBlock(Checked):
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
         """except: "Except values will be rejected if they are outside the cidr range"; all of it neither."""
-        whole = raw.get("cidr")
-        outer = None
+        whole, excepts = raw.get("cidr"), raw.get("except")
+        outer, code, expected = cidr.read(whole) if isinstance(whole, str) and whole else (None, "", "")
         if whole == "":
             yield Fault(("cidr",), "required", "expected a CIDR block")
-        elif isinstance(whole, str):
-            outer, code, expected = cidr.read(whole)
-            if code:
-                yield Fault(("cidr",), code, expected)
-        excepts = raw.get("except")
+        if code:
+            yield Fault(("cidr",), code, expected)
         for n, part in enumerate(excepts if isinstance(excepts, list) else ()):
             if part is not None and not isinstance(part, str):
                 continue
@@ -123,13 +120,13 @@ class NetworkPolicySpec(Model):
     pod_selector: Struct[CheckedLabelSelector]
     ingress: Objects[IngressRule] | None = None
     egress: Objects[EgressRule] | None = None
-    policy_types: Annotated[Strings[Literal["Ingress", "Egress"]], Field(max_length=2)] | None = None
+    policy_types: Annotated[tuple[Literal["Ingress", "Egress"], ...], ListRules(most=2, null=str)] | None = None
 
 
 class NetworkPolicy(Model):
     """ "NetworkPolicy describes what network traffic is allowed for a set of Pods" """
 
-    api_version: Literal["networking.k8s.io/v1"] | None = None
+    api_version: Literal["networking.k8s.io/v1", ""] | None = None
     kind: Literal["NetworkPolicy"]
     metadata: Struct[ObjectMeta]
     spec: Struct[NetworkPolicySpec]
