@@ -22,8 +22,7 @@ _EXAMPLES = "expected a CIDR block such as 10.9.8.0/24 or 2001:db8::/64"
 def read(text: str) -> tuple[Network | None, str, str]:
     """(block masked to its length or None when unreadable, fault's code or "", fault's text).
 
-    A block with a fault may still be readable: what it means is known, only its form is refused. An IPv4-mapped
-    block is not: it could be of either family.
+    A block with a fault may still be readable: what it means is known, only its form is refused.
     """
     address, slash, length = text.partition("/")
     if not slash:
@@ -43,7 +42,7 @@ def read(text: str) -> tuple[Network | None, str, str]:
     except ValueError:
         return None, "bad-cidr", _EXAMPLES
     if isinstance(exact, IPv6Network) and exact.network_address.ipv4_mapped is not None:
-        return None, "ipv4-mapped", f"must not be an IPv4-mapped IPv6 address, expected {_unmapped(block)}"
+        return block, "ipv4-mapped", f"must not be an IPv4-mapped IPv6 address, expected {_unmapped(block)}"
     if zeros:
         return block, "leading-zeros", f"must not have leading zeros, expected {block}"
     if exact.network_address != block.network_address:

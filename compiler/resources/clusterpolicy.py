@@ -44,7 +44,8 @@ def _network_fault(network: str) -> str | None:
     return expected if code not in ("", "host-bits") else None
 
 
-Port = Annotated[Whole, Field(ge=1, le=65535)]
+PORT = Field(ge=1, le=65535)
+Port = Annotated[Whole, PORT]
 Priority = Annotated[Whole, Field(ge=0, le=1000)]
 RuleName = Annotated[str, Field(max_length=100)]
 #: x-kubernetes-list-type: set
@@ -150,10 +151,11 @@ class EgressPeer(OneOf):
 
 
 class PortRange(Checked):
-    """Both ends inclusive; v1alpha2: "Start port must be less than End port"."""
+    """Both ends inclusive; v1alpha2: "Start port must be less than End port". That rule reads integers only, so
+    80.0 is none here."""
 
-    start: Port
-    end: Port
+    start: Annotated[int, PORT]
+    end: Annotated[int, PORT]
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
