@@ -20,7 +20,7 @@ PORTED = frozenset({TCP, UDP, SCTP})
 #: UDP-Lite carry ports where TCP has them, which must not make them TCP; 253 is for experiments (RFC 3692).
 OTHERS = (33, 136, 253)
 #: ICMPv6 types of neighbour discovery (RFC 4861), which is only ever sent with this hop limit.
-NEIGHBOUR_DISCOVERY, LINK_LOCAL_HOPS = range(133, 138), 255
+NEIGHBOUR_DISCOVERY, LINK_LOCAL_HOPS = (133, 135, 136), 255
 
 _NAMES = {ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmpv6", SCTP: "sctp"}
 _LAST_PORT = 65535

@@ -99,7 +99,7 @@ def is_known(rule: IngressRule | EgressRule) -> bool:
         return True
     for port in rule.ports or ():
         found = port.port_number or port.port_range
-        if found is not None and found.protocol not in (None, *_PROTOCOLS):
+        if found is not None and found.protocol not in (None, "", *_PROTOCOLS):  # "" is Go for absent
             return False
         if port.port_range is not None and port.port_range.start > port.port_range.end:
             return False

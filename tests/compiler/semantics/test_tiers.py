@@ -158,8 +158,9 @@ def test_a_rule_is_decided_by_its_ports_as_well() -> None:
     assert [found.allows("y/c", "x/a", what) for what in whats] == [False] * 3 + [True] * 6
 
 
-def test_admin_ports_default_to_tcp() -> None:
-    more = ", ports: [{portNumber: {protocol: TCP, port: 80}}, {portRange: {start: 90, end: 95}}]"
+@pytest.mark.parametrize("protocol", ["protocol: TCP, ", "protocol: '', ", ""])
+def test_admin_ports_default_to_tcp(protocol: str) -> None:
+    more = f", ports: [{{portNumber: {{{protocol}port: 80}}}}, {{portRange: {{{protocol}start: 90, end: 95}}}}]"
     found = world(admin(f"ingress: [{ingress('Deny', ALL, more)}]"))
     whats = ("tcp/80", "tcp/90", "tcp/95", "udp/90", "tcp/96", "tcp/89", "icmp")
     assert [found.allows("y/c", "x/a", what) for what in whats] == [False] * 3 + [True] * 4
