@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compiler.sources.manifests import load
+
 from compiler.backends.target import Backend, Target
 from compiler.net import Family
 from compiler.pipeline import Compiler
 from compiler.snapshot import build
-from compiler.sources.manifests import load
 from tests.kernel.rig import BACKEND
 
 Object = dict[str, Any]
@@ -29,7 +30,7 @@ def files(
     """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading."""
     text = "\n---\n".join(json.dumps(one) for one in objects)
     found = load([(source, text.encode())], lenient=lenient)
-    referred = {p.value.metadata.namespace for p in found.policies if p.value.kind == "NetworkPolicy"}
+    referred = {space for p in found.policies if (space := p.value.metadata.namespace)}
     snapshot = build((*found.pods, *found.templates), found.namespaces, found.nodes, referred)
     return Compiler(found.policies, snapshot).compile(Target(Backend(BACKEND[flavour]), node, families)).files
 
