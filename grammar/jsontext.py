@@ -1,25 +1,27 @@
 """JSON text -> trees: plain values at the speed of the standard library, positions when they are asked for.
 
-Beyond what `json` checks, keys must be distinct and numbers finite.
+A cluster's dump is one object with 150,000 items and a gigabyte long, so the `items` of the outermost object come
+one by one, each before the object that holds them, and none is kept here. Beyond what `json` checks, keys must be
+distinct and numbers finite.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from grammar.source import Flaw, Source
 from grammar.tree import Mirror, Tree
 
+#: Of the line before an item, so many characters are kept for excerpts.
+_BEFORE = 80
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ATOM = re.compile(r"[^\s,\]}]+")
-
-
-class _Number(ValueError):
-    """A number that JSON does not know."""
 
 
 class NotJSON(Exception):
@@ -32,52 +34,153 @@ class NotJSON(Exception):
         super().__init__(message)
 
 
+class _Wrong(ValueError):
+    """A number that JSON does not know."""
+
+
 def documents(source: Source, flaws: Callable[[Flaw], None]) -> Iterator[Tree]:
-    """Every value of a JSON text, in order. Raises NotJSON at the first syntax error."""
-    decoder = _Decoder()
-    text, at = source.text, _skip(source.text, 0)
-    begun = False
-    while at < len(text):
-        decoder.twice = False
-        begin = at
+    """Every value of a JSON text, in order; of an outermost object with `items`, these first, each with the object
+    as far as it is read as `within`. Raises NotJSON at the first syntax error."""
+    return _Reader(source, flaws).documents()
+
+
+class _Reader:
+    def __init__(self, source: Source, flaws: Callable[[Flaw], None]) -> None:
+        self._source = source
+        self._flaws = flaws
+        self._scan = json.JSONDecoder(object_pairs_hook=self._pairs, parse_constant=_constant).scan_once  # type: ignore[attr-defined]
+        self._twice = False  # an object with a key twice has just been seen
+        self._begun = False
+        self._line, self._counted = source.first_line, 0  # the line of offset _counted
+
+    def documents(self) -> Iterator[Tree]:
+        text = self._source.text
+        at = _skip(text, 0)
+        while at < len(text):
+            if text[at] == "{":
+                at = yield from self._object(at)
+            else:
+                begin = at
+                value, at = self._value(at)
+                yield self._tree(begin, at, value, None)
+            at = _skip(text, at)
+            if text[at : at + 3] == "---":
+                raise self._broken(at, "extra data", "json-syntax")
+
+    def _object(self, begin: int) -> Generator[Tree, None, int]:
+        """The object at `begin`, after its items; gives the offset behind it."""
+        text = self._source.text
+        found: dict[str, object] = {}
+        mirror: list[Mirror] = [begin]
+        streamed = twice = False
+        at = _skip(text, begin + 1)
+        at, more = (at + 1, False) if text[at : at + 1] == "}" else (at, True)
+        while more:
+            key_at = at
+            key, at = self._key(at)
+            twice = twice or key in found
+            if key == "items" and text[at : at + 1] == "[" and not streamed:
+                streamed = True
+                mirror += (key_at, [at])
+                found[key] = []
+                at = yield from self._items(at, found)
+            else:
+                mirror += (key_at, at)
+                value, at = self._value(at)
+                found.setdefault(key, value)
+            at, more = self._next(at, "}")
+        self._twice = self._twice or twice
+        if streamed:
+            self._begun = True
+            yield Tree(self._source, found, mirror)
+        else:
+            yield self._tree(begin, at, found, None)
+        return at
+
+    def _items(self, at: int, holder: dict[str, object]) -> Generator[Tree, None, int]:
+        """The items of the list at `at`; gives the offset behind it."""
+        text = self._source.text
+        at = _skip(text, at + 1)
+        at, more = (at + 1, False) if text[at : at + 1] == "]" else (at, True)
+        while more:
+            begin = at
+            value, at = self._value(at)
+            yield self._tree(begin, at, value, holder)
+            at, more = self._next(at, "]")
+        return at
+
+    def _next(self, at: int, closing: str) -> tuple[int, bool]:
+        """Behind an entry: the offset of the next one, or that behind the closing bracket and False."""
+        at = _skip(self._source.text, at)
+        found = self._source.text[at : at + 1]
+        if found == closing:
+            return at + 1, False
+        if found != ",":
+            raise self._broken(at, f"expecting , or {closing}", "json-syntax")
+        return _skip(self._source.text, at + 1), True
+
+    def _key(self, at: int) -> tuple[str, int]:
+        """The key at `at` and the offset of its value."""
+        text = self._source.text
+        if text[at : at + 1] != '"':
+            raise self._broken(at, "expecting a key in double quotes", "json-syntax")
         try:
-            value, at = decoder.raw_decode(text, at)
+            key, at = scanstring(text, at + 1)
         except json.JSONDecodeError as error:
-            message = error.msg[:1].lower() + error.msg[1:]
-            raise NotJSON(source, error.pos, message, "json-syntax", begun=begun) from None
-        except _Number as error:
-            place = max(at, text.find(str(error), at))
-            raise NotJSON(source, place, f"{error} is no JSON number", "json-syntax", begun=begun) from None
-        except ValueError:  # int() of more digits than it takes
-            raise NotJSON(source, at, "a number has too many digits", "json-syntax", begun=begun) from None
-        except RecursionError:
-            raise NotJSON(source, at, "nested too deep", "nesting", begun=begun) from None
-        if decoder.twice:
-            _mirror(source, begin, flaws)
-        yield Tree(source, value, partial(_mirror, source, begin))
-        begun = True
+            raise self._broken(error.pos, error.msg, "json-syntax") from None
         at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise self._broken(at, "expecting ':' delimiter", "json-syntax")
+        return key, _skip(text, at + 1)
 
+    def _value(self, at: int) -> tuple[object, int]:
+        """The value at `at` and the offset behind it."""
+        text = self._source.text
+        try:
+            found: tuple[object, int] = self._scan(text, at)
+            return found
+        except StopIteration as stop:
+            raise self._broken(stop.value, "expecting a value", "json-syntax") from None
+        except json.JSONDecodeError as error:
+            raise self._broken(error.pos, error.msg, "json-syntax") from None
+        except _Wrong as error:
+            raise self._broken(text.find(str(error), at), f"{error} is no JSON number", "json-syntax") from None
+        except ValueError:  # int() of more digits than it takes
+            raise self._broken(at, "a number with too many digits", "json-syntax") from None
+        except RecursionError:
+            raise self._broken(at, "nested too deep", "nesting") from None
 
-class _Decoder(json.JSONDecoder):
-    """Notices an object that has a key twice."""
+    def _tree(self, begin: int, end: int, value: object, within: dict[str, object] | None) -> Tree:
+        """The tree of text[begin:end], with a source of its own: the whole text need not stay for it."""
+        text = self._source.text
+        self._line += text.count("\n", self._counted, begin)
+        self._counted = begin
+        line_begin = text.rfind("\n", 0, begin) + 1
+        first = max(line_begin, begin - _BEFORE)
+        column = first - line_begin + (self._source.first_column if line_begin == 0 else 1)
+        part = Source(self._source.name, text[first:end], self._line, column)
+        at = begin - first
+        if self._twice:
+            self._twice = False
+            _mirror(part, at, self._flaws)
+        self._begun = True
+        return Tree(part, value, partial(_mirror, part, at), at, within)
 
-    def __init__(self) -> None:
-        super().__init__(object_pairs_hook=self._object, parse_constant=self._constant)
-        self.twice = False
-
-    def _object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    def _pairs(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            self.twice = True
+            self._twice = True
             found = {}
             for key, value in pairs:
                 found.setdefault(key, value)
         return found
 
-    @staticmethod
-    def _constant(name: str) -> object:
-        raise _Number(name)
+    def _broken(self, at: int, message: str, code: str) -> NotJSON:
+        return NotJSON(self._source, at, message[:1].lower() + message[1:], code, begun=self._begun)
+
+
+def _constant(name: str) -> object:
+    raise _Wrong(name)
 
 
 def _mirror(source: Source, begin: int, flaws: Callable[[Flaw], None] | None = None) -> Mirror:
@@ -98,15 +201,13 @@ def _walk(source: Source, at: int, flaws: Callable[[Flaw], None] | None) -> tupl
     while text[at] not in "}]":
         key_at, known = at, False
         if opening == "{":
-            found = _STRING.match(text, at)
-            assert found is not None, "valid JSON"
-            key = json.loads(found[0])
+            key, end = scanstring(text, at + 1)
             known = key in keys
             if known and flaws is not None:
                 line = source.position(keys[key])[0]
-                flaws(_flaw(source, at, f'"{key}" is set twice, first on line {line}', "duplicate-key", found.end()))
+                flaws(_flaw(source, at, f'"{key}" is set twice, first on line {line}', "duplicate-key", end))
             keys.setdefault(key, at)
-            at = _skip(text, _skip(text, found.end()) + 1)  # behind the colon
+            at = _skip(text, _skip(text, end) + 1)  # behind the colon
         inner, at = _walk(source, at, flaws)
         if opening == "[":
             mirror.append(inner)

@@ -49,15 +49,17 @@ class Flaw:
 
 
 class Source:
-    """A text and the name it goes by; `first_line` is the file's line on which the text begins (a part of a file
-    is a source, too). Only \\n ends a line."""
+    """A text and the name it goes by. A part of a file is a source, too: `first_line` and `first_column` are the
+    place of its first character in the file. Only \\n ends a line. Names are kept in printable form, since they
+    go to terminals and into comments of rulesets."""
 
-    __slots__ = ("_lines", "first_line", "name", "text")
+    __slots__ = ("_lines", "first_column", "first_line", "name", "text")
 
-    def __init__(self, name: str, text: str, first_line: int = 1) -> None:
-        self.name = name
+    def __init__(self, name: str, text: str, first_line: int = 1, first_column: int = 1) -> None:
+        self.name = printable(name)
         self.text = text
         self.first_line = first_line
+        self.first_column = first_column
         self._lines: list[int] = [first_line]  # line number at every _BLOCK-th character, as far as asked for
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -69,7 +71,8 @@ class Source:
             at = (len(lines) - 1) * _BLOCK
             lines.append(lines[-1] + self.text.count("\n", at, at + _BLOCK))
         line = lines[block] + self.text.count("\n", block * _BLOCK, offset)
-        return line, offset - self.text.rfind("\n", 0, offset)
+        begin = self.text.rfind("\n", 0, offset) + 1
+        return line, offset - begin + (1 if begin else self.first_column)
 
     def span(self, start: int, end: int) -> Span:
         """The span of the characters from `start` up to but not including `end`."""
@@ -79,13 +82,13 @@ class Source:
         """The first line of text[start:end], numbered, and a line with carets below it; a long line is cut around
         the place. What a terminal would not print as itself is shown escaped."""
         line, column = self.position(start)
-        low = min(start, len(self.text.rstrip())) if start >= len(self.text) else start
-        begin, stop = low - column + 1, self.text.find("\n", low)
+        low = len(self.text.rstrip()) if start >= len(self.text) else start
+        begin, stop = self.text.rfind("\n", 0, low) + 1, self.text.find("\n", low)
         stop = len(self.text) if stop < 0 else stop
         first = max(begin, low - _WIDTH // 2)
         last = min(stop, first + _WIDTH)
         marked = self.text[low : max(low, min(end, last))].rstrip()
-        before = ("..." if first > begin else "") + printable(self.text[first:low])
+        before = ("..." if column > low - first + 1 else "") + printable(self.text[first:low])
         after = printable(self.text[low + len(marked) : last].rstrip()) + ("..." if last < stop else "")
         number = f"{line:>5} | "
         carets = " " * _columns(before) + "^" * max(1, _columns(printable(marked)))

@@ -9,7 +9,7 @@ are looked up in the text when one is drawn.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from grammar.source import Flaw, Source, Span
 
@@ -24,21 +24,37 @@ _CLOSING = re.compile(r"[\s,]*[\]}]")
 
 
 class Tree:
-    """A document, or a part of one, and its place. The mirror may be given as a function, which is called when a
-    position is first asked for."""
+    """A document, or a part of one, and its place: it begins at offset `begin` of `source`. The mirror may be given
+    as a function, which is called when a position inside is first asked for. `within` is the object, as far as it
+    was read, among whose items this one is."""
 
-    __slots__ = ("_mirror", "source", "value")
+    __slots__ = ("_mirror", "begin", "source", "value", "within")
 
-    def __init__(self, source: Source, value: object, mirror: Mirror | Callable[[], Mirror]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        value: object,
+        mirror: Mirror | Callable[[], Mirror],
+        begin: int | None = None,
+        within: Mapping[str, object] | None = None,
+    ) -> None:
         self.source = source
         self.value = value
         self._mirror = mirror
+        self.begin = _begin(self.mirror) if begin is None else begin
+        self.within = within
 
     @property
     def mirror(self) -> Mirror:
         if callable(self._mirror):
             self._mirror = self._mirror()
         return self._mirror
+
+    @property
+    def place(self) -> str:
+        """FILE:LINE:COLUMN of its first character."""
+        line, column = self.source.position(self.begin)
+        return f"{self.source.name}:{line}:{column}"
 
     def part(self, *path: str | int) -> Tree:
         """The tree of what is at `path`, which must exist."""
@@ -71,12 +87,16 @@ class Tree:
             above = mirror[at] if isinstance(value, dict) else None
             key, name = above if isinstance(above, int) else None, step
             mirror, value = mirror[at + 1], value[step]  # type: ignore[index]
-        begin = mirror if isinstance(mirror, int) else mirror[0]
-        assert isinstance(begin, int)
-        text = self.source.text
+        text, begin = self.source.text, _begin(mirror)
         if key is not None and (on_key or (isinstance(mirror, list) and "\n" in text[key:begin])):
             return key, _scalar_end(text, key, name)
         return begin, _end(text, value, mirror)
+
+
+def _begin(mirror: Mirror) -> int:
+    begin = mirror if isinstance(mirror, int) else mirror[0]
+    assert isinstance(begin, int)
+    return begin
 
 
 def _index(value: object, step: str | int) -> int:
@@ -92,9 +112,7 @@ def _end(text: str, value: object, mirror: Mirror) -> int:
     """The offset behind a value."""
     if isinstance(mirror, int):
         return _scalar_end(text, mirror, value)
-    begin = mirror[0]
-    assert isinstance(begin, int)
-    end = begin
+    begin = end = _begin(mirror)
     if len(mirror) > 1 and isinstance(value, dict | list) and value:
         last = list(value.values())[-1] if isinstance(value, dict) else value[-1]
         end = max(end, _end(text, last, mirror[-1]))

@@ -68,8 +68,8 @@ def load(texts: Iterable[tuple[str, bytes]], *, lenient: bool = False) -> Manife
     loader = _Loader(lenient)
     for name, data in texts:
         for tree in documents(name, data, loader.problems.add):
-            loader.document(tree)
-    loader.problems.check()
+            loader.take(tree)
+    loader.finish()
     return loader.found()
 
 
@@ -86,8 +86,9 @@ class _Loader:
         self._nodes: list[Node] = []
         self._services: list[Service] = []
         self._skipped: Counter[str] = Counter()
-        self._places: dict[tuple[str, str, str], Tree] = {}
-        self._holders: dict[str, tuple[Pod, Tree]] = {}
+        self._waiting: list[Tree] = []
+        self._places: dict[tuple[str, str, str], str] = {}
+        self._holders: dict[str, tuple[Pod, str]] = {}
 
     def found(self) -> Manifests:
         return Manifests(
@@ -101,10 +102,28 @@ class _Loader:
             self.problems.warnings,
         )
 
-    def document(self, tree: Tree) -> None:
-        """Takes a document; an empty one is nothing."""
-        if tree.value is not None:
-            self._object(tree)
+    def take(self, tree: Tree) -> None:
+        """Takes a document or an item of one; an empty document is nothing. An item without a kind waits until that
+        of its list is read."""
+        if tree.within is None:
+            self._settle()
+            if tree.value is not None:
+                self._object(tree)
+        elif isinstance(tree.value, dict) and ("kind" in tree.value or "kind" in tree.within):
+            self._item(tree, tree.within)
+        else:
+            self._waiting.append(tree)
+
+    def finish(self) -> None:
+        """Raises InvalidInput when anything was wrong."""
+        self._settle()
+        self.problems.check()
+
+    def _settle(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for tree in waiting:
+            assert tree.within is not None
+            self._item(tree, tree.within)
 
     def _object(self, tree: Tree) -> None:
         value = tree.value
@@ -116,7 +135,7 @@ class _Loader:
             code = "required" if kind is None or kind == "" else "bad-type"
             self._error(tree)(("kind",), "expected the kind of the object, a string", code)
         elif kind.endswith("List") and "items" in value:
-            self._list(tree, kind, version)
+            self._list(tree, value)
         elif kind in POLICIES and not _foreign(version):
             self._policy(tree, kind, value)
         elif kind in _GROUPS and isinstance(version, str) and _group(version) == _GROUPS[kind]:
@@ -126,21 +145,22 @@ class _Loader:
         else:
             self._skipped[kind] += 1
 
-    def _list(self, tree: Tree, kind: str, version: object) -> None:
-        """A List, or the list of one kind, whose items need not repeat kind and apiVersion."""
-        value = tree.value
-        assert isinstance(value, dict)
+    def _list(self, tree: Tree, value: dict[str, object]) -> None:
         items = value["items"]
         if not isinstance(items, list):
             if items is not None:
                 self._error(tree)(("items",), "must be a list", "bad-type")
             return
-        implied = {} if kind == "List" else {"apiVersion": version, "kind": kind.removesuffix("List")}
-        for n, item in enumerate(items):
-            part = tree.part("items", n)
-            if implied and isinstance(item, dict):
-                part.value = item | {k: v for k, v in implied.items() if k not in item}
-            self._object(part)
+        for n in range(len(items)):
+            self._item(tree.part("items", n), value)
+
+    def _item(self, tree: Tree, holder: Mapping[str, object]) -> None:
+        """An item of a list. The list of one kind ("PodList") says kind and version for its items."""
+        kind = holder.get("kind")
+        if isinstance(tree.value, dict) and isinstance(kind, str) and kind != "List" and kind.endswith("List"):
+            implied = {"apiVersion": holder.get("apiVersion"), "kind": kind.removesuffix("List")}
+            tree.value = tree.value | {key: said for key, said in implied.items() if key not in tree.value}
+        self._object(tree)
 
     def _policy(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
         model, problems = validate(value, lenient=self._lenient)
@@ -176,23 +196,25 @@ class _Loader:
         """The API server holds one object of a kind, namespace and name: a second one would replace the first."""
         if not name:
             return
-        owner = "" if kind in _CLUSTER_SCOPED else namespace
-        first = self._places.setdefault((kind, owner, name), tree)
-        if first is not tree:
-            title = f"{kind} {owner}/{name}" if owner else f"{kind} {name}"
-            place = first.span("metadata", "name")
-            self._error(tree)(("metadata", "name"), f"{title} is already defined at {place}", "duplicate-object")
+        key = (kind, "" if kind in _CLUSTER_SCOPED else namespace, name)
+        if key in self._places:
+            title = f"{kind} {'/'.join(filter(None, key[1:]))}"
+            text = f"{title} is already defined at {self._places[key]}"
+            self._error(tree)(("metadata", "name"), text, "duplicate-object")
+        else:
+            self._places[key] = tree.place
 
     def _addresses(self, pod: Pod, tree: Tree) -> None:
         """Two pods that hold one address contradict each other: a rule for the one would be a rule for the other."""
         if not pod.holds_addresses:
             return
         for address in pod.ips:
-            first, where = self._holders.setdefault(address, (pod, tree))
-            if first is not pod:
-                place = where.span("status", "podIPs")
-                text = f"{address} is held by pod {first.namespace}/{first.name} as well, at {place}"
+            if address in self._holders:
+                first, place = self._holders[address]
+                text = f"{address} is the address of pod {first.namespace}/{first.name} already, at {place}"
                 self._error(tree)(("status", "podIPs"), text, "address-conflict")
+            else:
+                self._holders[address] = (pod, tree.place)
 
     def _error(self, tree: Tree) -> Report:
         def report(path: Path, message: str, code: str) -> None:
