@@ -96,7 +96,7 @@ class PolicyPort(Checked):
         elif isinstance(port, int) and not isinstance(port, bool):
             if end < port:
                 yield Fault(("endPort",), "end-port", f"must be at least the port, {port}")
-            elif end not in PORTS and port in PORTS:
+            elif end not in PORTS:
                 yield Fault(("endPort",), "out-of-range", "must be a port number from 1 to 65535")
 
 
