@@ -7,7 +7,7 @@ and the chains move over to it in one step of iptables-restore. Loading the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.backends.text import comments, refuse
 from compiler.ir.match import Field
@@ -42,8 +42,8 @@ def _type(fields: Sequence[Field]) -> tuple[str, str]:
 
 
 def set_name(found: Set | PrefixSet) -> str:
-    """At most 31 characters: our prefix, a stem, a digest of type and content. Symbolic sets keep one name, since
-    they are filled by hand."""
+    """At most 31 characters: our prefix, a stem, a digest of type and content. A set that is filled by hand has no
+    content and keeps its name."""
     digest = hashlib.sha256(repr((_declared(found), found.elements, found.name)).encode()).hexdigest()[:10]
     return f"{PREFIX}{found.name[:12].rstrip('-')}-{digest}"
 
@@ -54,19 +54,20 @@ def _declared(found: Set | PrefixSet) -> str:
     return f"{kind} family {family} maxelem {MAX_ELEMENTS}"
 
 
-def emit(sets: Sequence[Set | PrefixSet], notes: Sequence[str]) -> str:
-    """The whole text."""
-    return "\n".join(_lines(sets, notes)) + "\n"
+def emit(sets: Sequence[Set | PrefixSet], names: Mapping[str, str], notes: Sequence[str]) -> str:
+    """The whole text. `names` gives each set's `set_name`, which is costly: a digest of all its elements."""
+    return "\n".join(_lines(sets, names, notes)) + "\n"
 
 
-def _lines(sets: Sequence[Set | PrefixSet], notes: Sequence[str]) -> Iterator[str]:
+def _lines(sets: Sequence[Set | PrefixSet], names: Mapping[str, str], notes: Sequence[str]) -> Iterator[str]:
     yield from comments(*notes, f"Load first: ipset restore < {FILE}   (sets that are there already stay as they are)")
     for found in sets:
+        name = names[found.name]
         yield ""
         yield from comments(f"{found.name}: {'; '.join(found.notes)}")
-        yield f"create {set_name(found)} {_declared(found)} -exist"
+        yield f"create {name} {_declared(found)} -exist"
         for element in found.elements:
-            yield f"add {set_name(found)} {_element(found, element)} -exist"
+            yield f"add {name} {_element(found, element)} -exist"
 
 
 def _element(found: Set | PrefixSet, element: tuple[object, ...]) -> str:

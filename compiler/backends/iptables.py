@@ -35,7 +35,7 @@ _DIRECTION = {Field.SOURCE: "-s", Field.DESTINATION: "-d"}
 def emit(ruleset: Ruleset) -> dict[str, str]:
     """File name -> text, in the order of loading. `ruleset` has no maps (`passes.expand_maps`)."""
     sets = {found.name: ipset.set_name(found) for found in ruleset.sets}
-    files = {ipset.FILE: ipset.emit(ruleset.sets, ruleset.notes)}
+    files = {ipset.FILE: ipset.emit(ruleset.sets, sets, ruleset.notes)}
     for family in ruleset.families:
         files[FILES[family]] = "\n".join(_lines(ruleset, family, sets)) + "\n"
     return files

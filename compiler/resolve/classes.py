@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from compiler.net import ALL_PORTS, Family, PortSet, parse_address, port_set
-from compiler.policy import Direction, NamedPort, PodSelector, Policy, Rule, Tier
+from compiler.policy import Direction, NamedPort, Policy, Rule, Tier
 from compiler.resolve.inventory import Group, Inventory
 from compiler.resources.cluster import Pod
 
@@ -51,40 +51,35 @@ class PodClass:
 
 def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) -> tuple[PodClass, ...]:
     """All classes of the pods on `node` (None: of all pods), ingress first, in a stable order."""
-    finder = _Finder(inventory, policies)
+    local = [g for g in inventory.groups if node is None or any(pod.node == node for pod in g.pods)]
     found: list[PodClass] = []
     for direction in Direction:
         members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Group]]] = {}
-        for group in inventory.groups:
-            if node is None or any(pod.node == node for pod in group.pods):
-                chosen = finder.policies_of(group, direction)
-                if chosen:
-                    clauses = _clauses(direction, chosen, group)
-                    key = (tuple(map(id, chosen)), tuple(clause.ports for clause in clauses))
-                    members.setdefault(key, (chosen, clauses, []))[2].append(group)
+        deciding = _deciding(inventory, policies, local, direction)
+        for group in local:
+            chosen = tuple(deciding.get(group.number, ()))
+            if chosen:
+                clauses = _clauses(direction, chosen, group)
+                key = (tuple(map(id, chosen)), tuple(clause.ports for clause in clauses))
+                members.setdefault(key, (chosen, clauses, []))[2].append(group)
         found.extend(_pod_class(direction, *of_class, node) for of_class in members.values())
     return tuple(found)
 
 
-class _Finder:
-    """Policies by the namespace of their subject, so that a pod is asked about few of them."""
-
-    def __init__(self, inventory: Inventory, policies: Iterable[Policy]) -> None:
-        self._inventory = inventory
-        self._in: dict[str, list[tuple[int, Policy]]] = {}
-        self._everywhere: list[tuple[int, Policy]] = []
-        for rank, policy in enumerate(policies):
-            place = policy.subject.namespaces
-            where = self._in.setdefault(place, []) if isinstance(place, str) else self._everywhere
-            where.append((rank, policy))
-
-    def policies_of(self, group: Group, direction: Direction) -> tuple[Policy, ...]:
-        """The policies that decide for these pods, in evaluation order."""
-        ranked = sorted((*self._in.get(group.namespace, ()), *self._everywhere), key=lambda found: found[0])
-        return tuple(p for _, p in ranked if _concerns(p, direction) and self._selects(p.subject, group))
-
-    def _selects(self, subject: PodSelector, group: Group) -> bool:
-        return group.number in self._inventory.numbers(subject)
+def _deciding(
+    inventory: Inventory, policies: Iterable[Policy], local: Iterable[Group], direction: Direction
+) -> dict[int, list[Policy]]:
+    """Group number -> the policies that decide for its pods, in evaluation order. Asks only policies whose
+    namespace has pods here: of 10,000 policies these are few."""
+    spaces = {group.namespace for group in local}
+    numbers = {group.number for group in local}
+    found: dict[int, list[Policy]] = {}
+    for policy in policies:
+        place = policy.subject.namespaces
+        if _concerns(policy, direction) and (not isinstance(place, str) or place in spaces):
+            for number in inventory.numbers(policy.subject) & numbers:
+                found.setdefault(number, []).append(policy)
+    return found
 
 
 def _concerns(policy: Policy, direction: Direction) -> bool:

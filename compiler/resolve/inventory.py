@@ -7,11 +7,11 @@ policies and workloads) there is no group, and the inventory is *symbolic*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compiler.net import PROTOCOLS, Family, Prefix, parse_address
-from compiler.policy import NamedPort, NodeSelector, PodSelector
+from compiler.policy import NamedPort, NodeSelector, PodSelector, Selector
 from compiler.resources.cluster import ContainerPort, Pod
 from compiler.snapshot import Snapshot
 
@@ -55,6 +55,7 @@ class Inventory:
         self.snapshot = snapshot
         self.groups: list[Group] = []
         self._by_namespace: dict[str, list[Group]] = {}
+        self._by_label: dict[tuple[str, str, str], list[Group]] = {}
         self._serving: dict[str, list[Group]] = {}
         self._members: dict[PodSelector, tuple[Group, ...]] = {}
         self._numbers: dict[PodSelector, frozenset[int]] = {}
@@ -74,6 +75,8 @@ class Inventory:
         group = Group(len(self.groups), like.namespace, like.labels, like.ports, [])
         self.groups.append(group)
         self._by_namespace.setdefault(like.namespace, []).append(group)
+        for key, value in like.labels.items():
+            self._by_label.setdefault((like.namespace, key, value), []).append(group)
         for name in {port.name for port in like.ports if port.name}:
             self._serving.setdefault(name, []).append(group)
         return group
@@ -83,9 +86,16 @@ class Inventory:
         found = self._members.get(chosen)
         if found is None:
             matches = chosen.pods.matches
-            groups = (g for name in self._namespaces(chosen) for g in self._by_namespace.get(name, ()))
+            groups = (g for name in self._namespaces(chosen) for g in self._candidates(name, chosen.pods))
             found = self._members[chosen] = tuple(g for g in groups if matches(g.labels))
         return found
+
+    def _candidates(self, namespace: str, wanted: Selector) -> Sequence[Group]:
+        """Few groups of a namespace that contain all that a selector matches there."""
+        for needed in wanted.requirements:
+            if needed.operator == "In" and len(needed.values) == 1:
+                return self._by_label.get((namespace, needed.key, needed.values[0]), ())
+        return self._by_namespace.get(namespace, ())
 
     def _namespaces(self, chosen: PodSelector) -> Iterable[str]:
         if isinstance(chosen.namespaces, str):
