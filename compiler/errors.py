@@ -1,6 +1,6 @@
 """What can go wrong, and how the user reads it.
 
-    NetpolcError            one message, rendered by `render`
+    NetpolcError            one or more messages, rendered by `render`
       Unreadable            an input is missing or cannot be read, or names nothing that exists
       Unwritable            an output cannot be written
       Unsupported           what a backend cannot express, named: feature and backend
@@ -48,11 +48,12 @@ class Diagnostic:
 
 
 class NetpolcError(Exception):
-    """Base of everything that is the input's or the environment's fault, not netpolc's."""
+    """Base of everything that is the input's or the environment's fault, not netpolc's. Each argument is one
+    message."""
 
     def render(self) -> str:
         """The text for standard error, without a final newline; safe to print on a terminal."""
-        return f"error: {printable(str(self))}"
+        return "\n".join(f"error: {printable(str(message))}" for message in self.args)
 
 
 class Unreadable(NetpolcError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,31 +13,50 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def texts(inputs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """(name as shown in messages, content) of every file named or found in a named folder, in a stable order.
+    """(name as shown in messages, content) of every file named or found in a named folder, in a stable order; a
+    file that is named twice, or stands in a named folder besides, comes once.
 
     Folders are searched to any depth for YAML and JSON; hidden files and folders are passed over. `-` is standard
-    input. Unreadable is raised for what is missing or cannot be read.
+    input. Unreadable is raised for what is missing or cannot be read: for all of that at once, before any content.
     """
-    for name in inputs:
-        path = Path(name)
-        if name == "-":
-            yield "-", sys.stdin.buffer.read()
-        elif path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file() and not _hidden(p, path))
-            if not found:
-                raise Unreadable(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
-            for inner in found:
-                yield str(inner), _read(inner)
-        else:
-            yield name, _read(path)
+    problems: list[str] = []
+    found = [path for name in inputs for path in _files(name, problems)]
+    problems += [f"{path}: Permission denied" for path in found if path != "-" and not os.access(path, os.R_OK)]
+    if problems:
+        raise Unreadable(*problems)
+    seen: set[str] = set()
+    for path in found:
+        real = path if path == "-" else os.path.realpath(path)
+        if real not in seen:
+            seen.add(real)
+            yield path, _read(path)
 
 
-def _hidden(path: Path, top: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(top).parts)
+def _files(name: str, problems: list[str]) -> list[str]:
+    """The files that `name` stands for."""
+    if name == "-":
+        return [name]
+    if not os.path.isdir(name):
+        if not os.path.exists(name):
+            problems.append(f"{name}: No such file or directory")
+            return []
+        return [name]
+    found: list[str] = []
+    for folder, folders, files in os.walk(name, onerror=lambda error: problems.append(_reason(error))):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += (os.path.join(folder, f) for f in files if not f.startswith(".") and f.endswith(SUFFIXES))
+    found = sorted(filter(os.path.isfile, found))
+    if not found and not problems:
+        problems.append(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
+    return found
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str) -> bytes:
     try:
-        return path.read_bytes()
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
-        raise Unreadable(f"{path}: {error.strerror or error}") from None
+        raise Unreadable(_reason(error) if error.filename else f"{path}: {error.strerror or error}") from None
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror or error}"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import traceback
+from typing import NoReturn
 
 import click
 
 #: Command -> module with a click command of the same name.
 COMMANDS = {"compile": "compiler.cli.compile"}
 HELP = {"compile": "Turn policies into the rules of a node."}
+
+#: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal.
+DEFECT, INTERRUPTED, OUTPUT_LOST = 70, 130, 1
 
 
 class LazyGroup(click.Group):
@@ -37,14 +43,59 @@ def cli() -> None:
     """Compiles Kubernetes network policies to nftables and iptables rules that mean what the policies say."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point. Whatever goes wrong, the user reads one message and the exit status is not 0."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if sys.stdin is None:  # closed by the caller
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        _exit(OUTPUT_LOST, "error: standard output is closed")
     try:
-        cli()
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        _exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _exit(INTERRUPTED, "netpolc: interrupted")
+    except SystemExit as done:
+        _exit(done.code if isinstance(done.code, int) else 1)
     except BrokenPipeError:
-        # The reader of our output went away (`netpolc ... | head`): nothing to report, and nowhere to.
+        _exit(OUTPUT_LOST)  # `netpolc ... | head`: nothing to report
+    except OSError as error:
+        _exit(OUTPUT_LOST, f"error: {error.filename or 'standard output'}: {error.strerror or error}")
+    except Exception as error:
+        _exit(DEFECT, _defect(error))
+    _exit(status if isinstance(status, int) else 0)
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    """SIGTERM ends the run in order: a half-done change of the output folder is taken back."""
+    sys.exit(128 + number)
+
+
+def _exit(status: int, message: str = "") -> NoReturn:
+    """Ends the process. Output that cannot be delivered is dropped, so that Python does not complain at its end."""
+    if message:
+        click.echo(message, err=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        status = status or OUTPUT_LOST
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    sys.exit(status)
+
+
+def _defect(error: Exception) -> str:
+    """What to say of an exception that nothing expected: enough to report it, without a traceback."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    place = f"{os.path.basename(os.path.dirname(frame.filename))}/{os.path.basename(frame.filename)}:{frame.lineno}"
+    return (
+        f"netpolc: internal error: {what} (at {place})\n"
+        "This is a defect of netpolc. Please report it, with this message and the input that causes it."
+    )
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def template(kind: str, value: Object, report: Report) -> Pod:
         assert isinstance(step, str)
         if inner.get(step) is None:
             report((*path, step), "expected a pod template", "required")
+            break
         inner, path = fields.mapping(inner, step, path, report), (*path, step)
     spec = fields.mapping(inner, "spec", path, report)
     labels = fields.mapping(inner, "metadata", path, report)

@@ -6,17 +6,25 @@ The API server treats null like an absent field; so do these. Paths are made onl
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
+from compiler.resources.messages import EXCERPT
 from compiler.resources.names import dns_label_fault, label_key_fault, label_value_fault, subdomain_fault
+from compiler.resources.problems import path_text
 from grammar.tree import Path
 
 Object = Mapping[str, object]
-#: report(path, message, code): what is wrong with the value at that path of the object.
-Report = Callable[[Path, str, str], None]
 
 _NOTHING: Object = {}
+
+
+class Report(Protocol):
+    """Takes what is wrong: the value at `path` of the object, or its key; `expected` says what would be right."""
+
+    def __call__(self, path: Path, expected: str, code: str, *, on_key: bool = False) -> None: ...
 
 
 def mapping(value: Object, key: str, path: Path, report: Report) -> Object:
@@ -93,7 +101,7 @@ def string_map(value: Object, key: str, path: Path, report: Report) -> dict[str,
         return {}
     for name, item in found.items():
         if (reason := label_key_fault(name)) is not None:
-            report((*path, key, name), reason, "bad-label-key")
+            report((*path, key, name), reason, "bad-label-key", on_key=True)
         if not isinstance(item, str):
             if item is not None:
                 report((*path, key, name), "must be a string", "bad-type")
@@ -141,3 +149,20 @@ def address(found: object, path: Path, report: Report) -> str:
     else:
         report(path, "must be a string", "bad-type")
     return ""
+
+
+def worded(value: object, path: Path, expected: str, code: str, *, on_key: bool = False) -> str:
+    """PATH: what is wrong: what was expected, as the API server and `resources` word it."""
+    where = path_text(path[:-1] if on_key else path) or "object"
+    if code == "required":
+        return f"{where}: Required value: {expected}"
+    for step in path:
+        inside = isinstance(value, dict) or (isinstance(value, list) and isinstance(step, int))
+        value = value[step] if inside else None  # type: ignore[index]
+    value = path[-1] if on_key else value
+    shown = json.dumps(value, ensure_ascii=False, default=repr)
+    if isinstance(value, dict | list):
+        shown = "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+    elif len(shown) > EXCERPT:
+        shown = f"{shown[: EXCERPT - 4]}..."
+    return f"{where}: Invalid value: {shown}: {expected}"

@@ -14,7 +14,7 @@ from compiler.errors import Collector, Diagnostic, Severity
 from compiler.resources import AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy, NetworkPolicy
 from compiler.resources.cluster import Namespace, Node, Pod, Service
 from compiler.resources.validation import validate
-from compiler.sources import cluster
+from compiler.sources import cluster, fields
 from compiler.sources.fields import Report
 from grammar.manifest import documents
 from grammar.source import Span
@@ -128,12 +128,12 @@ class _Loader:
     def _object(self, tree: Tree) -> None:
         value = tree.value
         if not isinstance(value, dict):
-            self._error(tree)((), "must be an object with apiVersion, kind and metadata", "not-an-object")
+            self._error(tree)((), "expected an object with apiVersion, kind and metadata", "bad-type")
             return
         kind, version = value.get("kind"), value.get("apiVersion")
         if not isinstance(kind, str) or not kind:
             code = "required" if kind is None or kind == "" else "bad-type"
-            self._error(tree)(("kind",), "expected the kind of the object, a string", code)
+            self._error(tree)(("kind",), "expected the name of a kind", code)
         elif kind.endswith("List") and "items" in value:
             self._list(tree, value)
         elif kind in POLICIES and not _foreign(version):
@@ -141,7 +141,7 @@ class _Loader:
         elif kind in _GROUPS and isinstance(version, str) and _group(version) == _GROUPS[kind]:
             self._member(tree, kind, value)
         elif kind in _GROUPS and not isinstance(version, str):
-            self._error(tree)(("apiVersion",), "expected the version of the kind, a string", "required")
+            self._error(tree)(("apiVersion",), "expected the group and version of the kind", "required")
         else:
             self._skipped[kind] += 1
 
@@ -173,11 +173,11 @@ class _Loader:
 
     def _member(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
         before, report = self.problems.errors, self._error(tree)
+        found: Pod | None = None
         match kind:
             case "Pod":
                 found = cluster.pod(value, report)
                 self._pods.append(found)
-                self._addresses(found, tree)
             case "Namespace":
                 self._namespaces.append(cluster.namespace(value, report))
             case "Node":
@@ -188,45 +188,46 @@ class _Loader:
                 self._templates.append(cluster.template(kind, value, report))
         if self.problems.errors == before:
             metadata = value["metadata"]
-            assert isinstance(metadata, dict)
-            if name := metadata.get("name"):
-                self._unique(kind, metadata.get("namespace") or "default", name, tree)
+            assert isinstance(metadata, dict), "checked"
+            if self._unique(kind, metadata.get("namespace") or "default", metadata.get("name"), tree) and found:
+                self._addresses(found, tree)
 
-    def _unique(self, kind: str, namespace: str, name: str, tree: Tree) -> None:
-        """The API server holds one object of a kind, namespace and name: a second one would replace the first."""
+    def _unique(self, kind: str, namespace: str, name: str | None, tree: Tree) -> bool:
+        """The API server holds one object of a kind, namespace and name: a second one would replace the first. An
+        object that has yet to be given a name is like no other."""
         if not name:
-            return
+            return True
         key = (kind, "" if kind in _CLUSTER_SCOPED else namespace, name)
-        if key in self._places:
-            title = f"{kind} {'/'.join(filter(None, key[1:]))}"
-            text = f"{title} is already defined at {self._places[key]}"
-            self._error(tree)(("metadata", "name"), text, "duplicate-object")
-        else:
+        if key not in self._places:
             self._places[key] = tree.place
+            return True
+        title = f"{kind} {'/'.join(filter(None, key[1:]))}"
+        text = f"{title} is already defined at {self._places[key]}"
+        self._conflict(tree, ("metadata", "name"), text, "duplicate-object")
+        return False
 
     def _addresses(self, pod: Pod, tree: Tree) -> None:
         """Two pods that hold one address contradict each other: a rule for the one would be a rule for the other."""
         if not pod.holds_addresses:
             return
-        for address in pod.ips:
+        for n, address in enumerate(pod.ips):
             if address in self._holders:
                 first, place = self._holders[address]
                 text = f"{address} is the address of pod {first.namespace}/{first.name} already, at {place}"
-                self._error(tree)(("status", "podIPs"), text, "address-conflict")
+                self._conflict(tree, ("status", "podIPs", n, "ip"), text, "address-conflict")
             else:
                 self._holders[address] = (pod, tree.place)
 
     def _error(self, tree: Tree) -> Report:
-        def report(path: Path, message: str, code: str) -> None:
-            self.problems.add(tree.flaw(path, _message(path, message), code))
+        def report(path: Path, expected: str, code: str, *, on_key: bool = False) -> None:
+            message = fields.worded(tree.value, path, expected, code, on_key=on_key)
+            self.problems.add(tree.flaw(path, message, code, on_key=on_key))
 
         return report
 
-
-def _message(path: Path, message: str) -> str:
-    """`spec.ingress[0].from: MESSAGE`."""
-    name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return f"{name[1:]}: {message}" if name else message
+    def _conflict(self, tree: Tree, path: Path, message: str, code: str) -> None:
+        """An error about two objects: it stands at the second one and names the first one's place."""
+        self.problems.add(tree.flaw(path, message, code))
 
 
 def _group(version: str) -> str:
