@@ -8,115 +8,29 @@ are free text to these schemas. Quotations are the APIs' field documentation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field
 
-from compiler.resources import cidr
-from compiler.resources.labels import KEY, LabelSelector
+from compiler.resources.crd import (
+    FEW,
+    MANY,
+    PORT,
+    DomainNames,
+    Few,
+    Many,
+    Networks,
+    OneOf,
+    Port,
+    Priority,
+    RuleName,
+    Status,
+    named_port_faults,
+)
+from compiler.resources.labels import LabelSelector
 from compiler.resources.metadata import CustomObjectMeta
-from compiler.resources.model import Checked, Fault, ListRules, Model, Raw, Struct, T, Whole, raise_faults, text
-
-#: Peers, rules, networks and names in one list: v1alpha2's bound, and of networks and domainNames in both versions.
-FEW = 25
-#: v1alpha1's bound for rules, peers and ports.
-MANY = 100
-
-_DOMAIN_LABEL = r"[a-zA-z0-9](?:[-a-zA-Z0-9_]*[a-zA-Z0-9])?"
-_DOMAIN = re.compile(rf"(?:\*\.)?(?:{_DOMAIN_LABEL}\.)+{_DOMAIN_LABEL}\.?")
-
-
-def _domain_fault(name: str) -> str | None:
-    """domainNames: "'*', the wildcard specifier, matches one or more entire labels [...] may only be specified as a
-    prefix". The schema's pattern reads A-z where A-Z was meant; what it takes is taken here."""
-    if _DOMAIN.fullmatch(name):
-        return None
-    return "expected a domain name of two labels at least, such as example.org or *.example.org"
-
-
-def _network_fault(network: str) -> str | None:
-    """networks: a CIDR by the rule isCIDR, which minds no host bits."""
-    if len(network) > 43:
-        return f"must be at most 43 characters long, is {len(network)}"
-    _, code, expected = cidr.read(network)
-    return expected if code not in ("", "host-bits") else None
-
-
-PORT = Field(ge=1, le=65535)
-Port = Annotated[Whole, PORT]
-Priority = Annotated[Whole, Field(ge=0, le=1000)]
-RuleName = Annotated[str, Field(max_length=100)]
-#: x-kubernetes-list-type: set
-Networks = Annotated[
-    tuple[Annotated[str, text(_network_fault, "bad-cidr")], ...], ListRules(least=1, most=FEW, distinct=True)
-]
-DomainNames = Annotated[
-    tuple[Annotated[str, text(_domain_fault, "bad-domain-name")], ...], ListRules(least=1, most=FEW, distinct=True)
-]
-#: Lists that must not be empty, by the bounds of v1alpha2 and v1alpha1.
-Few = Annotated[tuple[T, ...], ListRules(least=1, most=FEW)]
-Many = Annotated[tuple[T, ...], ListRules(least=1, most=MANY)]
-
-
-class OneOf(Checked):
-    """A union of the API, "Exactly one field must be set": which one says what the object is."""
-
-    @classmethod
-    def faults(cls, raw: Raw) -> Iterator[Fault]:
-        chosen = [name for name, value in raw.items() if value is not None]
-        if len(chosen) == 1:
-            return
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        if not set(raw) <= set(known):
-            return  # an unknown field is that field's problem
-        found = f"found {' and '.join(sorted(chosen))}" if chosen else "found none"
-        yield Fault((), "one-of", f"must have exactly one of {', '.join(known)}; {found}")
-
-
-_UNNAMED = ("networks", "nodes", "domainNames")
-
-
-def _named_port_faults(raw: Raw, ports: str, named: str) -> Iterator[Fault]:
-    """ "networks/nodes/domainNames peer cannot be set with namedPorts since there are no namedPorts for" them."""
-    peers, entries = raw.get("to"), raw.get(ports)
-    if not isinstance(peers, list) or not isinstance(entries, list):
-        return
-    found = [kind for kind in _UNNAMED if any(isinstance(p, dict) and p.get(kind) is not None for p in peers)]
-    for n, entry in enumerate(entries):
-        if found and isinstance(entry, dict) and entry.get(named) is not None:
-            expected = f"must not stand beside a peer of {' or '.join(found)}: those have no named ports"
-            yield Fault((ports, n, named), "named-port", expected)
-
-
-#: Names of the fields in a status; a list holds what its items have.
-_STATUS = {
-    "conditions": [dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime", "observedGeneration"))]
-}
-
-
-def _unknown_fields(value: Any, known: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
-    """Fields that a schema lacks. Where the value has another type than the schema, it has no field at all."""
-    if isinstance(value, dict):
-        fields = known if isinstance(known, dict) else {}
-        for name, item in value.items():
-            if name in fields:
-                yield from _unknown_fields(item, fields[name], (*path, name))
-            else:
-                expected = f"expected one of {', '.join(fields)}" if fields else "expected no field here"
-                yield Fault((*path, name, KEY), "unknown-field", expected)
-    elif isinstance(value, list):
-        for n, item in enumerate(value):
-            yield from _unknown_fields(item, known[0] if isinstance(known, list) else None, (*path, n))
-
-
-def _status(value: Any) -> None:
-    """The server drops the status of an object that it creates, once the names of its fields have passed."""
-    raise_faults(list(_unknown_fields(value, _STATUS, ())), value)
-
-
-Status = Annotated[None, PlainValidator(_status)]
+from compiler.resources.model import Checked, Fault, ListRules, Model, Raw, Struct
 
 
 class NamespacedPods(Model):
@@ -160,7 +74,7 @@ class PortRange(Checked):
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
         start, end = raw.get("start"), raw.get("end")
-        if type(start) is int and type(end) is int and start >= end:
+        if type(start) is int and type(end) is int and 1 <= end <= start <= 65535:
             yield Fault(("start",), "port-range", f"must be less than the end, {end}")
 
 
@@ -205,7 +119,7 @@ class ClusterEgressRule(Checked):
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
-        return _named_port_faults(raw, "protocols", "destinationNamedPort")
+        return named_port_faults(raw, "protocols", "destinationNamedPort")
 
 
 class ClusterNetworkPolicySpec(Model):
@@ -258,7 +172,7 @@ class BaselineEgressPeer(AdminEgressPeer):
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
         if "domainNames" in raw:
-            yield Fault(("domainNames", KEY), "unknown-field", "only an AdminNetworkPolicy may name domains")
+            yield Fault(("domainNames",), "unknown-field", "only an AdminNetworkPolicy may name domains", on_key=True)
         else:
             yield from super().faults(raw)
 
@@ -305,7 +219,7 @@ class AdminEgressRule(Checked):
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
-        return _named_port_faults(raw, "ports", "namedPort")
+        return named_port_faults(raw, "ports", "namedPort")
 
 
 class BaselineIngressRule(AdminIngressRule):

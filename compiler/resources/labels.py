@@ -14,10 +14,6 @@ _WITH_VALUES = ("In", "NotIn")
 _WITHOUT_VALUES = ("Exists", "DoesNotExist")
 
 
-#: Ends the path of a fault that is about a key, not its value.
-KEY = "[key]"
-
-
 def go_map(value: Any) -> tuple[dict[str, str], list[Fault]]:
     """A Go map[string]string, and what in it is none: a null value is the empty string."""
     if not isinstance(value, dict):
@@ -42,7 +38,7 @@ def label_map(value: Any) -> dict[str, str]:
     found, faults = go_map(value)
     for key, item in found.items():
         if (reason := label_key_fault(key)) is not None:
-            faults.append(Fault((key, KEY), "bad-label-key", reason))
+            faults.append(Fault((key,), "bad-label-key", reason, on_key=True))
         if (reason := label_value_fault(item)) is not None:
             faults.append(Fault((key,), "bad-label-value", reason))
     raise_faults(faults, value)

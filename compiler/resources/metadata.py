@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainValidator
 
-from compiler.resources.labels import KEY, Labels, go_map
+from compiler.resources.labels import Labels, go_map
 from compiler.resources.model import (
     INT64,
     Checked,
@@ -57,7 +57,7 @@ def annotation_map(value: Any) -> dict[str, str]:
     """Keys like labels' in any case, values of any text; 256 KiB together."""
     found, faults = go_map(value)
     faults += [
-        Fault((key, KEY), "bad-annotation-key", reason)
+        Fault((key,), "bad-annotation-key", reason, on_key=True)
         for key in found
         if (reason := label_key_fault(key.lower())) is not None
     ]

@@ -32,11 +32,13 @@ Raw = Mapping[str, Any]
 
 
 class Fault(NamedTuple):
-    """One broken rule: where (relative to the value that is checked), its code, and what was expected."""
+    """One broken rule: where (relative to the value that is checked), its code, and what was expected. `on_key`:
+    not the value at `path` is wrong, but its key."""
 
     path: tuple[str | int, ...]
     code: str
     expected: str
+    on_key: bool = False
 
 
 class Model(BaseModel):
@@ -71,9 +73,9 @@ def beside(faults: list[Fault], value: Any, handler: Callable[[Any], Any]) -> An
     raise ValidationError.from_exception_data("value", details)
 
 
-def broken(code: str, expected: str) -> PydanticCustomError:
+def broken(code: str, expected: str, on_key: bool = False) -> PydanticCustomError:
     """The error that a validator of one value raises; `code` is the stable short name of the rule."""
-    return PydanticCustomError("rule", "{expected}", {"code": code, "expected": expected})
+    return PydanticCustomError("rule", "{expected}", {"code": code, "expected": expected, "on_key": on_key})
 
 
 def raise_faults(faults: list[Fault], value: Any) -> None:
@@ -83,7 +85,7 @@ def raise_faults(faults: list[Fault], value: Any) -> None:
 
 
 def _details(fault: Fault, value: Any) -> InitErrorDetails:
-    return InitErrorDetails(type=broken(fault.code, fault.expected), loc=fault.path, input=value)
+    return InitErrorDetails(type=broken(fault.code, fault.expected, fault.on_key), loc=fault.path, input=value)
 
 
 def _again(entry: Any) -> InitErrorDetails:
@@ -131,7 +133,7 @@ class ListRules:
         if len(value) < self.least:
             yield Fault((), "too-few", f"must have at least {self.least} item")
         if self.most is not None and len(value) > self.most:
-            yield Fault((), "too-many", f"must have at most {self.most} items")
+            yield Fault((), "too-many", f"must have at most {self.most} items, has {len(value)}")
         if self.distinct:
             first: dict[str, int] = {}
             for n, item in enumerate(value):

@@ -44,7 +44,7 @@ class IPBlock(Checked):
         """except: "Except values will be rejected if they are outside the cidr range"; all of it neither."""
         whole, excepts = raw.get("cidr"), raw.get("except")
         outer, code, expected = cidr.read(whole) if isinstance(whole, str) and whole else (None, "", "")
-        if whole == "":
+        if whole in (None, ""):
             yield Fault(("cidr",), "required", "expected a CIDR block")
         if code:
             yield Fault(("cidr",), code, expected)

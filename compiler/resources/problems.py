@@ -31,8 +31,13 @@ def path_text(path: Path) -> str:
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif step.isidentifier() and step.isascii():
+        elif step.isidentifier():
             text += f".{step}" if text else step
         else:
-            text += f"[{step}]"
+            text += f"[{printable(step)}]"
     return text
+
+
+def printable(text: str) -> str:
+    """The text on one line, with escapes for what no terminal shows."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
