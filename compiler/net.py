@@ -57,8 +57,8 @@ class Prefix(NamedTuple):
 
 def without(prefix: Prefix, cuts: Iterable[Prefix]) -> tuple[Prefix, ...]:
     """The addresses of `prefix` that lie in none of `cuts`, as few disjoint blocks as possible, sorted."""
-    inside = [cut for cut in cuts if prefix.covers(cut)]
-    if any(cut.version == prefix.version and cut.covers(prefix) for cut in inside):
+    inside = [cut for cut in cuts if prefix.covers(cut) or cut.covers(prefix)]
+    if any(cut.covers(prefix) for cut in inside):
         return ()
     if not inside:
         return (prefix,)

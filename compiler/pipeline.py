@@ -6,7 +6,7 @@ gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.backends import iptables, nftables
@@ -16,13 +16,13 @@ from compiler.ir.ruleset import Ruleset
 from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
 from compiler.passes.expand_maps import expand_maps
-from compiler.policy import Policy
+from compiler.policy import Domains, NodeSelector, Policy
 from compiler.resolve.classes import classes
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
-from compiler.translate import translate
+from compiler.translate import closed, translate
 
 _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
     Backend.NFTABLES: nftables.emit,
@@ -48,7 +48,20 @@ class Compiler:
     def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
         self.policies: tuple[Policy, ...] = translate(policies)
         self.snapshot = snapshot
+        self.closed = closed(policies)
         self._inventory = Inventory(snapshot)
+
+    def remarks(self) -> Iterator[str]:
+        """What somebody who reads the result must know: rules that cannot mean all that they say. They err on the
+        side of denying."""
+        for origin in self.closed:
+            yield f"{origin}: not all of it can be read; an Accept rule matches nothing, any other denies all"
+        for policy in self.policies:
+            for rule in () if self._inventory.symbolic else (*policy.ingress, *policy.egress):
+                if any(isinstance(peer, Domains) for peer in rule.peers):
+                    yield f"{rule.origin}: domainNames match nothing: files hold no DNS answers"
+                if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
+                    yield f"{rule.origin}: matches no node: the input holds no Node objects"
 
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""

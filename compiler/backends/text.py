@@ -18,8 +18,8 @@ def comments(*texts: str) -> Iterator[str]:
     what is long goes on in the next line."""
     for text in texts:
         clean = "".join(c if c.isprintable() and c != "\\" else "?" for c in text)
-        indent = " " * (len(clean) - len(clean.lstrip()))
-        lines = textwrap.wrap(clean, _WIDTH, subsequent_indent=f"{indent}    ", drop_whitespace=False)
+        indent = " " * min(len(clean) - len(clean.lstrip()), 8)
+        lines = textwrap.wrap(indent + clean.lstrip(), _WIDTH, subsequent_indent=f"{indent}    ", drop_whitespace=False)
         yield from (f"# {line.rstrip()}" for line in lines)
 
 

@@ -56,29 +56,32 @@ def command(
         found = load(texts(inputs), lenient=lenient)
         for warning in found.warnings:
             click.echo(warning.render(), err=True)
-        artifacts = _compile(found, node, Backend(backend), _FAMILIES[family])
-        _notes(found, artifacts)
+        compiler = _compiler(found)
+        artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
+        for note in _notes(found, compiler, artifacts):
+            click.echo(f"note: {note}", err=True)
         if explain_layout:
             click.echo("\n".join(describe(a.ruleset) for a in artifacts.values()), nl=False)
         elif output is not None:
             write(output, {f"{where}{name}": text for where, a in artifacts.items() for name, text in a.files.items()})
         else:
-            for line in _stdout(artifacts):
-                sys.stdout.write(line)
+            sys.stdout.writelines(_stdout(artifacts))
     except NetpolcError as error:
         click.echo(error.render(), err=True)
         sys.exit(2)
 
 
+def _compiler(found: Manifests) -> Compiler:
+    referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
+    pods = (*found.pods, *found.templates)
+    return Compiler(found.policies, build(pods, found.namespaces, found.nodes, referred))
+
+
 def _compile(
-    found: Manifests, node: str | None, backend: Backend, families: tuple[Family, ...]
+    compiler: Compiler, node: str | None, backend: Backend, families: tuple[Family, ...]
 ) -> dict[str, Artifacts]:
     """Artifacts by the folder they go to: "" or "NODE/"."""
-    referred = {p.value.metadata.namespace for p in found.policies if p.value.kind == "NetworkPolicy"}
-    pods = (*found.pods, *found.templates)
-    snapshot = build(pods, found.namespaces, found.nodes, referred)
-    compiler = Compiler(found.policies, snapshot)
-    names = snapshot.node_names()
+    names = compiler.snapshot.node_names()
     if node == "all":
         if not names:
             raise Unreadable("--node all: the input names no node; add Node or Pod objects, or leave --node out")
@@ -88,16 +91,15 @@ def _compile(
     return {"": compiler.compile(Target(backend, node, families))}
 
 
-def _notes(found: Manifests, artifacts: Mapping[str, Artifacts]) -> None:
-    """What the user should know beside the result, on standard error."""
+def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts]) -> Iterator[str]:
+    """What the user should know beside the result."""
     if found.skipped:
-        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
-        click.echo(f"note: passed over: {counted}", err=True)
+        yield "passed over: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
+    yield from compiler.remarks()
     if any(a.symbolic for a in artifacts.values()):
-        click.echo(
-            "note: no pod with an address in the input: sets are declared and empty, each with a comment that says\n"
-            "      who belongs in it. To fill them, name the pods: kubectl get pods,namespaces,nodes -A -o yaml",
-            err=True,
+        yield (
+            "no pod with an address in the input: sets are declared and empty, each with a comment that says\n"
+            "      who belongs in it. To fill them, name the pods: kubectl get pods,namespaces,nodes -A -o yaml"
         )
 
 

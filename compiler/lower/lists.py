@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import assert_never
 
 from compiler.backends.target import Target
 from compiler.ir.match import Field, InPrefix, InSet, Match, ToPorts
@@ -19,7 +20,19 @@ from compiler.ir.ruleset import Rule as Line
 from compiler.lower.deny import DENY, Deny
 from compiler.lower.hooks import hook_chains
 from compiler.net import Family, without
-from compiler.policy import Action, Block, Direction, Domains, NamedPort, NodeSelector, Peer, PodSelector, Policy, Tier
+from compiler.policy import (
+    Action,
+    Anyone,
+    Block,
+    Direction,
+    Domains,
+    NamedPort,
+    NodeSelector,
+    Peer,
+    PodSelector,
+    Policy,
+    Tier,
+)
 from compiler.policy import Rule as PolicyRule
 from compiler.resolve.inventory import Inventory
 
@@ -111,13 +124,14 @@ class _Lists:
     ) -> Iterator[tuple[Match, ...]]:
         """One conjunction for every way in which a rule can match."""
         own, other = _ENDS[direction]
-        peers = [match for peer in rule.peers for match in self._peer(peer, other, family)]
-        ports: list[tuple[Match, ...]] = [()] if rule.ports.everything else []
-        ports += [(ToPorts(*span),) for span in rule.ports.spans]
-        ports += [(self._named(named, family),) for named in rule.ports.named]
-        if peers and ports:
-            subjects = InSet((own,), self._pods(subject, family))
-            yield from ((subjects, *peer, *port) for peer, port in product(peers, ports))
+        numbers: list[tuple[Match, ...]] = [()] if rule.ports.everything else []
+        numbers += [(ToPorts(*span),) for span in rule.ports.spans]
+        for peer in rule.peers:
+            # A named port is the destination pod's: towards a block or a node there is none.
+            has_names = direction is Direction.INGRESS or isinstance(peer, PodSelector | Anyone)
+            names = [(self._named(named, family),) for named in rule.ports.named if has_names]
+            for found, ports in product(self._peer(peer, other, family), [*numbers, *names]):
+                yield (InSet((own,), self._pods(subject, family)), *found, *ports)
 
     def _peer(self, peer: Peer, field: Field, family: Family) -> Iterator[tuple[Match, ...]]:
         match peer:
@@ -129,9 +143,11 @@ class _Lists:
             case NodeSelector() if self._inventory.snapshot.nodes:
                 yield from ((InPrefix(field, host),) for host in self._inventory.nodes(peer, family))
             case NodeSelector() | Domains():
-                yield (InSet((field,), self._by_hand(str(peer), str(peer), (Field.SOURCE,), family)),)
-            case _:
+                yield (InSet((field,), self._by_hand(peer, str(peer), str(peer), (Field.SOURCE,), family)),)
+            case Anyone():
                 yield ()
+            case _:
+                assert_never(peer)
 
     # Sets
 
@@ -139,16 +155,16 @@ class _Lists:
         """The set of the pods that a selector means; the workloads of the input that it selects help to find them."""
         known = [f"{w.template_of} {w.namespace}/{w.name}" for w in self._inventory.workloads(chosen)]
         more = f" ({', '.join(known)})" if known else ""
-        return self._by_hand(str(chosen), f"{chosen}{more}", (Field.SOURCE,), family, str(chosen.pods))
+        return self._by_hand(chosen, str(chosen.pods), f"{chosen}{more}", (Field.SOURCE,), family)
 
     def _named(self, named: NamedPort, family: Family) -> Match:
         key = (Field.DESTINATION, Field.PROTOCOL, Field.PORT)
-        return InSet(key, self._by_hand(str(named), f"pods that serve {named}, with protocol and port", key, family))
+        who = f"pods that serve {named}, with protocol and port"
+        return InSet(key, self._by_hand(named, str(named), who, key, family))
 
-    def _by_hand(self, key: str, who: str, fields: tuple[Field, ...], family: Family, stem: str = "") -> str:
-        name = self._namer.name(f"s{family.value}", stem or key, key)
-        note = f"to be filled: {who}"
-        self._sets.setdefault(name, Set(name, family, fields, (), (note,), by_hand=True))
+    def _by_hand(self, what: object, stem: str, who: str, fields: tuple[Field, ...], family: Family) -> str:
+        name = self._namer.name(f"s{family.value}", stem, repr(what))
+        self._sets.setdefault(name, Set(name, family, fields, (), (f"to be filled: {who}",), by_hand=True))
         return name
 
 

@@ -151,9 +151,10 @@ class _Lowering:
         return Lookup(field, name, one.family, _origins([one]))
 
     def _shared_set(self, shared: SharedSet, field: Field) -> str:
-        name = self._namer.name(f"s{shared.family.value}", shared.title, shared.title)
+        chosen = shared.selector
+        name = self._namer.name(f"s{shared.family.value}", str(chosen.pods), repr(chosen))
         elements = tuple((address,) for address in shared.addresses)
-        self._add_set(Set(name, shared.family, (field,), elements, (shared.title,)))
+        self._add_set(Set(name, shared.family, (field,), elements, (str(chosen),)))
         return name
 
     def _add_set(self, new: Set) -> None:

@@ -1,6 +1,6 @@
 """Verdict maps -> sets, prefix rules and trees of chains, for back ends that have no verdict maps.
 
-Precondition: a Lookup is the only user of its map. Preserved: the verdict of every packet. Where one lookup chose
+Precondition: all lookups in a map ask the same field. Preserved: the verdict of every packet. Where one lookup chose
 among many verdicts, there is now
 - for pods and the chains of their classes: a tree of chains over the address, four bits a level;
 - for anything else: a set for each verdict, asked in turn.

@@ -25,7 +25,7 @@ SHARED_MINIMUM = 1024
 class SharedSet:
     """The addresses that one selector means."""
 
-    title: str
+    selector: PodSelector
     family: Family
     addresses: tuple[int, ...]
 
@@ -110,7 +110,7 @@ class Reacher:
         found = self._shared.get((chosen, family))
         if found is None:
             addresses = sorted(a for g in self._inventory.members(chosen) for a in g.addresses(family))
-            found = self._shared[chosen, family] = SharedSet(str(chosen), family, tuple(addresses))
+            found = self._shared[chosen, family] = SharedSet(chosen, family, tuple(addresses))
         return found
 
 
@@ -140,7 +140,7 @@ class _ClassReach:
     def result(self) -> Reach:
         selectors = self._selectors()
         large = [s for s in selectors if self._is_large(s, selectors[s])]
-        large.sort(key=lambda s: (self._inventory.size(s), str(s)))
+        large.sort(key=lambda s: (self._inventory.size(s), repr(s)))
         done = self._enumerate(selectors, large)
         shared = []
         for n, chosen in enumerate(large):

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compiler.policy import Policy
+from compiler.policy import Origin, Policy
 from compiler.resources import NetworkPolicy
 from compiler.sources.manifests import Located
-from compiler.translate.clusterpolicy import cluster_policy
+from compiler.translate.clusterpolicy import closed_rules, cluster_policy
 from compiler.translate.networkpolicy import network_policy
 
 
 def translate(policies: Iterable[Located]) -> tuple[Policy, ...]:
     """All policies as models, in evaluation order."""
     return tuple(sorted(map(_policy, policies), key=lambda policy: policy.order))
+
+
+def closed(policies: Iterable[Located]) -> tuple[Origin, ...]:
+    """The rules that fail closed since not all of them can be read; only custom resources have such."""
+    return tuple(o for p in policies if not isinstance(p.value, NetworkPolicy) for o in closed_rules(p))
 
 
 def _policy(located: Located) -> Policy:

@@ -1,20 +1,23 @@
 """ClusterNetworkPolicy, AdminNetworkPolicy and BaselineAdminNetworkPolicy -> policy model.
 
 Quotations are the field documentation of network-policy-api v0.2.0 (v1alpha2) and v0.1.8 (v1alpha1). What these
-versions may add later and this model does not know never gets here: an unknown field in a spec is an error.
+versions may add later never gets here: an unknown field in a spec is an error. What their schemas let in and their
+text does not know fails closed (`unknown`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from compiler.net import PROTOCOLS, parse_prefix
 from compiler.policy import (
     Action,
+    Anyone,
     Block,
     Domains,
     NamedPort,
     NodeSelector,
+    Origin,
     Peer,
     PodSelector,
     Policy,
@@ -25,8 +28,10 @@ from compiler.policy import (
 )
 from compiler.resources import AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy
 from compiler.resources import clusterpolicy as api
+from compiler.resources.networkpolicy import NetworkPolicySpec
 from compiler.sources.manifests import Located
 from compiler.translate.common import Place, places, selector
+from compiler.translate.unknown import AnyRule, IngressRule, is_known_peer, is_known_rule
 
 #: A BaselineAdminNetworkPolicy has no priority, and there is one at most. It comes behind every
 #: ClusterNetworkPolicy of the Baseline tier, whose priorities end at 1000 (netpolc's decision).
@@ -34,7 +39,6 @@ BASELINE_ADMIN_PRIORITY = 1001
 
 _ACTIONS = {"Accept": Action.ALLOW, "Allow": Action.ALLOW, "Deny": Action.DENY, "Pass": Action.PASS}
 
-AnyRule = api.ClusterIngressRule | api.ClusterEgressRule | api.AdminIngressRule | api.AdminEgressRule
 AnySpec = api.ClusterNetworkPolicySpec | api.AdminNetworkPolicySpec | api.BaselineAdminNetworkPolicySpec
 
 
@@ -55,26 +59,45 @@ def cluster_policy(located: Located) -> Policy:
 
 
 def _model(spec: AnySpec, tier: Tier, priority: int, place: Place) -> Policy:
+    ingress: Sequence[AnyRule] = spec.ingress or ()
+    egress: Sequence[AnyRule] = spec.egress or ()
+    readable = is_known_peer(spec.subject)  # else: closed for the pods that the rest of the subject selects
     return Policy(
         tier=tier,
         priority=priority,
         subject=_pods(spec.subject),
         isolates=frozenset(),  # only NetworkPolicies isolate
-        ingress=tuple(
-            Rule(_ACTIONS[rule.action], tuple(_pods(peer) for peer in rule.from_), _ports(rule), place("ingress", n))
-            for n, rule in enumerate(spec.ingress or ())
-        ),
-        egress=tuple(
-            Rule(
-                _ACTIONS[rule.action],
-                tuple(p for peer in rule.to for p in _egress_peer(peer)),
-                _ports(rule),
-                place("egress", n),
-            )
-            for n, rule in enumerate(spec.egress or ())
-        ),
+        ingress=tuple(_rule(rule, readable, place("ingress", n)) for n, rule in enumerate(ingress)),
+        egress=tuple(_rule(rule, readable, place("egress", n)) for n, rule in enumerate(egress)),
         origin=place("", None),
     )
+
+
+def closed_rules(located: Located) -> Iterator[Origin]:
+    """The rules of a policy that fail closed because something in them, or in the subject, has no meaning."""
+    spec, place = located.value.spec, places(located, "")
+    assert not isinstance(spec, NetworkPolicySpec), "NetworkPolicies are read in full or refused"
+    readable = is_known_peer(spec.subject)
+    rules: Sequence[tuple[str, Sequence[AnyRule]]] = (("ingress", spec.ingress or ()), ("egress", spec.egress or ()))
+    for direction, listed in rules:
+        yield from (place(direction, n) for n, rule in enumerate(listed) if not (readable and is_known_rule(rule)))
+
+
+def _rule(rule: AnyRule, readable: bool, origin: Origin) -> Rule:
+    action = _ACTIONS[rule.action]
+    if readable and is_known_rule(rule):
+        return Rule(action, tuple(_peers(rule)), _ports(rule), origin)
+    if action is Action.ALLOW:
+        return Rule(action, (), Ports(), origin)
+    return Rule(Action.DENY, (Anyone(),), Ports(everything=True), origin)
+
+
+def _peers(rule: AnyRule) -> Iterator[Peer]:
+    if isinstance(rule, IngressRule):
+        yield from map(_pods, rule.from_)
+    else:
+        for peer in rule.to:
+            yield from _egress_peer(peer)
 
 
 def _pods(peer: api.Subject | api.IngressPeer | api.EgressPeer) -> PodSelector:
