@@ -127,7 +127,7 @@ class _Reader:
         try:
             key, at = scanstring(text, at + 1)
         except json.JSONDecodeError as error:
-            raise self._broken(error.pos, error.msg, "json-syntax") from None
+            raise self._broken(error.pos, _wording(error), "json-syntax") from None
         at = _skip(text, at)
         if text[at : at + 1] != ":":
             raise self._broken(at, "expecting ':' delimiter", "json-syntax")
@@ -142,7 +142,7 @@ class _Reader:
         except StopIteration as stop:
             raise self._broken(stop.value, "expecting a value", "json-syntax") from None
         except json.JSONDecodeError as error:
-            raise self._broken(error.pos, error.msg, "json-syntax") from None
+            raise self._broken(error.pos, _wording(error), "json-syntax") from None
         except _Wrong as error:
             raise self._broken(text.find(str(error), at), f"{error} is no JSON number", "json-syntax") from None
         except ValueError:  # int() of more digits than it takes
@@ -176,7 +176,11 @@ class _Reader:
         return found
 
     def _broken(self, at: int, message: str, code: str) -> NotJSON:
-        return NotJSON(self._source, at, message[:1].lower() + message[1:], code, begun=self._begun)
+        return NotJSON(self._source, at, message, code, begun=self._begun)
+
+
+def _wording(error: json.JSONDecodeError) -> str:
+    return error.msg[:1].lower() + error.msg[1:]
 
 
 def _constant(name: str) -> object:

@@ -18,6 +18,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_INNER_MARK = re.compile("^\ufeff", re.MULTILINE)
 _JSON = re.compile(r"\s*[\[{]\s*[\"}\]\[{]")
 
 
@@ -27,6 +28,11 @@ def documents(name: str, data: bytes, flaws: Callable[[Flaw], None]) -> Iterator
     JSON."""
     source = _decode(name, data, flaws)
     if source is None:
+        return
+    if "\ufeff" in source.text and (mark := _INNER_MARK.search(source.text)):
+        at = mark.start()
+        message = "a byte order mark inside the text: were files put together?"
+        flaws(Flaw(source.span(at, at + 1), message, "encoding", source.excerpt(at, at + 1)))
         return
     if not _JSON.match(source.text):
         yield from yamltext.documents(source, flaws)

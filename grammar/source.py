@@ -85,7 +85,7 @@ class Source:
         low = len(self.text.rstrip()) if start >= len(self.text) else start
         begin, stop = self.text.rfind("\n", 0, low) + 1, self.text.find("\n", low)
         stop = len(self.text) if stop < 0 else stop
-        first = max(begin, low - _WIDTH // 2)
+        first = begin if low - begin < _WIDTH * 3 // 4 else low - _WIDTH // 2
         last = min(stop, first + _WIDTH)
         marked = self.text[low : max(low, min(end, last))].rstrip()
         before = ("..." if column > low - first + 1 else "") + printable(self.text[first:low])

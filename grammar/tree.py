@@ -65,6 +65,15 @@ class Tree:
             value = value[step]  # type: ignore[index]
         return Tree(self.source, value, mirror)
 
+    def has(self, path: Path) -> bool:
+        """Whether there is a value at `path`."""
+        value = self.value
+        for step in path:
+            if _index(value, step) < 0:
+                return False
+            value = value[step]  # type: ignore[index]
+        return True
+
     def span(self, *path: str | int, on_key: bool = False) -> Span:
         """Where the value at `path` stands, or its key; where there is no such value, the place of the nearest
         value around it that is there."""

@@ -65,7 +65,7 @@ def documents(source: Source, flaws: Callable[[Flaw], None]) -> Iterator[Tree]:
         except _Refused as refused:
             begin, end, message, code = refused.args
         except MarkedYAMLError as error:
-            begin, message = _syntax(error, source.text)
+            begin, message = _syntax(error, source)
             end, code = begin + 1, "yaml-syntax"
         except ReaderError:
             begin, message = _unprintable(source.text, reader.begun)
@@ -155,7 +155,7 @@ class _Reader:
             else:
                 key = self._node(event, depth)[0]
             if type(key) is not str:
-                key = self._key(key, at)
+                key = self._key(key, at)  # None when it is no key: its value is read and dropped
             kind = type(event := get())
             value: object
             inner: Mirror
@@ -166,6 +166,8 @@ class _Reader:
                 value, inner = self._node(event, depth)
             if merges:
                 self._merge(value, inner, values, mirror, merged, at)
+            elif key is None:
+                continue
             elif key not in values:
                 values[key] = value
                 mirror += (at, inner)
@@ -191,13 +193,15 @@ class _Reader:
             self._flaw(event.start_mark.index, str(error), "yaml-tag")
             return text
 
-    def _key(self, key: object, at: int) -> str:
-        """The text of a key that is no string. One that is none at all gets a name that no field has."""
+    def _key(self, key: object, at: int) -> str | None:
+        """The text of a key that is no string; None for one that is no key at all."""
         collection = isinstance(key, dict | list)
         text = None if collection else key_text(key)  # type: ignore[arg-type]
         if text is None:
-            self._flaw(at, f"a key must be a string, not {'a collection' if collection else 'null'}", "key")
-            return f"\0{at}"
+            message = f"a key must be a string, not {'a collection' if collection else 'null'}"
+            if self._source.text[at - 1 : at + 1] == "{{":
+                message += "; a template must be rendered first"
+            self._flaw(at, message, "key")
         return text
 
     def _alias(self, name: str, at: int) -> tuple[object, Mirror]:
@@ -248,15 +252,16 @@ def _size(mirror: Mirror) -> int:
     return 1 if isinstance(mirror, int) else sum(map(_size, mirror))
 
 
-def _syntax(error: MarkedYAMLError, text: str) -> tuple[int, str]:
+def _syntax(error: MarkedYAMLError, source: Source) -> tuple[int, str]:
     """(offset, message) of a parser's error."""
     mark = error.problem_mark or error.context_mark
     at = mark.index if mark is not None else 0
-    if text[at : at + 1] == "\t":
+    if source.text[at : at + 1] == "\t":
         return at, "a tab cannot indent YAML: use spaces"
     message = error.problem or "not YAML"
-    if error.context and error.context_mark is not None:
-        message += f" ({error.context} that begins on line {error.context_mark.line + 1})"
+    begun = error.context_mark
+    if error.context and begun is not None and begun.line != source.position(at)[0] - source.first_line:
+        message += f" ({error.context} that begins on line {source.position(begun.index)[0]})"
     elif error.context:
         message += f" ({error.context})"
     return at, message
@@ -267,4 +272,5 @@ def _unprintable(text: str, begin: int) -> tuple[int, str]:
     found = _UNPRINTABLE.search(text, begin) or _UNPRINTABLE.search(text)
     if found is None:
         return begin, "not YAML text"
-    return found.start(), f"YAML allows no character U+{ord(found[0]):04X} here"
+    hint = ": a binary file, or UTF-16 without a byte order mark?" if found[0] == "\0" else ""
+    return found.start(), f"YAML text has no character U+{ord(found[0]):04X}{hint}"

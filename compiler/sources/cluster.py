@@ -64,10 +64,10 @@ def template(kind: str, value: Object, report: Report) -> Pod:
 
 def namespace(value: Object, report: Report) -> Namespace:
     metadata = fields.mapping(value, "metadata", (), report)
-    name = fields.name_of(metadata, report)
-    if name and (reason := dns_label_fault(name)) is not None:
-        report(("metadata", "name"), reason, "bad-name")
-    return Namespace(name, fields.string_map(metadata, "labels", ("metadata",), report))
+    return Namespace(
+        fields.name_of(metadata, report, dns_label_fault),
+        fields.string_map(metadata, "labels", ("metadata",), report),
+    )
 
 
 def node(value: Object, report: Report) -> Node:
@@ -115,7 +115,7 @@ def service(value: Object, report: Report) -> Service:
 def _service_ports(spec: Object, report: Report) -> Iterator[ServicePort]:
     for path, entry in fields.objects(spec, "ports", ("spec",), report):
         number = fields.port(entry, "port", path, report)
-        target = entry.get("targetPort") or number
+        target = number if entry.get("targetPort") is None else entry["targetPort"]
         if isinstance(target, bool) or not isinstance(target, int | str):
             report((*path, "targetPort"), "must be a port number or the name of a port", "bad-type")
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from compiler.resources.messages import EXCERPT
@@ -99,23 +99,25 @@ def string_map(value: Object, key: str, path: Path, report: Report) -> dict[str,
     if not isinstance(found, dict):
         report((*path, key), "must be an object", "bad-type")
         return {}
+    strings = True
     for name, item in found.items():
         if (reason := label_key_fault(name)) is not None:
             report((*path, key, name), reason, "bad-label-key", on_key=True)
         if not isinstance(item, str):
+            strings = False
             if item is not None:
                 report((*path, key, name), "must be a string", "bad-type")
-                return {}
-            found = {**found, name: ""}
         elif (reason := label_value_fault(item)) is not None:
             report((*path, key, name), reason, "bad-label-value")
-    return found
+    return found if strings else {name: item if isinstance(item, str) else "" for name, item in found.items()}
 
 
-def name_of(metadata: Object, report: Report, *, generated: bool = False) -> str:
-    """metadata.name, a DNS subdomain; `generated`: metadata.generateName may stand in for it."""
+def name_of(
+    metadata: Object, report: Report, fault: Callable[[str], str | None] = subdomain_fault, *, generated: bool = False
+) -> str:
+    """metadata.name, by default a DNS subdomain; `generated`: metadata.generateName may stand in for it."""
     name = text(metadata, "name", ("metadata",), report)
-    if name and (reason := subdomain_fault(name)) is not None:
+    if name and (reason := fault(name)) is not None:
         report(("metadata", "name"), reason, "bad-name")
     elif not name and generated:
         name = text(metadata, "generateName", ("metadata",), report)
@@ -146,6 +148,8 @@ def address(found: object, path: Path, report: Report) -> str:
                 return ""
             return socket.inet_ntop(family, packed)
         report(path, "expected an IPv4 or IPv6 address", "bad-address")
+    elif found is None:
+        report(path, "expected an IPv4 or IPv6 address", "required")
     else:
         report(path, "must be a string", "bad-type")
     return ""
@@ -157,8 +161,10 @@ def worded(value: object, path: Path, expected: str, code: str, *, on_key: bool 
     if code == "required":
         return f"{where}: Required value: {expected}"
     for step in path:
-        inside = isinstance(value, dict) or (isinstance(value, list) and isinstance(step, int))
-        value = value[step] if inside else None  # type: ignore[index]
+        if isinstance(value, dict):
+            value = value.get(step)
+        else:
+            value = value[step] if isinstance(value, list) and isinstance(step, int) else None
     value = path[-1] if on_key else value
     shown = json.dumps(value, ensure_ascii=False, default=repr)
     if isinstance(value, dict | list):

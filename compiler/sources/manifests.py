@@ -214,7 +214,8 @@ class _Loader:
             if address in self._holders:
                 first, place = self._holders[address]
                 text = f"{address} is the address of pod {first.namespace}/{first.name} already, at {place}"
-                self._conflict(tree, ("status", "podIPs", n, "ip"), text, "address-conflict")
+                listed: Path = ("status", "podIPs", n, "ip")
+                self._conflict(tree, listed if tree.has(listed) else ("status", "podIP"), text, "address-conflict")
             else:
                 self._holders[address] = (pod, tree.place)
 
