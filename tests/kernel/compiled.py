@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compiler.sources.manifests import load
-
 from compiler.backends.target import Backend, Target
 from compiler.net import Family
 from compiler.pipeline import Compiler
 from compiler.snapshot import build
+from compiler.sources.manifests import load
 from tests.kernel.rig import BACKEND
 
 Object = dict[str, Any]

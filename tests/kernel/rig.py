@@ -151,6 +151,13 @@ class Rig:
         """Like `exchange`, for packets from the node itself."""
         return self._run(packets, self._emit, self._drain_tout)
 
+    def passes(self, raw: bytes) -> bool:
+        """Whether this one packet that `encode` made is forwarded, told at once; from any thread."""
+        out: set[int] = set()
+        self._inject(raw)
+        self._drain_tout(out)
+        return serial_of(raw) in out
+
     def _alone(self, packets: Sequence[Packet], exchange: Callable[[Sequence[Sendable]], list[bool]]) -> list[bool]:
         """Conntrack takes a packet for a reply when its mirror image was accepted: forget in between."""
         result: list[bool] = []

@@ -1,0 +1,221 @@
+"""Loading over what is there: the same again, something else under traffic, beside the rules of others, and in vain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from compiler.semantics.packet import SCTP, TCP, UDP, Packet, connection
+from tests.kernel.compiled import Object, block, files, pod, pods, policy, port
+from tests.kernel.namespace import CommandFailed
+from tests.kernel.packets import Sendable, handshake
+from tests.kernel.rig import FLAVOURS, Rig
+from tests.kernel.stream import Stream
+from tests.kernel.test_paths import CLUSTER, EGRESS_OF_A, FAR, ICMP_OF, INGRESS_OF_A, OTHER_NODE, WORLD, A, B
+
+pytestmark = pytest.mark.kernel
+
+RELOADS = 100
+
+#: The next version: more policies for the same pods (other classes, chains and port sets), other pods around them
+#: (other elements in every set), and nothing different for the streams below.
+CROWD = [pod(f"crowd/p{n}", [f"10.1.9.{n}", f"fd00:1:9::{n}"], "app=crowd") for n in range(1, 250)]
+NEXT: list[Object] = [
+    *CLUSTER,
+    *CROWD,
+    INGRESS_OF_A,
+    EGRESS_OF_A,
+    policy("shop", "a-more", "app=a", ingress=[{"from": [pods("app=crowd", "")], "ports": [port(443), port(8443)]}]),
+    policy("shop", "a-also", "app=a", egress=[{"to": [block("203.0.113.0/24", "203.0.113.9/32")]}]),
+    policy("shop", "b", "app=b", ingress=[{"from": [pods("app=crowd", "")]}], policyTypes=["Ingress"]),
+    policy("crowd", "deny", policyTypes=["Ingress", "Egress"]),
+]
+BEFORE: list[Object] = [*CLUSTER, *CROWD[:100], INGRESS_OF_A, EGRESS_OF_A]
+
+
+def stream(rig: Rig) -> Stream:
+    """First packets of every kind, both families, that both versions allow or deny; and an open connection's."""
+    allowed: list[Sendable] = []
+    denied: list[Sendable] = []
+    for family in (4, 6):
+        a, b, far, world = A[family], B[family], FAR[family], WORLD[family]
+        beyond = {4: "198.51.100.200", 6: "2001:db8:77:0:8000::1"}[family]
+        for n in range(4):
+            allowed += [connection(b, a, proto, number, n) for proto, number in ((TCP, 80), (UDP, 53), (SCTP, 9))]
+            allowed += [connection(far, a, TCP, number, n + 9) for number in (80, 8000, 8005, 8010)]
+            allowed += [connection(world, a, proto, 7, n) for proto in (TCP, UDP, ICMP_OF[family])]
+            allowed += [
+                connection(a, far, TCP, 80, n),
+                connection(a, world, UDP, 99, n),
+                connection(b, far, TCP, 99, n),
+            ]
+            denied += [connection(b, a, proto, number, n + 30) for proto, number in ((TCP, 53), (UDP, 80), (SCTP, 80))]
+            denied += [connection(far, a, TCP, number, n + 39) for number in (79, 81, 7999, 8011)]
+            denied += [connection(b, a, ICMP_OF[family], 0, n + 60), connection(OTHER_NODE[family], a, TCP, 80, n + 70)]
+            denied += [
+                connection(a, b, TCP, 80, n + 80),
+                connection(a, beyond, TCP, 80, n),
+                connection(a, far, UDP, 80, n),
+            ]
+        opened = handshake(Packet(b, a, TCP, 50000, 80))
+        assert rig.exchange(opened) == [True] * 4
+        allowed += opened[2:]
+    return Stream(rig, allowed, denied)
+
+
+def ours(rig: Rig, flavour: str) -> str:
+    """Everything of netpolc in the kernel, as the tools list it, without counters."""
+    run = rig.namespace.run
+    if flavour == "nftables":
+        return re.sub(r"packets \d+ bytes \d+", "", run("nft", "list", "table", "inet", "netpolc"))
+    saved = [run(f"{tool}-{flavour.removeprefix('iptables-')}-save") for tool in ("iptables", "ip6tables")]
+    sets = run("ipset", "save", "-sorted")
+    return re.sub(r" initval \S+| \[\d+:\d+\]|^#.*\n", "", "".join([*saved, sets]), flags=re.MULTILINE)
+
+
+def test_loading_again_changes_nothing(rig: Rig, flavour: str) -> None:
+    """But for one more jump in front: text for iptables-restore cannot ask whether a rule is there (README, Limits)."""
+    compiled = files(NEXT, flavour)
+    rig.load(compiled, flavour)
+    once = ours(rig, flavour)
+    rig.load(compiled, flavour)
+    again = ours(rig, flavour)
+    if flavour != "nftables":
+        jumps = re.findall(r"^-A (?:FORWARD|INPUT|OUTPUT) .*\n", again, flags=re.MULTILINE)
+        assert len(jumps) == 2 * 2 * 3, "two families, three hooks, two loads"
+        again = re.sub(r"^(-A (?:FORWARD|INPUT|OUTPUT) .*\n)\1", r"\1", again, flags=re.MULTILINE)
+    assert again == once
+    probes = [Packet(B[4], A[4], TCP, 1, n) for n in (80, 81)] + [Packet(B[6], A[6], TCP, 1, n) for n in (80, 81)]
+    assert rig.forwarded(probes) == [True, False] * 2
+
+
+def test_output_does_not_depend_on_what_was_there(rig: Rig, flavour: str) -> None:
+    """After any history the rules that packets pass are those of the last load."""
+    rig.load(files(NEXT, flavour), flavour)
+    rig.load(files(BEFORE, flavour), flavour)
+    probes = [Packet(f"10.1.9.{n}", A[4], TCP, n, number) for n in (1, 99, 249) for number in (80, 443)]
+    assert rig.forwarded(probes) == [False] * 6
+    assert rig.forwarded([Packet(f"10.1.9.{n}", WORLD[4], TCP, n, 80) for n in (1, 99, 249)]) == [True] * 3
+    rig.load(files(NEXT, flavour), flavour)
+    assert rig.forwarded(probes) == [False] * 6, "their own egress is denied now"
+    assert rig.forwarded([Packet(f"10.1.9.{n}", WORLD[4], TCP, n, 80) for n in (1, 99, 249)]) == [False] * 3
+    rig.load(files(CLUSTER, flavour), flavour)
+    assert rig.forwarded([*probes, Packet(A[4], B[4], TCP, 1, 1)]) == [True] * 7
+
+
+def test_hitless(rig: Rig, flavour: str) -> None:
+    versions = [files(BEFORE, flavour), files(NEXT, flavour)]
+    rig.load(versions[0], flavour)
+    with stream(rig) as running:
+        for n in range(RELOADS):
+            rig.load(versions[(n + 1) % 2], flavour)
+    print(f"{flavour}: {running.sent} packets during {RELOADS} reloads")
+    assert (dict(running.lost), dict(running.leaked)) == ({}, {})
+    assert running.sent > 200 * RELOADS
+
+
+def test_the_stream_sees_a_gap(rig: Rig) -> None:
+    """What a user who takes the old rules away first would get: the test above can fail."""
+    compiled = files(BEFORE, "nftables")
+    rig.load(compiled, "nftables")
+    with stream(rig) as running:
+        for _ in range(10):
+            rig.namespace.run("nft", "flush", "table", "inet", "netpolc")
+            rig.load(compiled, "nftables")
+    assert running.leaked
+    assert not running.lost
+
+
+#: Rules as Docker, kube-proxy and an administrator leave them behind.
+FOREIGN_IPTABLES = """
+*nat
+:DOCKER - [0:0]
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j DNAT --to-destination 192.0.2.9:6443
+COMMIT
+*filter
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+:KUBE-FORWARD - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD -d 172.17.0.0/16 -j DOCKER
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+-A DOCKER-USER -s 10.1.1.12/32 -p tcp -m tcp --dport 8001 -j DROP
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
+COMMIT
+"""
+FOREIGN_NFT = """
+table ip kube-proxy {
+	set cluster-ips { type ipv4_addr ; elements = { 10.96.0.1, 10.96.0.10 } ; }
+	chain filter-forward {
+		type filter hook forward priority -110 ; policy accept ;
+		ct state new ip daddr @cluster-ips reject
+		ip saddr 10.1.1.12 tcp dport 8002 drop
+	}
+}
+"""
+
+
+@pytest.mark.parametrize("theirs", ["legacy", "nft"])
+def test_rules_of_others_stay_and_count(rig: Rig, flavour: str, theirs: str) -> None:
+    """Nothing of theirs changes, and what netpolc allows they may still drop."""
+    run = rig.namespace.run
+    run(f"iptables-{theirs}-restore", "--noflush", stdin=FOREIGN_IPTABLES)
+    run("nft", "-f", "-", stdin=FOREIGN_NFT)
+    run("ipset", "create", "others", "hash:net")
+
+    def foreign() -> tuple[list[str], str, list[str]]:
+        saved = run(f"iptables-{theirs}-save").splitlines()
+        sets = [name for name in run("ipset", "list", "-n").splitlines() if not name.startswith("netpolc-")]
+        kept = [line.split(" [")[0] for line in saved if "NETPOLC-" not in line and not line.startswith("#")]
+        return kept, run("nft", "list", "table", "ip", "kube-proxy"), sets
+
+    before = foreign()
+    for objects in (BEFORE, NEXT, BEFORE):
+        rig.load(files(objects, flavour), flavour)
+        assert foreign() == before
+    probes = [Packet(B[4], A[4], TCP, n, n) for n in (8000, 8001, 8002, 8003, 8011)]
+    assert rig.forwarded(probes) == [True, False, False, True, False]
+
+
+def broken(compiled: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """Variants of the files that a tool refuses, near the beginning and at the very end."""
+    variants: list[Mapping[str, str]] = []
+    for name, text in compiled.items():
+        match name:
+            case "netpolc.nft":
+                wrong = ["add rule inet netpolc forward jump nowhere\n", "nonsense\n"]
+                variants += [{name: text + line} for line in wrong]
+                variants.append({name: text.replace("}\n", "}\nnonsense\n", 1)})
+            case "ipset.save":
+                variants.append({name: text + "add netpolc-missing 10.0.0.1\n"})
+            case _:
+                wrong = ["-A NETPOLC-FORWARD -j NOWHERE", "-A NETPOLC-FORWARD -m set --match-set netpolc-missing src"]
+                variants += [{name: text.replace("\nCOMMIT", f"\n{line}\nCOMMIT")} for line in wrong]
+                variants += [{name: text.replace("\nCOMMIT", "\nnonsense\nCOMMIT")}, {name: text.replace("COMMIT", "")}]
+    return variants
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_load_that_fails_changes_no_rule(rig: Rig, flavour: str) -> None:
+    """Of one file; the iptables files are one step each. Sets that were brought in vain are used by nothing."""
+    rig.load(files(BEFORE, flavour), flavour)
+    before = ours(rig, flavour).partition("create netpolc-")[0]
+    variants = broken(files(NEXT, flavour))
+    for variant in variants:
+        try:
+            rig.load(variant, flavour)
+        except CommandFailed:
+            refused = True
+        else:
+            refused = "COMMIT" not in "".join(variant.values())  # a file without it is read and has no effect
+        assert refused
+        assert ours(rig, flavour).partition("create netpolc-")[0] == before
+    probes = [Packet(B[4], A[4], TCP, 1, n) for n in (80, 81)]
+    assert rig.forwarded(probes) == [True, False]
