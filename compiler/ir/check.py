@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from compiler.ir.match import InSet
-from compiler.ir.ruleset import Chain, Goto, Jump, Lookup, Ruleset, Set, Verdict
+from itertools import pairwise
+
+from compiler.ir.match import (
+    Field,
+    InPrefix,
+    InSet,
+    LocalSource,
+    Match,
+    NeighbourDiscovery,
+    Replies,
+    ToAnyPort,
+    ToPorts,
+)
+from compiler.ir.ruleset import Accept, Chain, Goto, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Verdict
+from compiler.net import Family
+
+#: The back ends' prefixes leave so much: 28 characters of iptables for a chain. Sets are shortened by the back end.
+LONGEST_CHAIN = 20
+_ADDRESSES = (Field.SOURCE, Field.DESTINATION)
 
 
 def check(ruleset: Ruleset) -> None:
-    """AssertionError naming the first thing that is wrong: names, references, key shapes, cycles of jumps."""
+    """AssertionError naming the first thing that is wrong: names, references, shapes, families, order of elements,
+    cycles of jumps."""
     chains = {chain.name: chain for chain in ruleset.chains}
     sets = {found.name: found for found in ruleset.sets}
     maps = {found.name: found for found in ruleset.maps}
@@ -15,23 +33,21 @@ def check(ruleset: Ruleset) -> None:
     assert len(sets) + len(maps) == len(ruleset.sets) + len(ruleset.maps), "two sets or maps share a name"
     assert not sets.keys() & maps.keys(), "a set and a map share a name"
     for found in ruleset.sets:
-        if isinstance(found, Set):
-            assert all(len(element) == len(found.key) for element in found.elements), f"{found.name}: element shape"
-        elements: tuple[object, ...] = found.elements
-        assert len(set(elements)) == len(elements), f"{found.name}: repeated element"
+        _check_elements(found)
     for found_map in ruleset.maps:
+        _check_elements(found_map)
         for _, verdict in found_map.elements:
-            _check_target(verdict, chains, found_map.name)
+            _check_target(verdict, chains, found_map.name, found_map.family)
     for chain in ruleset.chains:
+        assert len(chain.name) <= LONGEST_CHAIN, f"{chain.name}: longer than {LONGEST_CHAIN} characters"
         for rule in chain.rules:
+            assert chain.family in (None, rule.family) or rule.family is None, f"{chain.name}: rule of the other family"
             if isinstance(rule, Lookup):
                 assert rule.map in maps, f"{chain.name}: no map {rule.map}"
                 assert maps[rule.map].family is rule.family, f"{chain.name}: {rule.map} is of the other family"
-                continue
-            _check_target(rule.verdict, chains, chain.name)
-            for match in rule.matches:
-                if isinstance(match, InSet):
-                    assert match.set in sets, f"{chain.name}: no set {match.set}"
+                assert rule.field in _ADDRESSES, f"{chain.name}: a lookup asks for an address"
+            else:
+                _check_rule(rule, chain, chains, sets)
     _check_cycles(ruleset, chains)
 
 
@@ -47,10 +63,58 @@ def targets(ruleset: Ruleset, chain: Chain) -> tuple[str, ...]:
     return tuple(dict.fromkeys(v.chain for v in verdicts if isinstance(v, Jump | Goto)))
 
 
-def _check_target(verdict: Verdict, chains: dict[str, Chain], where: str) -> None:
+def _check_elements(found: Set | PrefixSet | PrefixMap) -> None:
+    """Sorted and distinct; of the shape that the key says. One prefix has one answer."""
+    if isinstance(found, Set):
+        assert all(len(element) == len(found.key) for element in found.elements), f"{found.name}: element shape"
+        has_address = any(field in _ADDRESSES for field in found.key)
+        assert has_address is (found.family is not None), f"{found.name}: family and key disagree"
+        assert not (found.by_hand and found.elements), f"{found.name}: filled by hand, yet with elements"
+        assert all(one < two for one, two in pairwise(found.elements)), f"{found.name}: elements repeated or unsorted"
+        return
+    prefixes = [prefix for prefix, _ in found.elements]
+    assert all(prefix.family is found.family for prefix in prefixes), f"{found.name}: a prefix of the other family"
+    assert all(one < two for one, two in pairwise(prefixes)), f"{found.name}: prefixes repeated or unsorted"
+
+
+def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[str, Set | PrefixSet]) -> None:
+    family = rule.family or chain.family
+    _check_target(rule.verdict, chains, chain.name, family)
+    # Elsewhere back ends disagree: nft's accept leaves the base chain, iptables' RETURN only the chain it is in.
+    assert chain.hook or not isinstance(rule.verdict, Accept), f"{chain.name}: Accept outside a base chain"
+    for match in rule.matches:
+        if isinstance(match, InSet):
+            assert match.set in sets, f"{chain.name}: no set {match.set}"
+            found = sets[match.set]
+            key = found.key if isinstance(found, Set) else (Field.SOURCE,)
+            assert [*map(_kind, key)] == [*map(_kind, match.fields)], f"{chain.name}: {match.set} has another key"
+            assert found.family in (None, family), f"{chain.name}: {match.set} is of the other family"
+        else:
+            needed = _needed_family(match)
+            assert needed in (None, family), f"{chain.name}: {match} is of the other family"
+
+
+def _kind(field: Field) -> Field:
+    """Source and destination can be looked up in the same set."""
+    return Field.SOURCE if field in _ADDRESSES else field
+
+
+def _needed_family(match: Match) -> Family | None:
+    match match:
+        case InPrefix(field, prefix):
+            assert field in _ADDRESSES, "a prefix holds addresses"
+            return prefix.family
+        case NeighbourDiscovery():
+            return Family.IPV6
+        case InSet() | Replies() | LocalSource() | ToPorts() | ToAnyPort():
+            return None
+
+
+def _check_target(verdict: Verdict, chains: dict[str, Chain], where: str, family: Family | None) -> None:
     if isinstance(verdict, Jump | Goto):
         assert verdict.chain in chains, f"{where}: no chain {verdict.chain}"
         assert chains[verdict.chain].hook is None, f"{where}: {verdict.chain} is a base chain"
+        assert chains[verdict.chain].family in (None, family), f"{where}: {verdict.chain} is of the other family"
 
 
 def _check_cycles(ruleset: Ruleset, chains: dict[str, Chain]) -> None:
