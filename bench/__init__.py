@@ -1,0 +1,7 @@
+"""Benchmarks. Each program prints a table of ratios to a baseline that it names, measured in the same run.
+
+- `python -m bench.packets`: what a packet costs on its way through the emitted rules (as root);
+- `python -m bench.compile`: what a compile costs, the YAML reader, and the start of the command line.
+
+All take `--quick`, which measures the same things less precisely. Nothing is written to disk.
+"""
