@@ -1,0 +1,55 @@
+"""Oracle and compiler say the same of random clusters, policies and boundary packets.
+
+Failures print the scenario as the JSON to give to `netpolc compile`, and the packet. NETPOLC_EXAMPLES scales the
+number of examples (default 1); the examples are the same in every run, or with NETPOLC_RANDOM=1 new ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from compiler.backends.target import Backend
+from tests.kernel.rig import FLAVOURS
+from tests.property.crossings import Rigs
+from tests.property.scenarios import Scenario, scenarios
+from tests.property.trial import Trial
+
+SCALE = float(os.environ.get("NETPOLC_EXAMPLES", "1"))
+
+
+def examples(count: int) -> settings:
+    return settings(
+        max_examples=max(1, round(count * SCALE)),
+        derandomize=os.environ.get("NETPOLC_RANDOM") != "1",
+        database=None,
+        deadline=None,
+        print_blob=True,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+    )
+
+
+@pytest.fixture(scope="module")
+def rigs() -> Iterator[Rigs]:
+    found = Rigs()
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@examples(300)
+@given(scenario=scenarios)
+def test_ruleset(backend: Backend, scenario: Scenario) -> None:
+    assert next(Trial(scenario.text, 400).against_ruleset(backend), None) is None
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@examples(60)
+@given(scenario=scenarios)
+def test_kernel(flavour: str, rigs: Rigs, scenario: Scenario) -> None:
+    assert next(Trial(scenario.text, 1500).against_kernel(rigs, flavour), None) is None

@@ -1,0 +1,112 @@
+"""One scenario on trial: what the oracle says of its packets, and what the compiler's work makes of them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from typing import NamedTuple
+
+from compiler.backends.target import Backend, Target
+from compiler.net import Family
+from compiler.pipeline import Artifacts, Compiler
+from compiler.resources.cluster import TERMINAL_PHASES
+from compiler.semantics.boundaries import boundaries
+from compiler.semantics.oracle import Oracle
+from compiler.semantics.packet import Boundaries, Packet, packets
+from compiler.snapshot import build
+from compiler.sources.manifests import load
+from tests.compiler.ir_walk import Seen, Walker
+from tests.kernel.rig import BACKEND
+from tests.property.crossings import Crossing, Rigs, Wiring, kernel_verdicts
+
+
+class Disagreement(NamedTuple):
+    """`allowed` is what the oracle says, and the other side the opposite."""
+
+    packet: Packet
+    at: Crossing
+    allowed: bool
+
+    def __str__(self) -> str:
+        say = "allows" if self.allowed else "denies"
+        return f"{self.packet} at {self.at.hook.value} of {self.at.node}: the oracle {say} it"
+
+
+class Trial:
+    """`text` is what `netpolc compile` would read; `count` packets at most, the same for the same seed."""
+
+    def __init__(self, text: bytes, count: int, seed: int = 0) -> None:
+        found = load([("scenario.json", text)])
+        referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
+        self._policies = found.policies
+        self.snapshot = build(found.pods, found.namespaces, found.nodes, referred)
+        self._wiring = Wiring(self.snapshot)
+        values = [policy.value for policy in found.policies]
+        self.oracle = Oracle(values, self.snapshot)
+        # What policies say of two addresses is asked again for every port: remembered here, not in the oracle.
+        self.oracle.meeting = cache(self.oracle.meeting)  # type: ignore[method-assign]
+        self.oracle.isolating = cache(self.oracle.isolating)  # type: ignore[method-assign]
+        at = boundaries(values, self.snapshot)
+        known = Boundaries(tuple(filter(is_forwarded, at.addresses)), at.points)
+        pods = [
+            address
+            for pod in self.snapshot.pods
+            if not pod.host_network
+            for address in pod.ips
+            if pod.phase not in TERMINAL_PHASES
+        ]
+        self.packets = packets(known, count, seed, pods) if pods else ()
+
+    @cached_property
+    def _compiler(self) -> Compiler:
+        return Compiler(self._policies, self.snapshot)
+
+    def compiled(self, node: str, backend: Backend) -> Artifacts:
+        return self._compiler.compile(Target(backend, node))
+
+    @cached_property
+    def expected(self) -> Mapping[int, Mapping[Crossing, bool]]:
+        """Packet number -> hook -> whether the oracle lets it pass there."""
+        return {
+            n: {at: self.oracle.at_node(packet, at.node).allowed for at in self._wiring.crossings(packet)}
+            for n, packet in enumerate(self.packets)
+        }
+
+    def against_kernel(self, rigs: Rigs, flavour: str) -> Iterator[Disagreement]:
+        """Where the emitted text in netfilter decides otherwise."""
+        backend = Backend(BACKEND[flavour])
+        found = kernel_verdicts(
+            rigs, self._wiring, lambda node: self.compiled(node, backend).files, flavour, self.packets
+        )
+        for n, hooks in self.expected.items():
+            for at, allowed in hooks.items():
+                if found[n][at] != allowed:
+                    yield Disagreement(self.packets[n], at, allowed)
+
+    def against_ruleset(self, backend: Backend) -> Iterator[Disagreement]:
+        """Where the ruleset, before it becomes text, decides otherwise."""
+        walkers = {node: Walker(self.compiled(node, backend).ruleset) for node in self._wiring.nodes}
+        for n, hooks in self.expected.items():
+            packet = self.packets[n]
+            for at, allowed in hooks.items():
+                local = packet.src in self._wiring.addresses(at.node)
+                if walkers[at.node].accepts(seen(packet, local), at.hook) != allowed:
+                    yield Disagreement(packet, at, allowed)
+
+
+def seen(packet: Packet, local: bool) -> Seen:
+    """The packet as the walk through a ruleset takes it."""
+    ends = (int(ipaddress.ip_address(end)) for end in (packet.src, packet.dst))
+    port = packet.dport
+    return Seen(Family(packet.version), *ends, packet.proto, port, False, local, packet.icmp_type, packet.hop_limit)
+
+
+def is_forwarded(address: str) -> bool:
+    """Whether a kernel forwards packets from and to it at all."""
+    found = ipaddress.ip_address(address)
+    if found.is_multicast or found.is_loopback or found.is_unspecified:
+        return False
+    if isinstance(found, ipaddress.IPv4Address):
+        return 0 < int(found) >> 24 < 240
+    return not found.is_link_local
