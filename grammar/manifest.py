@@ -24,8 +24,8 @@ _JSON = re.compile(r"\s*[\[{]\s*[\"}\]\[{]")
 
 def documents(name: str, data: bytes, flaws: Callable[[Flaw], None]) -> Iterator[Tree]:
     """Every document of a manifest, in order; what is wrong goes to `flaws`. Text is UTF-8, or what a byte order
-    mark says. What begins like JSON is read as JSON; where it turns out not to be, as YAML, unless `name` says
-    JSON."""
+    mark says. What begins like JSON is read as JSON; where it turns out not to be, as YAML, unless `name` ends in
+    .json."""
     source = _decode(name, data, flaws)
     if source is None:
         return
@@ -34,7 +34,7 @@ def documents(name: str, data: bytes, flaws: Callable[[Flaw], None]) -> Iterator
         message = "a byte order mark inside the text: were files put together?"
         flaws(Flaw(source.span(at, at + 1), message, "encoding", source.excerpt(at, at + 1)))
         return
-    if not _JSON.match(source.text):
+    if not name.endswith(".json") and not _JSON.match(source.text):
         yield from yamltext.documents(source, flaws)
         return
     try:
