@@ -27,7 +27,7 @@ def files(
     source: str = "objects.json",
 ) -> Mapping[str, str]:
     """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading."""
-    text = "\n---\n".join(json.dumps(one) for one in objects)
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)
     found = load([(source, text.encode())], lenient=lenient)
     referred = {space for p in found.policies if (space := p.value.metadata.namespace)}
     snapshot = build((*found.pods, *found.templates), found.namespaces, found.nodes, referred)
