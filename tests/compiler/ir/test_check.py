@@ -1,0 +1,199 @@
+"""A malformed ruleset of every kind is found, and every well-formed one passes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from compiler.ir.check import check, targets
+from compiler.ir.match import Field, InPrefix, InSet, NeighbourDiscovery, Replies, ToPorts
+from compiler.ir.ruleset import (
+    Accept,
+    Chain,
+    Drop,
+    Goto,
+    Hook,
+    Jump,
+    Lookup,
+    PrefixMap,
+    PrefixSet,
+    Return,
+    Rule,
+    Ruleset,
+    Set,
+)
+from compiler.net import Family, Prefix, parse_prefix
+
+V4, V6 = Family.IPV4, Family.IPV6
+SOURCE, DESTINATION, PROTOCOL, PORT = Field
+TEN, ELEVEN = parse_prefix("10.0.0.0/8"), parse_prefix("11.0.0.0/8")
+
+GOOD = Ruleset(
+    chains=(
+        Chain(
+            "forward",
+            (
+                Rule((Replies(),), Accept()),
+                Rule((InSet((SOURCE, DESTINATION), "pairs"),), Accept(), V4),
+                Rule((InSet((PROTOCOL, PORT), "ports"),), Accept()),
+                Rule((InSet((DESTINATION,), "blocks"),), Jump("one"), V4),
+                Lookup(SOURCE, "map", V4),
+            ),
+            Hook.FORWARD,
+        ),
+        Chain("one", (Rule((InPrefix(SOURCE, TEN), ToPorts(6, 80, 80)), Goto("two"), V4), Rule((), Return()))),
+        Chain("two", (Rule((), Goto("end")),)),
+        Chain("end", (Rule((), Drop()),)),
+        Chain("four", (Rule((InPrefix(SOURCE, TEN),), Goto("end")),), family=V4),
+    ),
+    sets=(
+        Set("pairs", V4, (SOURCE, DESTINATION), ((1, 2), (1, 3))),
+        Set("ports", None, (PROTOCOL, PORT), ((6, 80),)),
+        PrefixSet("blocks", V4, ((TEN, True), (ELEVEN, False))),
+    ),
+    maps=(PrefixMap("map", V4, ((TEN, Jump("one")), (ELEVEN, Goto("two")))),),
+)
+
+
+def chains(*added: Chain) -> Ruleset:
+    return replace(GOOD, chains=(*GOOD.chains, *added))
+
+
+def rules(*added: Rule | Lookup) -> Ruleset:
+    """The good ruleset with a chain of these rules beside."""
+    return chains(Chain("added", added))
+
+
+def sets(*added: Set | PrefixSet) -> Ruleset:
+    return replace(GOOD, sets=(*GOOD.sets, *added))
+
+
+def maps(*added: PrefixMap) -> Ruleset:
+    return replace(GOOD, maps=(*GOOD.maps, *added))
+
+
+def test_a_well_formed_ruleset_passes() -> None:
+    check(GOOD)
+    check(Ruleset(()))
+
+
+_LOOP = PrefixMap("m", V4, ((TEN, Jump("a")),))
+MALFORMED = {
+    # Names
+    "two chains of one name": (chains(Chain("two", ())), "two chains share a name"),
+    "two sets of one name": (sets(Set("ports", None, (PROTOCOL, PORT), ())), "two sets or maps share a name"),
+    "two maps of one name": (maps(PrefixMap("map", V4, ())), "two sets or maps share a name"),
+    "a set and a map of one name": (sets(Set("map", None, (PROTOCOL, PORT), ())), "a set and a map share a name"),
+    "a chain's name too long": (chains(Chain("x" * 21, ())), "longer than 20 characters"),
+    # Elements
+    "element too short": (sets(Set("x", V4, (SOURCE, PORT), ((1,),))), "x: element shape"),
+    "element too long": (sets(Set("x", V4, (SOURCE,), ((1, 2),))), "x: element shape"),
+    "element twice": (sets(Set("x", V4, (SOURCE,), ((1,), (1,)))), "x: elements repeated or unsorted"),
+    "elements out of order": (sets(Set("x", V4, (SOURCE,), ((2,), (1,)))), "x: elements repeated or unsorted"),
+    "elements by hand": (sets(Set("x", V4, (SOURCE,), ((1,),), by_hand=True)), "x: filled by hand"),
+    "addresses without family": (sets(Set("x", None, (SOURCE,), ())), "x: family and key disagree"),
+    "ports with a family": (sets(Set("x", V4, (PROTOCOL, PORT), ())), "x: family and key disagree"),
+    "prefix twice in a set": (sets(PrefixSet("x", V4, ((TEN, True), (TEN, True)))), "x: prefixes repeated"),
+    "prefix a member and none": (sets(PrefixSet("x", V4, ((TEN, True), (TEN, False)))), "x: prefixes repeated"),
+    "prefix twice in a map": (maps(PrefixMap("x", V4, ((TEN, Return()), (TEN, Drop())))), "x: prefixes repeated"),
+    "prefixes out of order": (maps(PrefixMap("x", V4, ((ELEVEN, Drop()), (TEN, Drop())))), "x: prefixes repeated"),
+    "prefix of the other family": (maps(PrefixMap("x", V6, ((TEN, Drop()),))), "x: a prefix of the other family"),
+    # References
+    "jump to nowhere": (rules(Rule((), Jump("none"))), "added: no chain none"),
+    "goto to nowhere": (rules(Rule((), Goto("none"))), "added: no chain none"),
+    "map to nowhere": (maps(PrefixMap("x", V4, ((TEN, Goto("none")),))), "x: no chain none"),
+    "jump to a base chain": (rules(Rule((), Jump("forward"))), "added: forward is a base chain"),
+    "map to a base chain": (maps(PrefixMap("x", V4, ((TEN, Jump("forward")),))), "x: forward is a base chain"),
+    "lookup in nothing": (rules(Lookup(SOURCE, "none", V4)), "added: no map none"),
+    "no such set": (rules(Rule((InSet((SOURCE,), "none"),), Drop(), V4)), "added: no set none"),
+    "no such set, behind another match": (
+        rules(Rule((Replies(), InSet((SOURCE,), "none")), Drop(), V4)),
+        "added: no set none",
+    ),
+    # Shapes
+    "lookup of a port": (rules(Lookup(PORT, "map", V4)), "added: a lookup asks for an address"),
+    "more fields than the key": (
+        rules(Rule((InSet((SOURCE, DESTINATION, PORT), "pairs"),), Drop(), V4)),
+        "added: pairs has another key",
+    ),
+    "fewer fields than the key": (rules(Rule((InSet((SOURCE,), "pairs"),), Drop(), V4)), "pairs has another key"),
+    "an address among ports": (rules(Rule((InSet((SOURCE, PORT), "ports"),), Drop(), V4)), "ports has another key"),
+    "two fields for prefixes": (rules(Rule((InSet((SOURCE, PORT), "blocks"),), Drop(), V4)), "blocks has another key"),
+    "a prefix of ports": (rules(Rule((InPrefix(PORT, TEN),), Drop(), V4)), "a prefix holds addresses"),
+    "accept outside a base chain": (rules(Rule((), Accept())), "added: Accept outside a base chain"),
+    # Families
+    "lookup of the other family": (rules(Lookup(SOURCE, "map", V6)), "added: map is of the other family"),
+    "an address without family": (rules(Rule((InPrefix(SOURCE, TEN),), Drop())), "is of the other family"),
+    "a set without family": (
+        rules(Rule((InSet((SOURCE, DESTINATION), "pairs"),), Drop())),
+        "added: pairs is of the other family",
+    ),
+    "a set of the other family": (
+        rules(Rule((InSet((SOURCE, DESTINATION), "pairs"),), Drop(), V6)),
+        "added: pairs is of the other family",
+    ),
+    "a rule of the other family": (rules(Rule((InPrefix(SOURCE, TEN),), Drop(), V6)), "is of the other family"),
+    "neighbour discovery in IPv4": (rules(Rule((NeighbourDiscovery(),), Drop(), V4)), "is of the other family"),
+    "a rule in a chain of the other": (
+        chains(Chain("x", (Rule((), Drop(), V6),), family=V4)),
+        "x: rule of the other family",
+    ),
+    "a jump to a chain of the other": (rules(Rule((), Jump("four"), V6)), "added: four is of the other family"),
+    "a jump of both to a chain of one": (rules(Rule((), Jump("four"))), "added: four is of the other family"),
+    "a map to a chain of the other": (
+        maps(PrefixMap("x", V6, ((Prefix(6, 0, 0), Goto("four")),))),
+        "x: four is of the other family",
+    ),
+    # Cycles
+    "jump to itself": (chains(Chain("loop", (Rule((), Jump("loop")),))), "loop: a cycle of jumps"),
+    "goto in a circle": (
+        chains(Chain("a", (Rule((), Goto("b")),)), Chain("b", (Rule((), Return()), Rule((), Goto("a"))))),
+        "a cycle of jumps",
+    ),
+    "a circle by a map": (
+        replace(maps(_LOOP), chains=(Chain("a", (Lookup(SOURCE, "m", V4),)), *GOOD.chains)),
+        "a: a cycle of jumps",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_one_does_not(case: str) -> None:
+    ruleset, message = MALFORMED[case]
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check(ruleset)
+
+
+class TestCycles:
+    def test_a_diamond_is_none(self) -> None:
+        check(chains(Chain("a", (Rule((), Jump("one")), Rule((), Jump("two")))), Chain("b", (Rule((), Jump("a")),))))
+
+    def test_long_ways_need_no_recursion(self) -> None:
+        many = [Chain(f"c{n}", (Rule((), Jump(f"c{n + 1}")),)) for n in range(5000)]
+        check(Ruleset((*many, Chain("c5000", ()))))
+        with pytest.raises(AssertionError, match="cycle"):
+            check(Ruleset((*many, Chain("c5000", (Rule((), Jump("c0")),)))))
+
+    def test_a_circle_that_no_base_chain_reaches(self) -> None:
+        """It would be loaded all the same, and refused by the kernel."""
+        added = (Chain("x", (Rule((), Jump("y")),)), Chain("y", (Rule((), Jump("x")),)))
+        with pytest.raises(AssertionError, match="cycle"):
+            check(replace(GOOD, chains=(*added, *GOOD.chains)))
+
+
+class TestTargets:
+    def test_in_rule_order_each_once(self) -> None:
+        chain = Chain("x", (Rule((), Goto("end")), Lookup(SOURCE, "map", V4), Rule((), Jump("one")), Rule((), Drop())))
+        assert targets(replace(GOOD, chains=(*GOOD.chains, chain)), chain) == ("end", "one", "two")
+
+
+def test_chain_by_name() -> None:
+    assert GOOD.chain("end") == Chain("end", (Rule((), Drop()),))
+    with pytest.raises(KeyError):
+        GOOD.chain("none")
+
+
+def test_prefixes_of_a_map_may_nest() -> None:
+    check(maps(PrefixMap("x", V4, ((Prefix(4, 0, 0), Drop()), (TEN, Return())))))
