@@ -42,11 +42,13 @@ def _files(name: str, problems: list[str]) -> list[str]:
             return []
         return [name]
     found: list[str] = []
-    for folder, folders, files in os.walk(name, onerror=lambda error: problems.append(_reason(error))):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+    errors: list[OSError] = []
+    for folder, folders, files in os.walk(name, onerror=errors.append):
+        folders[:] = [f for f in folders if not f.startswith(".")]
         found += (os.path.join(folder, f) for f in files if not f.startswith(".") and f.endswith(SUFFIXES))
     found = sorted(filter(os.path.isfile, found))
-    if not found and not problems:
+    problems += map(_reason, errors)
+    if not found and not errors:
         problems.append(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
     return found
 

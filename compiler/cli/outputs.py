@@ -23,15 +23,18 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
     """
     place = folder
     try:
-        with ExitStack() as leftovers, ExitStack() as undo:
+        # Left in this order: the way back needs what is left over, and a folder must be empty to go.
+        with ExitStack() as folders, ExitStack() as leftovers, ExitStack() as moves:
             staged: list[tuple[Path, Path]] = []
             for name, text in files.items():
-                place = _target(folder / name)
-                _make_folders(place.parent, undo)
-                staged.append((_stage(place, text, leftovers), place))
+                place = folder / name
+                target = _target(place)
+                _make_folders(target.parent, folders)
+                staged.append((_stage(target, text, leftovers), target))
             for temporary, place in staged:
-                _move(temporary, place, undo, leftovers)
-            undo.pop_all()  # it worked: nothing to take back
+                _move(temporary, place, moves, leftovers)
+            moves.pop_all()  # it worked: nothing to take back
+            folders.pop_all()
     except OSError as error:
         raise Unwritable(f"{place}: {error.strerror or error}") from None
 
@@ -45,11 +48,11 @@ def _target(place: Path) -> Path:
     return target
 
 
-def _make_folders(folder: Path, undo: ExitStack) -> None:
+def _make_folders(folder: Path, made: ExitStack) -> None:
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     for one in reversed(missing):
         one.mkdir()
-        undo.callback(_remove_folder, one)
+        made.callback(_remove_folder, one)
 
 
 def _remove_folder(folder: Path) -> None:
@@ -84,7 +87,7 @@ def _take_after(place: Path, handle: int) -> None:
     os.fchmod(handle, stat.S_IMODE(model.st_mode))
 
 
-def _move(temporary: Path, place: Path, undo: ExitStack, leftovers: ExitStack) -> None:
+def _move(temporary: Path, place: Path, back: ExitStack, leftovers: ExitStack) -> None:
     """Puts the new file in its place, remembering the way back."""
     if place.exists():
         backup = temporary.with_name(temporary.name + ".old")
@@ -93,7 +96,7 @@ def _move(temporary: Path, place: Path, undo: ExitStack, leftovers: ExitStack) -
             os.link(place, backup)
         except OSError:  # a file system without hard links
             shutil.copy2(place, backup)
-        undo.callback(os.replace, backup, place)
+        back.callback(os.replace, backup, place)
     else:
-        undo.callback(place.unlink, missing_ok=True)
+        back.callback(place.unlink, missing_ok=True)
     os.replace(temporary, place)
