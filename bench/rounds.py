@@ -8,7 +8,7 @@ quartile of its bursts, which bursts that something else interrupted do not move
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.wire import Flow, Node, Packets
@@ -42,7 +42,7 @@ class Contender:
 
     def calibrate(self, nanoseconds: float, most: int) -> None:
         """Fixes how many packets a visit sends: what fits into `nanoseconds`, and at most `most`."""
-        each = _bursts(self.node.send, self.traffic.there, BURST)
+        each = self._bursts(BURST)
         self.node.forget()
         whole = int(nanoseconds / each) // BURST * BURST
         self.packets = max(2 * BURST, min(whole, most, self.traffic.there.count))
@@ -51,22 +51,23 @@ class Contender:
         """One round's measurement. AssertionError when packets do not meet the fate they should."""
         self.first.append(self._measure())
         if self.traffic.passes:
-            _bursts(self.node.answer, self.traffic.back, self.packets)
+            for first in range(0, self.packets, BURST):
+                self.node.answer(self.traffic.back, first, BURST)
             self.established.append(self._measure())
         self.node.forget()
 
     def _measure(self) -> float:
         before = self.node.forwarded()
-        found = _bursts(self.node.send, self.traffic.there, self.packets)
-        arrived, expected = self.node.forwarded() - before, self.packets if self.traffic.passes else 0
-        assert arrived == expected, f"{self.name}: {arrived} of {self.packets} packets passed, expected {expected}"
+        found = self._bursts(self.packets)
+        passed, expected = self.node.forwarded() - before, self.packets if self.traffic.passes else 0
+        assert passed == expected, f"{self.name}: {passed} of {self.packets} packets passed, expected {expected}"
         return found
 
-
-def _bursts(send: Callable[[Packets, int, int], int], packets: Packets, count: int) -> float:
-    """Nanoseconds a packet: the lower quartile of the bursts."""
-    times = [send(packets, first, BURST) for first in range(0, count, BURST)]
-    return statistics.quantiles(times, n=4)[0] / BURST if len(times) > 1 else times[0] / BURST
+    def _bursts(self, count: int) -> float:
+        """Nanoseconds a packet: the lower quartile of the bursts."""
+        there, passes = self.traffic.there, self.traffic.passes
+        times = [self.node.send(there, first, BURST, passes) for first in range(0, count, BURST)]
+        return statistics.quantiles(times, n=4)[0] / BURST if len(times) > 1 else times[0] / BURST
 
 
 def race(contenders: Sequence[Contender], rounds: int) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 NODE_MAC, POD_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+PATIENCE = 1.0  # seconds to wait for packets that should arrive
 #: The far side listens here; a datagram to any other port would be answered with an ICMP error.
 PORTS = (53, 8080)
 
@@ -111,7 +112,7 @@ class Node:
             _sysctl("ipv4/conf/all/accept_local", 1)
             run("ip", "rule", "add", "iif", "pod", "lookup", "100")
             run("ip", "route", "add", "local", "default", "dev", "lo", "table", "100")
-            self._listeners = [_listener(port) for port in PORTS]
+            self._listeners = {port: _listener(port) for port in PORTS}
 
     def _connect(self, side: Namespace, name: str) -> None:
         cable = ("link", "add", "name", "pod", "address", POD_MAC, "type", "veth")
@@ -127,13 +128,20 @@ class Node:
         """Runs a command on the node."""
         return self._space.run(*command, text=text)
 
-    def send(self, packets: Packets, first: int, count: int) -> int:
-        """Sends `count` packets from the near side; nanoseconds until the last has arrived or died."""
-        return packets.send(self._sender, first, count)
+    def send(self, packets: Packets, first: int, count: int, arriving: bool) -> int:
+        """Sends `count` packets from the near side and, when they are to be `arriving`, reads them on the far side.
+        Nanoseconds from the first to the last system call; AssertionError when fewer come within `PATIENCE`."""
+        start = time.perf_counter_ns()
+        packets.send(self._sender, first, count)
+        left = count if arriving else 0
+        while left:
+            left -= _receive(self._listeners[packets.port], left)
+            assert not left or time.perf_counter_ns() - start < PATIENCE * 1e9, f"{left} of {count} packets got lost"
+        return time.perf_counter_ns() - start
 
-    def answer(self, packets: Packets, first: int, count: int) -> int:
-        """Likewise from the far side."""
-        return packets.send(self._answerer, first, count)
+    def answer(self, packets: Packets, first: int, count: int) -> None:
+        """Sends the other way; nobody listens there."""
+        packets.send(self._answerer, first, count)
 
     def forwarded(self) -> int:
         """Packets that left for the far side so far."""
@@ -152,7 +160,7 @@ class Node:
             raise OSError(-error, os.strerror(-error))
 
     def close(self) -> None:
-        for opened in (self._sender, self._answerer, self._flusher, *self._listeners):
+        for opened in (self._sender, self._answerer, self._flusher, *self._listeners.values()):
             opened.close()
         os.close(self._counters)
         for space in (self._near, self._space, self._far):
@@ -160,11 +168,16 @@ class Node:
 
 
 def _listener(port: int) -> socket.socket:
-    """Nobody reads it: once the buffer is full, datagrams are dropped where they would have been queued."""
+    """A socket that takes datagrams to any address, and holds a few thousand of them."""
     found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    found.setsockopt(socket.SOL_SOCKET, 33, 1 << 23)  # SO_RCVBUFFORCE: in bytes of kernel memory
     found.bind(("", port))
     return found
+
+
+def _receive(listener: socket.socket, most: int) -> int:
+    """Reads what has arrived, without waiting; the number of datagrams."""
+    return max(0, int(_libc.recvmmsg(listener.fileno(), _inbox, min(most, len(_inbox)), socket.MSG_DONTWAIT, None)))
 
 
 class _Message(ctypes.Structure):
@@ -189,12 +202,13 @@ class Packets:
     softirq that ends the sending of it."""
 
     count: int
+    port: int
     _keep: tuple[object, ...]
     _messages: ctypes.Array[_Message]
 
     @classmethod
     def of(cls, flows: Sequence[Flow]) -> Packets:
-        """One packet for each flow, in this order."""
+        """One packet for each flow, in this order; all flows go to one port."""
         data = ctypes.create_string_buffer(b"".join(map(_datagram, flows)), _LENGTH * len(flows))
         names = ctypes.create_string_buffer(b"".join(map(_name, flows)), 16 * len(flows))
         start, name = ctypes.addressof(data), ctypes.addressof(names)
@@ -204,17 +218,27 @@ class Packets:
             parts[2 * n], parts[2 * n + 1] = start + n * _LENGTH, _LENGTH
             messages[n].name, messages[n].name_length = name + 16 * n, 16
             messages[n].parts, messages[n].parts_length = ctypes.addressof(parts) + 16 * n, 1
-        return cls(len(flows), (data, names, parts), messages)
+        return cls(len(flows), flows[0].port, (data, names, parts), messages)
 
-    def send(self, sender: socket.socket, first: int, count: int) -> int:
-        """Nanoseconds of the call. OSError when the kernel takes fewer."""
+    def send(self, sender: socket.socket, first: int, count: int) -> None:
+        """OSError when the kernel takes fewer than `count`."""
         where = ctypes.byref(self._messages, first * ctypes.sizeof(_Message))
-        start = time.perf_counter_ns()
         sent = _libc.sendmmsg(sender.fileno(), where, count, 0)
-        passed = time.perf_counter_ns() - start
         if sent != count:
             raise OSError(ctypes.get_errno(), f"sent {sent} of {count} packets")
-        return passed
+
+
+def _make_inbox(size: int) -> ctypes.Array[_Message]:
+    """Room for `size` datagrams without content; what they say is not looked at."""
+    messages, part = (_Message * size)(), (ctypes.c_size_t * 2)(0, 0)
+    _kept.append(part)
+    for message in messages:
+        message.parts, message.parts_length = ctypes.addressof(part), 1
+    return messages
+
+
+_kept: list[object] = []
+_inbox = _make_inbox(256)
 
 
 def _datagram(flow: Flow) -> bytes:
