@@ -39,11 +39,12 @@ class Group:
         return self._addresses[family]
 
     def resolve(self, wanted: NamedPort) -> list[tuple[int, int, int]]:
-        """The (protocol, port, port) spans that a named port means on these pods; protocol must agree."""
+        """The (protocol, port, port) spans that a named port means on these pods; protocol must agree. Ports without
+        a name are never meant, not by an empty name either, which schemas of custom resources take."""
         found = []
         for port in self.ports:
             protocol = PROTOCOLS[port.protocol]
-            if port.name == wanted.name and wanted.protocol in (None, protocol):
+            if port.name and port.name == wanted.name and wanted.protocol in (None, protocol):
                 found.append((protocol, port.port, port.port))
         return found
 

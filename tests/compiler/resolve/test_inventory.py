@@ -83,7 +83,7 @@ class TestNamedPorts:
         assert group.resolve(NamedPort("dns", TCP)) == [(TCP, 54, 54)]
         assert group.resolve(NamedPort("dns", SCTP)) == []
         assert group.resolve(NamedPort("http")) == [(TCP, 80, 80), (SCTP, 9, 9)]
-        assert group.resolve(NamedPort("")) == [(TCP, 99, 99)]  # validation knows no empty name
+        assert group.resolve(NamedPort("")) == [], "schemas of custom resources take an empty name"
         assert group.resolve(NamedPort("HTTP")) == []
 
     def test_serving(self) -> None:
