@@ -23,6 +23,10 @@ def _missing() -> str:
     return ", ".join([*(["root"] if os.geteuid() else []), *wanting])
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="write expected outputs anew instead of comparing")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("kernel") is None:
         return
