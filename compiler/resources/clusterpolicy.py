@@ -30,7 +30,7 @@ from compiler.resources.crd import (
 )
 from compiler.resources.labels import LabelSelector
 from compiler.resources.metadata import CustomObjectMeta
-from compiler.resources.model import Checked, Fault, ListRules, Model, Raw, Struct
+from compiler.resources.model import Checked, Fault, Given, ListRules, Model, Raw
 
 
 class NamespacedPods(Model):
@@ -137,7 +137,7 @@ class ClusterNetworkPolicy(Model):
 
     api_version: Literal["policy.networking.k8s.io/v1alpha2"]
     kind: Literal["ClusterNetworkPolicy"]
-    metadata: Struct[CustomObjectMeta]
+    metadata: Given[CustomObjectMeta]
     spec: ClusterNetworkPolicySpec
     status: Status = None
 
@@ -257,7 +257,7 @@ class AdminNetworkPolicy(Model):
 
     api_version: Literal["policy.networking.k8s.io/v1alpha1"]
     kind: Literal["AdminNetworkPolicy"]
-    metadata: Struct[CustomObjectMeta]
+    metadata: Given[CustomObjectMeta]
     spec: AdminNetworkPolicySpec
     status: Status = None
 
@@ -267,7 +267,7 @@ class BaselineAdminNetworkPolicy(Checked):
 
     api_version: Literal["policy.networking.k8s.io/v1alpha1"]
     kind: Literal["BaselineAdminNetworkPolicy"]
-    metadata: Struct[CustomObjectMeta]
+    metadata: Given[CustomObjectMeta]
     spec: BaselineAdminNetworkPolicySpec
     status: Status = None
 

@@ -55,7 +55,9 @@ def problems_of(kind: type[BaseModel], value: Any, error: ValidationError) -> tu
 def _follows(problem: Problem, unknown: set[Path], misspelt: set[Path]) -> bool:
     """Whether the problem only follows from an unknown field: what stands inside one, and the absence of the field
     that was misspelt."""
-    inside = any(problem.path[:n] in unknown for n in range(len(problem.path)))
+    if problem.code == "unknown-field":
+        return any(problem.path[:n] in unknown for n in range(len(problem.path)))
+    inside = any(problem.path[:n] in unknown for n in range(len(problem.path) + 1))
     return inside or (problem.code == "required" and problem.path in misspelt)
 
 
@@ -76,7 +78,7 @@ def _problem(kind: type[BaseModel], value: Any, entry: ErrorDetails) -> Problem:
         case "literal_error" if isinstance(shown, str):
             return _worded(path, "unsupported-value", f"expected {_wanted(kind, path)}", shown)
         case "literal_error":
-            return _mistyped(path, f"one of the strings {_wanted(kind, path)}", shown)
+            return _mistyped(path, _wanted(kind, path), shown)
         case bound if bound in _BOUNDS:
             code, expected, name = _BOUNDS[bound]
             return _worded(path, code, expected.format(context[name]), shown)

@@ -161,11 +161,15 @@ class ObjectMeta(Checked):
 
 
 def _owners_faults(owners: Any) -> Iterator[Fault]:
-    """ownerReferences: "There cannot be more than one managing controller"."""
-    listed = owners if isinstance(owners, list) else []
-    managing = [n for n, owner in enumerate(listed) if isinstance(owner, dict) and owner.get("controller") is True]
-    for n in managing[1:]:
-        place = f"ownerReferences[{managing[0]}]"
+    """ownerReferences: "There cannot be more than one managing controller". The same owner twice counts once."""
+    managing: dict[int, Raw] = {}
+    for n, owner in enumerate(owners if isinstance(owners, list) else ()):
+        if isinstance(owner, dict) and owner.get("controller") is True:
+            said = {field: value for field, value in owner.items() if value not in (None, "")}
+            if said not in managing.values():
+                managing[n] = said
+    for n in list(managing)[1:]:
+        place = f"ownerReferences[{min(managing)}]"
         yield Fault(("ownerReferences", n, "controller"), "bad-owner", f"{place} is the controller already")
 
 

@@ -165,5 +165,6 @@ def _absent_is_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
-#: A struct of a Go type that is no pointer: absent or null is its zero value.
-Struct = Annotated[T, BeforeValidator(_absent_is_empty), Field(default=None, validate_default=True)]
+#: A struct of a Go type that is no pointer: null is its zero value, and so is its absence where it may be absent.
+Given = Annotated[T, BeforeValidator(_absent_is_empty)]
+Struct = Annotated[Given[T], Field(default=None, validate_default=True)]

@@ -10,7 +10,19 @@ from pydantic import Field, PlainValidator
 from compiler.resources import cidr
 from compiler.resources.labels import CheckedLabelSelector
 from compiler.resources.metadata import ObjectMeta
-from compiler.resources.model import Checked, Fault, Int32, ListRules, Model, Objects, Raw, Strings, Struct, broken
+from compiler.resources.model import (
+    Checked,
+    Fault,
+    Given,
+    Int32,
+    ListRules,
+    Model,
+    Objects,
+    Raw,
+    Strings,
+    Struct,
+    broken,
+)
 from compiler.resources.names import port_name_fault
 
 #: Every IANA port; 0 is no port.
@@ -128,5 +140,5 @@ class NetworkPolicy(Model):
 
     api_version: Literal["networking.k8s.io/v1", ""] | None = None
     kind: Literal["NetworkPolicy"]
-    metadata: Struct[ObjectMeta]
+    metadata: Given[ObjectMeta]
     spec: Struct[NetworkPolicySpec]
