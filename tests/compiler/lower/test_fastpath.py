@@ -41,7 +41,7 @@ def known(snapshot: Snapshot, *policies: Policy, node: str | None = None) -> tup
     return pairs(reaches(snapshot, policies, node, Family.IPV4), Family.IPV4)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(worlds(), st.sampled_from((*NODES, None)), st.sampled_from(list(Family)))
 def test_every_pair_is_allowed_by_every_policy_concerned(world: World, node: str | None, family: Family) -> None:
     meaning = Meaning(world.policies, world.snapshot)

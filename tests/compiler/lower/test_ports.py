@@ -31,7 +31,7 @@ port_sets = st.builds(PortSet, spans, spans, st.just(()) | st.just(EVERY_PORT), 
 def ruleset_for(ports: PortSet, capabilities: Capabilities) -> Ruleset:
     """A ruleset that asks for nothing but these ports."""
     chains = PortChains(Namer(), capabilities)
-    verdict = chains.verdict(ports)
+    verdict = chains.verdict(ports, "in4-web")
     deny = Deny((), (Family.IPV4,), capabilities)
     base = Chain("forward", (Rule((), verdict),), Hook.FORWARD)
     found = Ruleset((base, *chains.chains, *deny.chains), tuple(chains.sets))
@@ -53,24 +53,26 @@ def test_a_chain_allows_exactly_its_ports(capabilities: Capabilities, ports: Por
 class TestVerdict:
     def test_nothing_and_everything_need_no_chain(self) -> None:
         chains = PortChains(Namer(), NFTABLES)
-        assert chains.verdict(NO_PORTS) == Goto("deny")
-        assert chains.verdict(ALL_PORTS) == Return()
+        assert chains.verdict(NO_PORTS, "in4-web") == Goto("deny")
+        assert chains.verdict(ALL_PORTS, "in4-web") == Return()
         assert chains.chains == ()
 
     def test_equal_sets_share_a_chain_and_others_do_not(self) -> None:
         chains = PortChains(Namer(), NFTABLES)
-        one = chains.verdict(port_set([(TCP, 80, 80)]))
-        assert chains.verdict(port_set([(TCP, 80, 80)])) == one
-        assert chains.verdict(port_set([(UDP, 80, 80)])) != one
-        assert chains.verdict(ALL_PORTS - port_set([(TCP, 80, 80)])) != one
+        one = chains.verdict(port_set([(TCP, 80, 80)]), "in4-web")
+        assert chains.verdict(port_set([(TCP, 80, 80)]), "in4-web") == one
+        assert chains.verdict(port_set([(UDP, 80, 80)]), "in4-web") != one
+        assert chains.verdict(ALL_PORTS - port_set([(TCP, 80, 80)]), "in4-web") != one
         assert len(chains.chains) == 3
         assert isinstance(one, Goto)
         assert chains.chains[0].name == one.chain
 
-    def test_notes_say_what_is_allowed(self) -> None:
+    def test_notes_say_what_is_allowed_and_who_asks(self) -> None:
         chains = PortChains(Namer(), NFTABLES)
-        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]))
-        assert chains.chains[0].notes == ("allows tcp 80; udp 5-9",)
+        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "in4-web")
+        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "eg4-api")
+        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "in4-web")
+        assert chains.chains[0].notes == ("allows tcp 80; udp 5-9", "asked by in4-web, eg4-api")
 
 
 class TestRules:

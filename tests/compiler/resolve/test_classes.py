@@ -91,7 +91,7 @@ class TestMembership:
             ["alive"],
         ]
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=40)
     @given(worlds(), st.sampled_from((*NODES, None)))
     def test_everyone_whom_policies_concern_is_in_one_class_with_them(self, world: World, node: str | None) -> None:
         meaning = Meaning(world.policies, world.snapshot)

@@ -151,7 +151,7 @@ class TestSelectors:
         assert inventory.nodes(db, Family.IPV6) == (Prefix(6, number("2001:db8::1"), 128),)
         assert len(inventory.nodes(NodeSelector(Selector()), Family.IPV4)) == 2
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=50)
     @given(worlds(), pod_selectors)
     def test_members_are_those_that_a_slow_reading_selects(self, world: World, chosen: PodSelector) -> None:
         inventory, meaning = Inventory(world.snapshot), Meaning((), world.snapshot)
