@@ -155,3 +155,15 @@ def test_several_reloads_leave_one_way_through(single: Cluster, flavour: str) ->
         attempts(web, single.node(), 80, False),
         attempts(single.node(), web, 80, True),
     )
+
+
+@pytest.mark.skipif(not bridge_netfilter(), reason="this kernel has no br_netfilter: no policy sees bridged pods")
+def test_bridged_pods_need_br_netfilter(flavour: str) -> None:
+    """A limit of netfilter, shown so that nobody learns it elsewhere: without it a bridge passes by every rule."""
+    with Cluster(1, "bridged") as cluster:
+        web, db = cluster.add_pod("shop/web"), cluster.add_pod("shop/db")
+        apply(cluster, flavour, [policy("shop", "deny", policyTypes=["Ingress", "Egress"])])
+        assert not broken(attempts(web, db, 80, False))
+        cluster.node().namespace.sysctl({f"net.bridge.bridge-nf-call-{t}": 0 for t in ("iptables", "ip6tables")})
+        assert not broken(attempts(web, db, 81, True))
+        assert not broken(attempts(cluster.outside, db, 82, False)), "what is routed is seen all the same"

@@ -129,7 +129,7 @@ def test_hitless(rig: Rig, flavour: str, dwell: str) -> None:
             rig.load(versions[(n + 1) % 2], flavour)
     print(f"{flavour}, {dwell}: {running.sent} packets during {RELOADS} reloads")
     assert (dict(running.lost), dict(running.leaked)) == ({}, {})
-    assert running.sent > 200 * RELOADS
+    assert running.sent > 50 * RELOADS, "too few packets to tell"
 
 
 def test_the_stream_sees_a_gap(rig: Rig) -> None:
