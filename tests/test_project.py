@@ -128,6 +128,17 @@ def test_files_that_documents_name_exist(path: Path) -> None:
         assert any((place / name).exists() for place in (ROOT, ROOT / "compiler")), f"{path.name}: {name}"
 
 
+def test_tests_that_documents_name_exist() -> None:
+    defined: set[str] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined.add(node.name)
+    named = {name for path in DOCUMENTS for name in re.findall(r"`((?:test_|Test[A-Z])\w+)`", path.read_text())}
+    assert len(named) > 50
+    assert named <= defined
+
+
 # Packaging
 
 
