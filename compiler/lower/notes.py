@@ -17,13 +17,22 @@ def class_notes(pods: PodClass, family: Family) -> tuple[str, ...]:
 
 
 def _lines(pods: PodClass, family: Family) -> Iterator[str]:
-    yield f"{pods.direction.value} of {shortened([f'{pod.namespace}/{pod.name}' for pod in pods.pods])}"
+    yield _title(pods)
     yield f"addresses {shortened([address_text(family, a) for a in pods.addresses(family)])}"
     for policy in pods.policies:
         rules = [clause for clause in pods.clauses if clause.rule in policy.rules(pods.direction)]
         tier = policy.tier.name.lower()
         yield f"{tier} {policy.origin}" + ("" if rules else ": no rule, allows nothing")
         yield from (f"  {_rule(clause)}" for clause in rules)
+
+
+def set_notes(what: str, pods: PodClass) -> tuple[str, ...]:
+    """For a set or map that one class asks: what it holds, whose it is, and by which policies."""
+    return f"{_title(pods)}: {what}", f"by {shortened([str(policy.origin) for policy in pods.policies])}"
+
+
+def _title(pods: PodClass) -> str:
+    return f"{pods.direction.value} of {shortened([f'{pod.namespace}/{pod.name}' for pod in pods.pods])}"
 
 
 def _rule(clause: Clause) -> str:

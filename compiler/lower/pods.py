@@ -29,7 +29,7 @@ from compiler.ir.ruleset import (
 from compiler.lower.deny import Deny
 from compiler.lower.fastpath import PAIR_KEY, pairs
 from compiler.lower.hooks import hook_chains
-from compiler.lower.notes import class_notes
+from compiler.lower.notes import class_notes, set_notes
 from compiler.lower.ports import PortChains
 from compiler.net import Family, PortSet, Prefix
 from compiler.policy import Direction, Origin
@@ -127,28 +127,30 @@ class _Lowering:
     def _class_chain(self, one: Lowered) -> Chain:
         _, other = _ENDS[one.pods.direction]
         rules: list[Rule | Lookup] = []
-        exact = [(Prefix(one.family.value, a, one.family.bits), ports) for a, ports in one.reach.exact]
+        exact = [(Prefix(one.family.value, address, one.family.bits), ports) for address, ports in one.reach.exact]
         origins = _origins([one])
         if exact:
-            rules.append(self._lookup(f"{one.chain}-a", other, one, exact, "other ends by address"))
+            rules.append(self._lookup("a", one, exact, "other ends by address"))
         for shared, ports in one.reach.shared:
-            name = self._shared_set(shared, other)
-            rules.append(Rule((InSet((other,), name),), self._ports.verdict(ports), one.family, origins))
+            matches = (InSet((other,), self._shared_set(shared, other)),)
+            rules.append(Rule(matches, self._verdict(ports, one), one.family, origins))
         nets = [(prefix, ports) for prefix, ports in one.reach.nets if prefix.length]
         if len(nets) > self._target.capabilities.inline_prefixes:
-            rules.append(self._lookup(f"{one.chain}-n", other, one, nets, "other ends by prefix, the longest decides"))
+            rules.append(self._lookup("n", one, nets, "other ends by prefix, the longest decides"))
         else:
             for prefix, ports in sorted(nets, key=lambda net: -net[0].length):
-                rules.append(Rule((InPrefix(other, prefix),), self._ports.verdict(ports), one.family, origins))
-        rules.append(Rule((), self._ports.verdict(one.reach.nets[0][1]), origins=origins))
+                rules.append(Rule((InPrefix(other, prefix),), self._verdict(ports, one), one.family, origins))
+        rules.append(Rule((), self._verdict(one.reach.nets[0][1], one), origins=origins))
         return Chain(one.chain, tuple(rules), family=one.family, notes=class_notes(one.pods, one.family))
 
-    def _lookup(
-        self, name: str, field: Field, one: Lowered, found: Sequence[tuple[Prefix, PortSet]], note: str
-    ) -> Lookup:
-        elements: list[tuple[Prefix, Verdict]] = [(prefix, self._ports.verdict(ports)) for prefix, ports in found]
-        self._maps.append(PrefixMap(name, one.family, tuple(sorted(elements, key=lambda e: e[0])), (note,)))
-        return Lookup(field, name, one.family, _origins([one]))
+    def _lookup(self, suffix: str, one: Lowered, found: Sequence[tuple[Prefix, PortSet]], what: str) -> Lookup:
+        name = f"{one.chain}-{suffix}"
+        elements = tuple((prefix, self._verdict(ports, one)) for prefix, ports in sorted(found, key=lambda e: e[0]))
+        self._maps.append(PrefixMap(name, one.family, elements, set_notes(what, one.pods)))
+        return Lookup(_ENDS[one.pods.direction][1], name, one.family, _origins([one]))
+
+    def _verdict(self, ports: PortSet, one: Lowered) -> Verdict:
+        return self._ports.verdict(ports, one.chain)
 
     def _shared_set(self, shared: SharedSet, field: Field) -> str:
         chosen = shared.selector

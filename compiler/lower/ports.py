@@ -7,12 +7,14 @@ class or direction asks for them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from compiler.backends.target import Capabilities
 from compiler.ir.match import Field, InSet, ToAnyPort, ToPorts
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import Chain, Goto, Return, Rule, Set, Verdict
 from compiler.lower.deny import DENY
+from compiler.lower.notes import shortened
 from compiler.net import ALL_PORTS, NO_PORTS, PortSet
 
 
@@ -23,15 +25,19 @@ class PortChains:
         self._namer = namer
         self._capabilities = capabilities
         self._chains: dict[PortSet, Chain] = {}
+        self._users: dict[PortSet, dict[str, None]] = {}
         self.sets: list[Set] = []
 
     @property
     def chains(self) -> tuple[Chain, ...]:
-        """The chains made so far, in the order of their first use."""
-        return tuple(self._chains.values())
+        """The chains made so far, in the order of their first use, with notes that say which chains ask them."""
+        return tuple(
+            replace(chain, notes=(*chain.notes, f"asked by {shortened(list(self._users[ports]))}"))
+            for ports, chain in self._chains.items()
+        )
 
-    def verdict(self, ports: PortSet) -> Verdict:
-        """What to do with a packet whose addresses allow these ports and no others."""
+    def verdict(self, ports: PortSet, user: str) -> Verdict:
+        """What to do with a packet whose addresses allow these ports and no others; `user` is the chain that asks."""
         if ports == NO_PORTS:
             return Goto(DENY)
         if ports == ALL_PORTS:
@@ -40,6 +46,7 @@ class PortChains:
         if chain is None:
             name = self._namer.name("p", str(ports).replace("everything", ""), repr(ports))
             chain = self._chains[ports] = Chain(name, tuple(self._rules(name, ports)), notes=(f"allows {ports}",))
+        self._users.setdefault(ports, {})[user] = None
         return Goto(chain.name)
 
     def _rules(self, name: str, ports: PortSet) -> Iterator[Rule]:
