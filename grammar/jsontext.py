@@ -51,7 +51,8 @@ class _Reader:
         self._scan = json.JSONDecoder(object_pairs_hook=self._pairs, parse_constant=_constant).scan_once  # type: ignore[attr-defined]
         self._twice = False  # an object with a key twice has just been seen
         self._begun = False
-        self._line, self._counted = source.first_line, 0  # the line of offset _counted
+        self._counted = 0  # up to this offset lines were counted:
+        self._line, self._line_begin = source.first_line, 0
 
     def documents(self) -> Iterator[Tree]:
         text = self._source.text
@@ -153,11 +154,12 @@ class _Reader:
     def _tree(self, begin: int, end: int, value: object, within: dict[str, object] | None) -> Tree:
         """The tree of text[begin:end], with a source of its own: the whole text need not stay for it."""
         text = self._source.text
-        self._line += text.count("\n", self._counted, begin)
+        if lines := text.count("\n", self._counted, begin):
+            self._line += lines
+            self._line_begin = text.rfind("\n", self._counted, begin) + 1
         self._counted = begin
-        line_begin = text.rfind("\n", 0, begin) + 1
-        first = max(line_begin, begin - _BEFORE)
-        column = first - line_begin + (self._source.first_column if line_begin == 0 else 1)
+        first = max(self._line_begin, begin - _BEFORE)
+        column = first - self._line_begin + (self._source.first_column if self._line_begin == 0 else 1)
         part = Source(self._source.name, text[first:end], self._line, column)
         at = begin - first
         if self._twice:

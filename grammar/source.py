@@ -60,31 +60,41 @@ class Source:
         self.text = text
         self.first_line = first_line
         self.first_column = first_column
-        self._lines: list[int] = [first_line]  # line number at every _BLOCK-th character, as far as asked for
+        # (line, offset where it begins) at every _BLOCK-th character, as far as asked for.
+        self._lines: list[tuple[int, int]] = [(first_line, 0)]
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column) of a character; an offset at the end of the text is the end of what is printed there."""
         if offset >= len(self.text):
             offset = len(self.text.rstrip())
+        line, begin = self._line(offset)
+        return line, offset - begin + (1 if begin else self.first_column)
+
+    def _line(self, offset: int) -> tuple[int, int]:
+        """The line of a character and the offset where it begins. Never looks at more than one block of the text
+        that it has not seen before: lines may be as long as the text."""
         block, lines = offset // _BLOCK, self._lines
         while len(lines) <= block:
-            at = (len(lines) - 1) * _BLOCK
-            lines.append(lines[-1] + self.text.count("\n", at, at + _BLOCK))
-        line = lines[block] + self.text.count("\n", block * _BLOCK, offset)
-        begin = self.text.rfind("\n", 0, offset) + 1
-        return line, offset - begin + (1 if begin else self.first_column)
+            lines.append(self._after(*lines[-1], (len(lines) - 1) * _BLOCK, len(lines) * _BLOCK))
+        return self._after(*lines[block], block * _BLOCK, offset)
+
+    def _after(self, line: int, begin: int, first: int, last: int) -> tuple[int, int]:
+        """(line, begin) at `last`, given those at `first`."""
+        more = self.text.count("\n", first, last)
+        return (line + more, self.text.rfind("\n", first, last) + 1) if more else (line, begin)
 
     def span(self, start: int, end: int) -> Span:
         """The span of the characters from `start` up to but not including `end`."""
-        return Span(self.name, *self.position(start), *self.position(max(start, end)))
+        first = self.position(start)
+        return Span(self.name, *first, *max(first, self.position(end)))
 
     def excerpt(self, start: int, end: int) -> tuple[str, ...]:
         """The first line of text[start:end], numbered, and a line with carets below it; a long line is cut around
         the place. What a terminal would not print as itself is shown escaped."""
         line, column = self.position(start)
         low = len(self.text.rstrip()) if start >= len(self.text) else start
-        begin, stop = self.text.rfind("\n", 0, low) + 1, self.text.find("\n", low)
-        stop = len(self.text) if stop < 0 else stop
+        begin, stop = self._line(low)[1], self.text.find("\n", low, low + _WIDTH + 1)
+        stop = min(len(self.text), low + _WIDTH + 1) if stop < 0 else stop
         first = begin if low - begin < _WIDTH * 3 // 4 else low - _WIDTH // 2
         last = min(stop, first + _WIDTH)
         marked = self.text[low : max(low, min(end, last))].rstrip()

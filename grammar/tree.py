@@ -28,7 +28,7 @@ class Tree:
     as a function, which is called when a position inside is first asked for. `within` is the object, as far as it
     was read, among whose items this one is."""
 
-    __slots__ = ("_mirror", "begin", "source", "value", "within")
+    __slots__ = ("_mirror", "_orders", "begin", "source", "value", "within")
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Tree:
         self._mirror = mirror
         self.begin = _begin(self.mirror) if begin is None else begin
         self.within = within
+        self._orders: dict[int, dict[str, int]] = {}  # id of a large dict -> key -> its number
 
     @property
     def mirror(self) -> Mirror:
@@ -56,12 +57,17 @@ class Tree:
         line, column = self.source.position(self.begin)
         return f"{self.source.name}:{line}:{column}"
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The offsets of its first character and behind its last one."""
+        return self._extent((), False)
+
     def part(self, *path: str | int) -> Tree:
         """The tree of what is at `path`, which must exist."""
         value, mirror = self.value, self.mirror
         for step in path:
             assert isinstance(mirror, list)
-            mirror = mirror[_index(value, step) + 1]
+            mirror = mirror[self._index(value, step) + 1]
             value = value[step]  # type: ignore[index]
         return Tree(self.source, value, mirror)
 
@@ -69,7 +75,7 @@ class Tree:
         """Whether there is a value at `path`."""
         value = self.value
         for step in path:
-            if _index(value, step) < 0:
+            if self._index(value, step) < 0:
                 return False
             value = value[step]  # type: ignore[index]
         return True
@@ -89,7 +95,7 @@ class Tree:
         key: int | None = None
         name: object = None
         for step in path:
-            at = _index(value, step)
+            at = self._index(value, step)
             if at < 0 or not isinstance(mirror, list) or at + 1 >= len(mirror):
                 on_key = True  # of the parent: what is missing has no place of its own
                 break
@@ -101,20 +107,23 @@ class Tree:
             return key, _scalar_end(text, key, name)
         return begin, _end(text, value, mirror)
 
+    def _index(self, value: object, step: str | int) -> int:
+        """Where in a mirror the entry before that of value[step] is; -1 when there is no such value."""
+        if isinstance(value, dict) and step in value:
+            if len(value) < 20:
+                return 1 + 2 * list(value).index(step)
+            if id(value) not in self._orders:
+                self._orders[id(value)] = {key: n for n, key in enumerate(value)}
+            return 1 + 2 * self._orders[id(value)][step]  # type: ignore[index]
+        if isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
+            return step
+        return -1
+
 
 def _begin(mirror: Mirror) -> int:
     begin = mirror if isinstance(mirror, int) else mirror[0]
     assert isinstance(begin, int)
     return begin
-
-
-def _index(value: object, step: str | int) -> int:
-    """Where in a mirror the entry before that of value[step] is; -1 when there is no such value."""
-    if isinstance(value, dict) and step in value:
-        return 1 + 2 * next(n for n, key in enumerate(value) if key == step)
-    if isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
-        return step
-    return -1
 
 
 def _end(text: str, value: object, mirror: Mirror) -> int:

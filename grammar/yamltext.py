@@ -176,11 +176,16 @@ class _Reader:
                 place = 1 + 2 * list(values).index(key)
                 values[key], mirror[place : place + 2] = value, (at, inner)
             else:
-                first = mirror[1 + 2 * list(values).index(key)]
-                assert isinstance(first, int)
-                line = self._source.position(first)[0]
-                self._flaw(at, f'"{key}" is set twice, first on line {line}', "duplicate-key", key)
+                self._duplicate(key, at, values, mirror)
         return values, mirror
+
+    def _duplicate(self, key: str, at: int, values: dict[str, object], mirror: list[Mirror]) -> None:
+        message = f'"{key}" is set twice'
+        if len(values) < 1000:  # hostile input must not make this quadratic
+            first = mirror[1 + 2 * list(values).index(key)]
+            assert isinstance(first, int)
+            message += f", first on line {self._source.position(first)[0]}"
+        self._flaw(at, message, "duplicate-key", key)
 
     def _scalar(self, event: Any) -> object:
         """A scalar that is quoted, tagged or anchored."""

@@ -25,6 +25,8 @@ AnyPolicy = NetworkPolicy | ClusterNetworkPolicy | AdminNetworkPolicy | Baseline
 POLICIES = frozenset({"NetworkPolicy", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"})
 #: API groups of other projects that have a NetworkPolicy of their own: not ours to read, as little as any other kind.
 FOREIGN = ("projectcalico.org", "antrea.io")
+#: Characters of a policy: kube-apiserver's limit for a request is 3 MiB.
+LARGEST = 3 << 20
 #: Kind -> its API group, for what is read beside policies.
 _GROUPS = {
     **dict.fromkeys(["Pod", "Namespace", "Node", "Service"], ""),
@@ -109,10 +111,10 @@ class _Loader:
             self._settle()
             if tree.value is not None:
                 self._object(tree)
-        elif isinstance(tree.value, dict) and ("kind" in tree.value or "kind" in tree.within):
-            self._item(tree, tree.within)
-        else:
+        elif isinstance(tree.value, dict) and "kind" not in tree.value and "kind" not in tree.within:
             self._waiting.append(tree)
+        else:
+            self._item(tree, tree.within)
 
     def finish(self) -> None:
         """Raises InvalidInput when anything was wrong."""
@@ -163,12 +165,17 @@ class _Loader:
         self._object(tree)
 
     def _policy(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
+        begin, end = tree.extent
+        if end - begin > LARGEST:
+            text = f"larger than {LARGEST >> 20} MiB, the most that an API server takes"
+            self._conflict(tree, (), text, "too-large")
+            return
         model, problems = validate(value, lenient=self._lenient)
         for problem in problems:
             flaw = tree.flaw(problem.path, problem.message, problem.code, on_key=problem.on_key)
             self.problems.add(flaw, Severity(problem.severity))
         if model is not None:
-            self._policies.append(Located(model, tree.span(), tree))
+            self._policies.append(Located(model, tree.source.span(begin, end), tree))
             self._unique(kind, model.metadata.namespace or "default", model.metadata.name, tree)
 
     def _member(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
