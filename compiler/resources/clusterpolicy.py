@@ -31,6 +31,7 @@ from compiler.resources.crd import (
 from compiler.resources.labels import LabelSelector
 from compiler.resources.metadata import CustomObjectMeta
 from compiler.resources.model import Checked, Fault, Given, ListRules, Model, Raw
+from compiler.resources.names import subdomain_fault
 
 
 class NamespacedPods(Model):
@@ -276,5 +277,5 @@ class BaselineAdminNetworkPolicy(Checked):
         metadata = raw.get("metadata")
         meta = metadata if isinstance(metadata, dict) else {}
         name = meta.get("name") or meta.get("generateName")
-        if isinstance(name, str) and name and meta.get("name") != "default":
+        if isinstance(name, str) and name and meta.get("name") != "default" and subdomain_fault(name) is None:
             yield Fault(("metadata", "name"), "baseline-name", "must be default, the one object of this kind")

@@ -66,7 +66,9 @@ class IPBlock(Checked):
             inner, code, expected = cidr.read(part or "")
             if code:
                 yield Fault(("except", n), code, expected)
-            if inner is not None and outer is not None and not cidr.strictly_within(inner, outer):
+            if code == "ipv4-mapped" or inner is None or outer is None:
+                continue  # of which family it is meant to be is open
+            if not cidr.strictly_within(inner, outer):
                 yield Fault(("except", n), "except-outside", f"must be a smaller block within the cidr {whole}")
 
 
