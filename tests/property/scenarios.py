@@ -17,6 +17,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 Object = dict[str, Any]
+#: Adds ports to a rule of a cluster's policy; named ones when the flag says so.
+Ports = Callable[[Object, bool], None]
 
 NAMESPACES = ("x", "y", "y-z")
 LABELS = {"app": ("a", "b", "c"), "tier": ("db", "web"), "gone": ("",)}
@@ -48,9 +50,10 @@ class Scenario:
         return "\n".join(json.dumps(item) for item in self.objects)
 
 
-def scenario(random: Random, policies: int = 6) -> Scenario:
-    """A cluster of two or three nodes with up to nine pods, and up to `policies` policies of each kind."""
-    return Scenario(tuple(_Maker(random, policies).objects()))
+def scenario(random: Random) -> Scenario:
+    """A cluster of two or three nodes with up to eight pods, and a handful of policies of every kind. Some are
+    *crowded*: many pods, blocks and ports, for what the compiler does to them from a certain number on."""
+    return Scenario(tuple(_Maker(random).objects()))
 
 
 #: With the shrinking of hypothesis.
@@ -58,9 +61,9 @@ scenarios = st.randoms(use_true_random=False).map(scenario)
 
 
 class _Maker:
-    def __init__(self, random: Random, policies: int) -> None:
+    def __init__(self, random: Random) -> None:
         self._random = random
-        self._most = policies
+        self._crowded = self._often(0.1)
         self._nodes = [f"n{number}" for number in range(random.randint(2, 3))]
         self._addresses = list(ELSEWHERE)
 
@@ -68,9 +71,9 @@ class _Maker:
         yield from self._cluster()
         used: set[tuple[str, str, str]] = set()
         makers: Sequence[tuple[Callable[[], Object], int]] = (
-            (self._network_policy, self._most),
-            (self._cluster_policy, self._most // 2),
-            (self._admin_policy, self._most // 3),
+            (self._network_policy, 6),
+            (self._cluster_policy, 3),
+            (self._admin_policy, 2),
             (self._baseline_policy, 1),
         )
         for make, most in makers:
@@ -113,8 +116,8 @@ class _Maker:
             self._addresses += ips
             if self._often(0.3):
                 yield self._pod(f"host{number}", name, ips, host_network=True, phase=self._one(PHASES))
-        free = list(range(1, 32))
-        for number in range(self._random.randint(1, 8)):
+        free = list(range(1, 200 if self._crowded else 32))
+        for number in range(self._random.randint(20, 60) if self._crowded else self._random.randint(1, 8)):
             last = free.pop(self._random.randint(0, len(free) - 1))
             ips = self._families(f"10.0.1.{last}", f"fd00::{last:x}") if self._often(0.9) else []
             phase = self._one(PHASES)
@@ -157,7 +160,7 @@ class _Maker:
 
     # What all policies have
 
-    def _selector(self, vocabulary: dict[str, tuple[str, ...]]) -> Object:
+    def _selector(self, vocabulary: dict[str, tuple[str, ...]], strange: bool = False) -> Object:
         found: Object = {}
         if self._often(0.3):
             return found
@@ -165,12 +168,17 @@ class _Maker:
             key = self._one(list(vocabulary))
             found["matchLabels"] = {key: self._one(vocabulary[key])}
         if self._often(0.3):
-            found["matchExpressions"] = self._some(2, lambda: self._requirement(vocabulary), 1)
+            found["matchExpressions"] = self._some(2, lambda: self._requirement(vocabulary, strange), 1)
         return found
 
-    def _requirement(self, vocabulary: dict[str, tuple[str, ...]]) -> Object:
+    def _requirement(self, vocabulary: dict[str, tuple[str, ...]], strange: bool) -> Object:
         key = self._one(list(vocabulary))
         operator = self._one(("In", "NotIn", "Exists", "DoesNotExist"))
+        if strange and self._often(0.1):  # the schemas of custom resources take it
+            strangest: Object = self._one(
+                ({"operator": "exists"}, {"operator": "Exists", "values": ["a"]}, {"operator": "In"})
+            )
+            return {"key": key, **strangest}
         if operator in ("Exists", "DoesNotExist"):
             return {"key": key, "operator": operator}
         return {"key": key, "operator": operator, "values": self._some(2, lambda: self._one(vocabulary[key]), 1)}
@@ -198,16 +206,22 @@ class _Maker:
         return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
     def _rule(self, peers: str) -> Object:
+        if self._often(0.4):  # as most policies are: some pods, one port
+            return {peers: [self._pod_peer()], "ports": [{"port": self._one((*PORTS, *PORT_NAMES))}]}
         found: Object = {}
         if self._often(0.8):
-            found[peers] = self._some(3, self._peer)
+            found[peers] = self._some(self._many(30), self._peer)
         if self._often(0.7):
-            found["ports"] = self._some(3, self._policy_port)
+            found["ports"] = self._some(self._many(20), self._policy_port)
         return found
 
+    def _many(self, most: int) -> int:
+        return most if self._crowded and self._often(0.3) else 3
+
     def _peer(self) -> Object:
-        if self._often(0.4):
-            return {"ipBlock": self._ip_block()}
+        return {"ipBlock": self._ip_block()} if self._often(0.4) else self._pod_peer()
+
+    def _pod_peer(self) -> Object:
         kind = self._one(("pods", "spaces", "both"))
         found: Object = {}
         if kind != "spaces":
@@ -245,34 +259,36 @@ class _Maker:
     def _cluster_policy(self) -> Object:
         spec: Object = {"tier": self._one(("Admin", "Baseline")), "priority": self._one(PRIORITIES)}
         actions = ("Accept", "Deny", "Pass")
-        spec.update(self._cluster_spec(actions, self._protocols, True))
+        spec.update(self._cluster_spec(actions, self._protocols, True, True))
         version = "policy.networking.k8s.io/v1alpha2"
         return {"apiVersion": version, "kind": "ClusterNetworkPolicy", "metadata": self._meta(), "spec": spec}
 
     def _admin_policy(self) -> Object:
         spec = {"priority": self._one(PRIORITIES)}
-        spec.update(self._cluster_spec(("Allow", "Deny", "Pass"), self._admin_ports, True))
+        spec.update(self._cluster_spec(("Allow", "Deny", "Pass"), self._admin_ports, True, False))
         version = "policy.networking.k8s.io/v1alpha1"
         return {"apiVersion": version, "kind": "AdminNetworkPolicy", "metadata": self._meta(), "spec": spec}
 
     def _baseline_policy(self) -> Object:
-        spec = self._cluster_spec(("Allow", "Deny"), self._admin_ports, False)
+        spec = self._cluster_spec(("Allow", "Deny"), self._admin_ports, False, False)
         version, metadata = "policy.networking.k8s.io/v1alpha1", {"name": "default"}
         return {"apiVersion": version, "kind": "BaselineAdminNetworkPolicy", "metadata": metadata, "spec": spec}
 
-    def _cluster_spec(self, actions: Sequence[str], ports: Callable[[Object, bool], None], domains: bool) -> Object:
-        spec: Object = {"subject": self._pods_anywhere()}
+    def _cluster_spec(self, actions: Sequence[str], ports: Ports, domains: bool, v1alpha2: bool) -> Object:
+        def pods() -> Object:
+            return self._pods_anywhere(v1alpha2)
+
+        def egress() -> Object:
+            return self._egress_peer(domains, pods)
+
+        spec: Object = {"subject": pods()}
         if self._often(0.8):
-            spec["ingress"] = self._some(3, lambda: self._cluster_rule(actions, "from", self._pods_anywhere, ports))
+            spec["ingress"] = self._some(3, lambda: self._cluster_rule(actions, "from", pods, ports))
         if self._often(0.8):
-            spec["egress"] = self._some(
-                3, lambda: self._cluster_rule(actions, "to", lambda: self._egress_peer(domains), ports)
-            )
+            spec["egress"] = self._some(3, lambda: self._cluster_rule(actions, "to", egress, ports))
         return spec
 
-    def _cluster_rule(
-        self, actions: Sequence[str], field: str, peer: Callable[[], Object], ports: Callable[[Object, bool], None]
-    ) -> Object:
+    def _cluster_rule(self, actions: Sequence[str], field: str, peer: Callable[[], Object], ports: Ports) -> Object:
         peers = self._some(2, peer, 1)
         found: Object = {"action": self._one(actions), field: peers}
         if any("domainNames" in entry for entry in peers):
@@ -282,40 +298,45 @@ class _Maker:
             ports(found, not addresses)  # names cannot stand beside peers that have none
         return found
 
-    def _pods_anywhere(self) -> Object:
+    def _pods_anywhere(self, may_leave_out: bool) -> Object:
         if self._often(0.4):
-            return {"namespaces": self._selector(SPACE_LABELS)}
-        pods = {"namespaceSelector": self._selector(SPACE_LABELS), "podSelector": self._selector(LABELS)}
+            return {"namespaces": self._selector(SPACE_LABELS, True)}
+        pods = {"podSelector": self._selector(LABELS, True)}
+        if not may_leave_out or self._often(0.9):
+            pods["namespaceSelector"] = self._selector(SPACE_LABELS, True)
         return {"pods": pods}
 
-    def _egress_peer(self, domains: bool) -> Object:
+    def _egress_peer(self, domains: bool, pods: Callable[[], Object]) -> Object:
         kind = self._one(("pods", "pods", "networks", "nodes", "domains" if domains else "pods"))
         if kind == "networks":
             return {"networks": list(dict.fromkeys(str(self._network()) for _ in range(self._random.randint(1, 3))))}
         if kind == "nodes":
-            return {"nodes": self._selector(NODE_LABELS)}
-        return {"domainNames": ["example.org"]} if kind == "domains" else self._pods_anywhere()
+            return {"nodes": self._selector(NODE_LABELS, True)}
+        return {"domainNames": ["example.org"]} if kind == "domains" else pods()
 
     def _protocols(self, rule: Object, names: bool) -> None:
         def entry() -> Object:
             if names and self._often(0.3):
-                return {"destinationNamedPort": self._one(PORT_NAMES)}
+                return {"destinationNamedPort": self._one((*PORT_NAMES, ""))}
             port = self._one(PORTS)
             match = {"number": port}
             if self._often(0.4) and port < 65535:
                 match = {"range": {"start": port, "end": self._random.randint(port + 1, min(65535, port + 100))}}
             return {self._one(PROTOCOLS).lower(): {"destinationPort": match}}
 
-        rule["protocols"] = self._some(3, entry, 1)
+        rule["protocols"] = self._some(self._many(20), entry, 1)
 
     def _admin_ports(self, rule: Object, names: bool) -> None:
         def entry() -> Object:
             if names and self._often(0.3):
-                return {"namedPort": self._one(PORT_NAMES)}
+                return {"namedPort": self._one((*PORT_NAMES, ""))}
             port = self._one(PORTS)
             protocol = {"protocol": self._one(PROTOCOLS)} if self._often(0.7) else {}
+            if self._often(0.03):  # the schema takes any text
+                protocol = {"protocol": self._one(("", "tcp", "ICMP"))}
             if self._often(0.4):
-                return {"portRange": {**protocol, "start": port, "end": self._random.randint(port, 65535)}}
+                end = self._random.randint(1 if self._often(0.05) else port, 65535)
+                return {"portRange": {**protocol, "start": port, "end": end}}
             return {"portNumber": {**protocol, "port": port}}
 
-        rule["ports"] = self._some(3, entry, 1)
+        rule["ports"] = self._some(self._many(20), entry, 1)

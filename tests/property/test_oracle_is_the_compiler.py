@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from compiler.backends.target import Backend
 from tests.kernel.rig import FLAVOURS
 from tests.property.crossings import Rigs
+from tests.property.limits import LIMITS, limits
 from tests.property.scenarios import Scenario, scenarios
 from tests.property.trial import Trial
 
@@ -40,16 +41,20 @@ def rigs() -> Iterator[Rigs]:
     found.close()
 
 
+@pytest.mark.parametrize("which", LIMITS)
 @pytest.mark.parametrize("backend", list(Backend))
-@examples(300)
+@examples(200)
 @given(scenario=scenarios)
-def test_ruleset(backend: Backend, scenario: Scenario) -> None:
-    assert next(Trial(scenario.text, 400).against_ruleset(backend), None) is None
+def test_ruleset(backend: Backend, which: str, scenario: Scenario) -> None:
+    with limits(which):
+        assert next(Trial(scenario.text, 400).against_ruleset(backend), None) is None
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("which", LIMITS)
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@examples(60)
+@examples(30)
 @given(scenario=scenarios)
-def test_kernel(flavour: str, rigs: Rigs, scenario: Scenario) -> None:
-    assert next(Trial(scenario.text, 1500).against_kernel(rigs, flavour), None) is None
+def test_kernel(flavour: str, which: str, rigs: Rigs, scenario: Scenario) -> None:
+    with limits(which):
+        assert next(Trial(scenario.text, 1500).against_kernel(rigs, flavour), None) is None
