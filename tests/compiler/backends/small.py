@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import cycle
 
@@ -129,6 +130,15 @@ def commands(text: str) -> list[str]:
     """The lines of a script that a tool acts upon: no comments, no blank lines, no indentation."""
     lines = (line.strip() for line in text.split("\n"))
     return [line for line in lines if line and not line.startswith("#")]
+
+
+#: What nft keeps in the kernel beside a set; it ends at the first quotation mark, and knows no escapes.
+REMARK = re.compile(r' comment "([^"\\]*)" ;')
+
+
+def without_remarks(text: str) -> list[str]:
+    """The commands of an nftables script without the comments of its sets."""
+    return [REMARK.sub("", line) for line in commands(text)]
 
 
 def with_notes(ruleset: Ruleset, *texts: str) -> Ruleset:

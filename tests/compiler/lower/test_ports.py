@@ -15,9 +15,11 @@ from compiler.lower.deny import Deny
 from compiler.lower.ports import PortChains
 from compiler.net import ALL_PORTS, EVERY_PORT, NO_PORTS, Family, PortSet, port_set, union
 from tests.compiler.ir_walk import Seen, Walker
+from tests.compiler.models import origin
 
 NFTABLES, IPTABLES = CAPABILITIES[Backend.NFTABLES], CAPABILITIES[Backend.IPTABLES]
 TCP, UDP, SCTP, ICMP = 6, 17, 132, 1
+ORIGINS = (origin("p"),)
 
 spans = st.lists(
     st.tuples(st.integers(0, 40), st.sampled_from((0, 0, 0, 1, 2, 65535))).map(
@@ -31,7 +33,7 @@ port_sets = st.builds(PortSet, spans, spans, st.just(()) | st.just(EVERY_PORT), 
 def ruleset_for(ports: PortSet, capabilities: Capabilities) -> Ruleset:
     """A ruleset that asks for nothing but these ports."""
     chains = PortChains(Namer(), capabilities)
-    verdict = chains.verdict(ports, "in4-web")
+    verdict = chains.verdict(ports, "in4-web", ORIGINS)
     deny = Deny((), (Family.IPV4,), capabilities)
     base = Chain("forward", (Rule((), verdict),), Hook.FORWARD)
     found = Ruleset((base, *chains.chains, *deny.chains), tuple(chains.sets))
@@ -53,26 +55,27 @@ def test_a_chain_allows_exactly_its_ports(capabilities: Capabilities, ports: Por
 class TestVerdict:
     def test_nothing_and_everything_need_no_chain(self) -> None:
         chains = PortChains(Namer(), NFTABLES)
-        assert chains.verdict(NO_PORTS, "in4-web") == Goto("deny")
-        assert chains.verdict(ALL_PORTS, "in4-web") == Return()
+        assert chains.verdict(NO_PORTS, "in4-web", ORIGINS) == Goto("deny")
+        assert chains.verdict(ALL_PORTS, "in4-web", ORIGINS) == Return()
         assert chains.chains == ()
 
     def test_equal_sets_share_a_chain_and_others_do_not(self) -> None:
         chains = PortChains(Namer(), NFTABLES)
-        one = chains.verdict(port_set([(TCP, 80, 80)]), "in4-web")
-        assert chains.verdict(port_set([(TCP, 80, 80)]), "in4-web") == one
-        assert chains.verdict(port_set([(UDP, 80, 80)]), "in4-web") != one
-        assert chains.verdict(ALL_PORTS - port_set([(TCP, 80, 80)]), "in4-web") != one
+        one = chains.verdict(port_set([(TCP, 80, 80)]), "in4-web", ORIGINS)
+        assert chains.verdict(port_set([(TCP, 80, 80)]), "in4-web", ORIGINS) == one
+        assert chains.verdict(port_set([(UDP, 80, 80)]), "in4-web", ORIGINS) != one
+        assert chains.verdict(ALL_PORTS - port_set([(TCP, 80, 80)]), "in4-web", ORIGINS) != one
         assert len(chains.chains) == 3
         assert isinstance(one, Goto)
         assert chains.chains[0].name == one.chain
 
     def test_notes_say_what_is_allowed_and_who_asks(self) -> None:
         chains = PortChains(Namer(), NFTABLES)
-        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "in4-web")
-        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "eg4-api")
-        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "in4-web")
+        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "in4-web", ORIGINS)
+        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "eg4-api", (origin("q"),))
+        chains.verdict(port_set([(TCP, 80, 80), (UDP, 5, 9)]), "in4-web", ORIGINS)
         assert chains.chains[0].notes == ("allows tcp 80; udp 5-9", "asked by in4-web, eg4-api")
+        assert all(rule.origins == (*ORIGINS, origin("q")) for rule in chains.chains[0].rules)
 
 
 class TestRules:
@@ -97,7 +100,10 @@ class TestRules:
 
     def test_where_all_other_protocols_pass_the_denied_ones_are_listed(self) -> None:
         rules = self.rules(ALL_PORTS - port_set([(TCP, 80, 80)]), NFTABLES)
-        assert rules == [Rule((ToPorts(TCP, 80, 80),), Goto("deny")), Rule((), Return())]
+        assert [(rule.matches, rule.verdict) for rule in rules] == [
+            ((ToPorts(TCP, 80, 80),), Goto("deny")),
+            ((), Return()),
+        ]
         nothing_but_others = self.rules(PortSet(other=True), NFTABLES)
         assert [rule.matches for rule in nothing_but_others] == [
             *((ToPorts(protocol, 0, 65535),) for protocol in (TCP, UDP, SCTP)),
@@ -126,10 +132,9 @@ class TestRules:
 
     def test_multiport_limits_by_example(self) -> None:
         sixteen = port_set((TCP, 2 * n, 2 * n) for n in range(16))
-        assert [len(m.spans) for r in self.rules(sixteen, IPTABLES) for m in r.matches if isinstance(m, ToAnyPort)] == [
-            15
-        ]
-        assert [m for r in self.rules(sixteen, IPTABLES) for m in r.matches][1] == ToPorts(TCP, 30, 30)
+        first, second = (m for r in self.rules(sixteen, IPTABLES) for m in r.matches)
+        assert first == ToAnyPort(TCP, tuple((2 * n, 2 * n) for n in range(15)))
+        assert second == ToPorts(TCP, 30, 30)
         eight_ranges = port_set((TCP, 4 * n, 4 * n + 1) for n in range(8))
         found = [m for r in self.rules(eight_ranges, IPTABLES) for m in r.matches]
         assert [len(m.spans) if isinstance(m, ToAnyPort) else 1 for m in found] == [7, 1]

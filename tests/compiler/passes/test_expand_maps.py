@@ -97,7 +97,6 @@ def test_every_packet_keeps_its_verdict(found: PrefixMap, field: Field, hook: Ho
             assert one.accepts(packet, hook) is two.accepts(packet, hook)
 
 
-@pytest.mark.xfail(strict=True, reason="blocks with jumps alone are taken for hosts")
 @pytest.mark.parametrize("count", [2, 12])
 def test_blocks_with_jumps_alone_are_no_dispatch(count: int) -> None:
     elements = tuple((Prefix(4, 10 << 24, length), Jump("ab"[length % 2])) for length in range(8, 8 + count))
