@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from compiler.ir.check import targets
-from compiler.ir.ruleset import Chain, Goto, Jump, Lookup, Ruleset
+from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Jump, Lookup, Return, Rule, Ruleset
 from compiler.net import Family
 
 
@@ -38,7 +39,7 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
 def longest_paths(ruleset: Ruleset, family: Family) -> dict[str, int]:
     """Chain name -> rules and lookups that a packet of this family passes at most from there until it leaves."""
     chains = {chain.name: chain for chain in ruleset.chains}
-    found: dict[str, int] = {}
+    found: dict[str, _Ways] = {}
     pending = list(chains)
     while pending:  # no recursion: chains may be deeply nested
         name = pending[-1]
@@ -46,19 +47,47 @@ def longest_paths(ruleset: Ruleset, family: Family) -> dict[str, int]:
         if missing:
             pending.extend(missing)
         else:
-            found[name] = _longest(ruleset, chains[name], family, found)
+            found[name] = _ways(ruleset, chains[name], family, found)
             pending.pop()
-    return found
+    return {name: int(max(found[name])) for name in chains}
 
 
-def _longest(ruleset: Ruleset, chain: Chain, family: Family, found: dict[str, int]) -> int:
+class _Ways(NamedTuple):
+    """Rules passed at most on a way that ends in a verdict, and on one that comes back to the caller; _NEVER when
+    there is no such way."""
+
+    ending: float
+    returning: float
+
+    def behind(self, passed: float) -> _Ways:
+        return _Ways(passed + self.ending, passed + self.returning)
+
+
+_NEVER = float("-inf")
+
+
+def _ways(ruleset: Ruleset, chain: Chain, family: Family, found: dict[str, _Ways]) -> _Ways:
     maps = {m.name: m for m in ruleset.maps}
-    passed = most = 0
+    passed, ending, returning = 0.0, _NEVER, _NEVER
     for rule in chain.rules:
         if rule.family not in (None, family):
             continue
         passed += 1
-        verdicts = [v for _, v in maps[rule.map].elements] if isinstance(rule, Lookup) else [rule.verdict]
-        most = max([most, *(passed + found[v.chain] for v in verdicts if isinstance(v, Goto))])
-        passed += max((found[v.chain] for v in verdicts if isinstance(v, Jump)), default=0)
-    return max(most, passed)
+        always = isinstance(rule, Rule) and not rule.matches
+        further = _NEVER if always else passed
+        for verdict in {v for _, v in maps[rule.map].elements} if isinstance(rule, Lookup) else {rule.verdict}:
+            match verdict:
+                case Jump(target):
+                    ways = found[target].behind(passed)
+                    ending, further = max(ending, ways.ending), max(further, ways.returning)
+                case Goto(target):
+                    ways = found[target].behind(passed)
+                    ending, returning = max(ending, ways.ending), max(returning, ways.returning)
+                case Return():
+                    returning = max(returning, passed)
+                case Accept() | Drop():
+                    ending = max(ending, passed)
+        passed = further
+        if passed == _NEVER:
+            return _Ways(ending, returning)
+    return _Ways(ending, max(returning, passed))

@@ -1,15 +1,22 @@
 """Ruleset -> one script for `nft -f`: the table `inet netpolc`, replaced in one transaction.
 
-The script declares everything, empties it and fills it again, all in one transaction: no packet sees anything
-between the old rules and the new ones, and loading twice is loading once. Base chains are never deleted. All sets
-are hashes: a new interval set loses packets while the transaction that brings it commits, a hash does not
-(docs/DATAPATH.md), so a prefix map becomes one hash per prefix length, asked from the longest to the shortest.
+The script declares everything, empties the chains and fills them again, all in one transaction, and loading twice is
+loading once. Base chains are never deleted. All sets are hashes: a new interval set loses packets while the
+transaction that brings it commits, a hash does not (docs/DATAPATH.md), so a prefix map becomes one hash per prefix
+length, asked from the longest to the shortest.
+
+One transaction alone is not enough for packets that are between two rules when it commits: the kernel goes on with
+the old rules of every chain, yet each lookup sees the elements of that moment. New elements that name a new chain
+would lead into one whose old rules are none, which lets the packet pass. So sets and maps are named after their
+content, and those that old rules ask stay as they are: old rules ask old maps, new rules new ones.
 Needs nft 1.0.6 and Linux 5.10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from compiler.backends.text import comments, noted, refuse
 from compiler.ir.match import (
@@ -31,6 +38,7 @@ from compiler.ir.ruleset import (
     Jump,
     Lookup,
     PrefixMap,
+    PrefixSet,
     Return,
     Ruleset,
     Set,
@@ -54,41 +62,76 @@ def emit(ruleset: Ruleset) -> dict[str, str]:
     return {FILE: "\n".join(_lines(ruleset)) + "\n"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A set or map as it is declared and filled; `kind` is nft's word for it."""
+
+    kind: str
+    name: str
+    declaration: str
+    notes: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What rules ask: a set by its name in the ruleset; a prefix map as hashes, the longest prefixes first."""
+
+    sets: Mapping[str, _Filled]
+    maps: Mapping[str, Mapping[int, _Filled]]
+
+    def all(self) -> Iterator[_Filled]:
+        yield from self.sets.values()
+        for lengths in self.maps.values():
+            yield from lengths.values()
+
+
 def _lines(ruleset: Ruleset) -> Iterator[str]:
+    names = _Names(
+        {found.name: _set(found) for found in ruleset.sets},
+        {found.name: dict(_hashes(found)) for found in ruleset.maps},
+    )
     yield from comments(*ruleset.notes, f"Load with: nft -f {FILE}   (one transaction; loading again is safe)")
     yield ""
     yield f"add table {TABLE}"
     for chain in ruleset.chains:
         yield f"add chain {TABLE} {chain.name}{_hook(chain)}"
     yield f"flush table {TABLE}"
-    for found in ruleset.sets:
-        if not isinstance(found, Set):
-            raise refuse("a prefix set", "nftables")
-        yield f"add set {TABLE} {found.name} {{ type {_key_type(found.key, found.family)} ; {_remark(found.notes)}}}"
-        if not found.by_hand:
-            yield f"flush set {TABLE} {found.name}"
-    for found_map in ruleset.maps:
-        for length in _lengths(found_map):
-            name = _by_length(found_map.name, length)
-            yield f"add map {TABLE} {name} {{ type {_address_type(found_map.family)} : verdict ; }}"
-            yield f"flush map {TABLE} {name}"
+    for filled in names.all():
+        yield f"add {filled.kind} {TABLE} {filled.name} {{ {filled.declaration}}}"
     yield ""
     yield f"table {TABLE} {{"
-    maps = {found_map.name: found_map for found_map in ruleset.maps}
     for chain in ruleset.chains:
-        yield from ("\t" + line if line else line for line in _chain(chain, maps))
+        yield from ("\t" + line if line else line for line in _chain(chain, names))
     yield "}"
-    for found in ruleset.sets:
-        if isinstance(found, Set) and found.elements:
-            yield from _elements(found.name, found.notes, [_element(found, e) for e in found.elements])
-    for found_map in ruleset.maps:
-        for length in _lengths(found_map):
-            texts = [
-                f"{address_text(found_map.family, prefix.base)} : {_verdict(verdict)}"
-                for prefix, verdict in found_map.elements
-                if prefix.length == length
-            ]
-            yield from _elements(_by_length(found_map.name, length), found_map.notes, texts)
+    for filled in names.all():
+        if filled.texts:
+            yield from _elements(filled)
+
+
+def _set(found: Set | PrefixSet) -> _Filled:
+    if not isinstance(found, Set):
+        raise refuse("a prefix set", "nftables")
+    texts = tuple(_element(found, element) for element in found.elements)
+    declaration = f"type {_key_type(found.key, found.family)} ; {_remark(found.notes)}"
+    name = found.name if found.by_hand else _named(found.name, texts)
+    return _Filled("set", name, declaration, found.notes, texts)
+
+
+def _hashes(found: PrefixMap) -> Iterator[tuple[int, _Filled]]:
+    for length in sorted({prefix.length for prefix, _ in found.elements}, reverse=True):
+        texts = tuple(
+            f"{address_text(found.family, prefix.base)} : {_verdict(verdict)}"
+            for prefix, verdict in found.elements
+            if prefix.length == length
+        )
+        name = _named(f"{found.name}-{length}", texts)
+        yield length, _Filled("map", name, f"type {_address_type(found.family)} : verdict ; ", found.notes, texts)
+
+
+def _named(name: str, texts: Sequence[str]) -> str:
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:10]
+    return f"{name}-{digest}"
 
 
 def _hook(chain: Chain) -> str:
@@ -97,27 +140,27 @@ def _hook(chain: Chain) -> str:
     return f" {{ type filter hook {chain.hook.value} priority {PRIORITY} ; policy accept ; }}"
 
 
-def _chain(chain: Chain, maps: dict[str, PrefixMap]) -> Iterator[str]:
+def _chain(chain: Chain, names: _Names) -> Iterator[str]:
     yield ""
     yield from comments(*chain.notes)
     yield f"chain {chain.name} {{"
     for note, rule in noted(chain.rules):
         yield from ("\t" + line for line in comments(note))
         if isinstance(rule, Lookup):
-            yield from ("\t" + line for line in _lookup(rule, maps[rule.map]))
+            yield from ("\t" + line for line in _lookup(rule, names.maps[rule.map]))
         else:
-            yield "\t" + " ".join([*(_match(m, rule.family) for m in rule.matches), _verdict(rule.verdict)])
+            yield "\t" + " ".join([*(_match(m, rule.family, names) for m in rule.matches), _verdict(rule.verdict)])
     yield "}"
 
 
-def _lookup(rule: Lookup, found: PrefixMap) -> Iterator[str]:
+def _lookup(rule: Lookup, hashes: Mapping[int, _Filled]) -> Iterator[str]:
     field = f"{_WORD[rule.family]} {_ADDRESS[rule.field]}"
-    for length in _lengths(found):
+    for length, filled in hashes.items():
         bits = "" if length == rule.family.bits else f" & {address_text(rule.family, mask(rule.family, length))}"
-        yield f"{field}{bits} vmap @{_by_length(found.name, length)}"
+        yield f"{field}{bits} vmap @{filled.name}"
 
 
-def _match(match: Match, family: Family | None) -> str:
+def _match(match: Match, family: Family | None, names: _Names) -> str:
     match match:
         case Replies():
             return "ct state established,related"
@@ -128,7 +171,7 @@ def _match(match: Match, family: Family | None) -> str:
         case InPrefix(field, prefix):
             return f"{_WORD[prefix.family]} {_ADDRESS[field]} {prefix}"
         case InSet(fields, name):
-            return " . ".join(_field(field, family) for field in fields) + f" @{name}"
+            return " . ".join(_field(field, family) for field in fields) + f" @{names.sets[name].name}"
         case ToPorts(protocol, first, last) if (first, last) == EVERY_PORT[0]:
             return f"meta l4proto {PROTOCOL_NAMES[protocol]}"
         case ToPorts(protocol, first, last):
@@ -158,14 +201,6 @@ def _verdict(verdict: Verdict) -> str:
             return f"goto {chain}"
 
 
-def _lengths(found: PrefixMap) -> list[int]:
-    return sorted({prefix.length for prefix, _ in found.elements}, reverse=True)
-
-
-def _by_length(name: str, length: int) -> str:
-    return f"{name}-{length}"
-
-
 def _address_type(family: Family | None) -> str:
     return "ipv6_addr" if family is Family.IPV6 else "ipv4_addr"
 
@@ -191,9 +226,9 @@ def _element(found: Set, element: tuple[int, ...]) -> str:
     return " . ".join(parts)
 
 
-def _elements(name: str, notes: Sequence[str], texts: Sequence[str]) -> Iterator[str]:
+def _elements(filled: _Filled) -> Iterator[str]:
     yield ""
-    yield from comments(*notes)
-    yield f"add element {TABLE} {name} {{"
-    yield ",\n".join("\t" + text for text in texts)
+    yield from comments(*filled.notes)
+    yield f"add element {TABLE} {filled.name} {{"
+    yield ",\n".join("\t" + text for text in filled.texts)
     yield "}"

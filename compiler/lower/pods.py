@@ -120,7 +120,7 @@ class _Lowering:
                 name = f"pairs{family.value}"
                 note = "connections that every policy concerned allows: source, destination, protocol, port"
                 self._add_set(Set(name, family, PAIR_KEY, elements, (note,)))
-                yield Rule((InSet(PAIR_KEY, name),), Accept(), family)
+                yield Rule((InSet(PAIR_KEY, name),), Accept(), family, _origins(here))
 
     # One class
 
@@ -150,7 +150,7 @@ class _Lowering:
         return Lookup(_ENDS[one.pods.direction][1], name, one.family, _origins([one]))
 
     def _verdict(self, ports: PortSet, one: Lowered) -> Verdict:
-        return self._ports.verdict(ports, one.chain)
+        return self._ports.verdict(ports, one.chain, _origins([one]))
 
     def _shared_set(self, shared: SharedSet, field: Field) -> str:
         chosen = shared.selector

@@ -6,7 +6,7 @@ class or direction asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from compiler.backends.target import Capabilities
@@ -16,6 +16,7 @@ from compiler.ir.ruleset import Chain, Goto, Return, Rule, Set, Verdict
 from compiler.lower.deny import DENY
 from compiler.lower.notes import shortened
 from compiler.net import ALL_PORTS, NO_PORTS, PortSet
+from compiler.policy import Origin
 
 
 class PortChains:
@@ -25,19 +26,23 @@ class PortChains:
         self._namer = namer
         self._capabilities = capabilities
         self._chains: dict[PortSet, Chain] = {}
-        self._users: dict[PortSet, dict[str, None]] = {}
+        self._users: dict[PortSet, dict[str, tuple[Origin, ...]]] = {}
         self.sets: list[Set] = []
 
     @property
     def chains(self) -> tuple[Chain, ...]:
-        """The chains made so far, in the order of their first use, with notes that say which chains ask them."""
-        return tuple(
-            replace(chain, notes=(*chain.notes, f"asked by {shortened(list(self._users[ports]))}"))
-            for ports, chain in self._chains.items()
-        )
+        """The chains made so far, in the order of their first use; they say which chains ask them, and why."""
+        return tuple(self._with_users(chain, self._users[ports]) for ports, chain in self._chains.items())
 
-    def verdict(self, ports: PortSet, user: str) -> Verdict:
-        """What to do with a packet whose addresses allow these ports and no others; `user` is the chain that asks."""
+    @staticmethod
+    def _with_users(chain: Chain, users: Mapping[str, tuple[Origin, ...]]) -> Chain:
+        origins = tuple(dict.fromkeys(origin for found in users.values() for origin in found))
+        rules = tuple(replace(rule, origins=origins) for rule in chain.rules)
+        return replace(chain, rules=rules, notes=(*chain.notes, f"asked by {shortened(list(users))}"))
+
+    def verdict(self, ports: PortSet, user: str, origins: tuple[Origin, ...]) -> Verdict:
+        """What to do with a packet whose addresses allow these ports and no others. `user` is the chain that asks,
+        on behalf of these policies."""
         if ports == NO_PORTS:
             return Goto(DENY)
         if ports == ALL_PORTS:
@@ -46,7 +51,7 @@ class PortChains:
         if chain is None:
             name = self._namer.name("p", str(ports).replace("everything", ""), repr(ports))
             chain = self._chains[ports] = Chain(name, tuple(self._rules(name, ports)), notes=(f"allows {ports}",))
-        self._users.setdefault(ports, {})[user] = None
+        self._users.setdefault(ports, {})[user] = origins
         return Goto(chain.name)
 
     def _rules(self, name: str, ports: PortSet) -> Iterator[Rule]:

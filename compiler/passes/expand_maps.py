@@ -2,7 +2,7 @@
 
 Precondition: all lookups in a map ask the same field. Preserved: the verdict of every packet. Where one lookup chose
 among many verdicts, there is now
-- for pods and the chains of their classes: a tree of chains over the address, four bits a level;
+- for hosts and chains to jump to, as pods and their classes are: a tree of chains over the address, four bits a level;
 - for anything else: a set for each verdict, asked in turn.
 """
 
@@ -54,7 +54,8 @@ class _Expansion:
     def _expand(self, lookup: Lookup) -> Iterator[Rule]:
         found = self._maps[lookup.map]
         verdicts = {verdict for _, verdict in found.elements}
-        if len(verdicts) > 1 and all(isinstance(verdict, Jump) for verdict in verdicts):
+        hosts = all(prefix.length == found.family.bits for prefix, _ in found.elements)
+        if hosts and len(verdicts) > 1 and all(isinstance(verdict, Jump) for verdict in verdicts):
             yield from self._tree(lookup, found)
         else:
             yield from self._sets_by_verdict(lookup, found)
@@ -99,11 +100,11 @@ class _Expansion:
             if len(inside) == 1:
                 prefix, verdict = Prefix(family.value, inside[0][0], family.bits), inside[0][1]
                 assert isinstance(verdict, Jump)
-                rules.append(Rule((InPrefix(field, prefix),), Goto(verdict.chain), family))
+                rules.append(Rule((InPrefix(field, prefix),), Goto(verdict.chain), family, lookup.origins))
             else:
                 prefix = Prefix(family.value, head << family.bits - length, length)
                 child = self._namer.name(f"t{family.value}", lookup.map, f"{lookup.map} {prefix}")
-                rules.append(Rule((InPrefix(field, prefix),), Goto(child), family))
+                rules.append(Rule((InPrefix(field, prefix),), Goto(child), family, lookup.origins))
                 below.append((child, inside))
         self._trees[name] = Chain(name, tuple(rules), family=family, notes=notes)
         for child, inside in below:
