@@ -49,4 +49,4 @@ def build(
     for name in {*referred, *(p.namespace for p in ordered)} - named.keys():
         named[name] = Namespace(name)
     complete = {name: Namespace(name, {**ns.labels, NAME_LABEL: name}) for name, ns in sorted(named.items())}
-    return Snapshot(ordered, complete, {n.name: n for n in nodes})
+    return Snapshot(ordered, complete, {n.name: n for n in sorted(nodes, key=lambda node: node.name)})
