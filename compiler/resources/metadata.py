@@ -27,7 +27,9 @@ from compiler.resources.names import dns_label_fault, label_key_fault, subdomain
 
 #: "TotalAnnotationSizeLimitB": all keys and values of one object's annotations, in bytes.
 ANNOTATIONS_BYTES = 256 * 1024
-
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+#: A version, behind its group and a slash where it has one.
+_VERSION = re.compile(r"(?:[^/]*/)?[^/]+")
 #: As Go reads RFC 3339: an hour of one digit too, a comma for the point.
 _TIME = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})T(\d{1,2}):(\d{2}):(\d{2})(?:[.,]\d+)?(?:Z|[+-](\d{2}):(\d{2}))",
@@ -86,8 +88,6 @@ def _optional(reason: Callable[[str], str | None], code: str) -> BeforeValidator
     return text(lambda value: reason(value) if value else None, code)
 
 
-_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
-
 Time = Annotated[str, text(time_fault, "bad-time")]
 Annotations = Annotated[Mapping[str, str], PlainValidator(annotation_map)]
 
@@ -112,10 +112,6 @@ class OwnerReference(Checked):
             yield Fault(("apiVersion",), "bad-owner", "expected GROUP/VERSION or VERSION")
         if version in ("v1", "/v1") and raw.get("kind") == "Event":
             yield Fault((), "bad-owner", "an Event owns nothing")
-
-
-#: A version, behind its group and a slash where it has one.
-_VERSION = re.compile(r"(?:[^/]*/)?[^/]+")
 
 
 class ManagedFields(Model):

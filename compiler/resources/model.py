@@ -152,9 +152,9 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-#: An integer of a Go type: a JSON number without fraction and exponent.
 INT32 = Field(ge=-(2**31), lt=2**31)
 INT64 = Field(ge=-(2**63), lt=2**63)
+#: Integers of Go types: JSON numbers without fraction and exponent.
 Int32 = Annotated[int, INT32]
 Int64 = Annotated[int, INT64]
 #: An integer of a custom resource: 80.0 is 80.
