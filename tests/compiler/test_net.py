@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -250,6 +251,11 @@ class TestPortSet:
     def test_items_are_all_of_it_but_other_protocols(self, ports: PortSet) -> None:
         assert port_set(ports.items()) == PortSet(ports.tcp, ports.udp, ports.sctp)
         assert list(ports.items()) == sorted(ports.items())
+
+    @pytest.mark.parametrize("one", [{"tcp": ((1, 1),)}, {"udp": ((1, 1),)}, {"sctp": ((1, 1),)}, {"other": True}])
+    def test_any_part_makes_it_something(self, one: dict[str, Any]) -> None:
+        assert PortSet(**one)
+        assert not NO_PORTS
 
     def test_all_other_protocols_go_together(self) -> None:
         for protocol in (0, 1, 2, 47, 58, 136, 255):
