@@ -96,7 +96,9 @@ def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifac
     if found.skipped:
         yield "passed over: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
     yield from compiler.remarks()
-    if any(a.symbolic for a in artifacts.values()):
+    if not found.policies:
+        yield "no policy in the input: these rules deny nothing"
+    elif any(a.symbolic for a in artifacts.values()):
         yield (
             "no pod with an address in the input: sets are declared and empty, each with a comment that says\n"
             "      who belongs in it. To fill them, name the pods: kubectl get pods,namespaces,nodes -A -o yaml"
