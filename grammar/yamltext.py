@@ -32,6 +32,8 @@ from grammar.tree import Mirror, Tree
 DEPTH = 200
 #: Values that aliases may stand for in one document, counted each time an alias is used.
 ALIASED = 10_000
+#: Empty documents that a text may have: each costs time and means nothing.
+EMPTY = 10_000
 #: Documents with a syntax error after which the rest of a file is not looked at.
 BROKEN = 20
 
@@ -71,6 +73,8 @@ def documents(source: Source, flaws: Callable[[Flaw], None]) -> Iterator[Tree]:
             begin, message = _unprintable(source.text, reader.begun)
             end, code = begin + 1, "yaml-syntax"
         flaws(Flaw(source.span(begin, end), message, code, source.excerpt(begin, end)))
+        if code == "gave-up":
+            return
         following = _NEXT_DOCUMENT.search(source.text, max(begin, reader.begun + 1))
         if following is None:
             return
@@ -89,6 +93,7 @@ class _Reader:
         self._plain = _Plain()
         self._anchors: dict[str, tuple[object, Mirror] | None] = {}
         self._aliased = 0
+        self._empty = 0
         self.begun = 0
 
     def trees(self) -> Iterator[Tree]:
@@ -99,7 +104,14 @@ class _Reader:
                 self._anchors.clear()
                 self._aliased = 0
                 value, mirror = self._node(get(), 0)
+                if value is None:
+                    self._count_empty()
                 yield Tree(self._source, value, mirror)
+
+    def _count_empty(self) -> None:
+        self._empty += 1
+        if self._empty > EMPTY:
+            raise _Refused(self.begun, self.begun + 3, f"more than {EMPTY} empty documents", "gave-up")
 
     def _node(self, event: Any, depth: int) -> tuple[object, Mirror]:
         """The value that `event` begins: any node."""
