@@ -7,7 +7,7 @@ longest. Tier evaluation happens here, once per distinct combination of matching
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -188,13 +188,12 @@ class _ClassReach:
             self._put(group, frozenset(held), group.addresses(self._family), covered)
         return set(by_group)
 
-    def _put(self, group: Group, clauses: Clauses, addresses: Iterable[int], covered: bool) -> None:
+    def _put(self, group: Group, clauses: Clauses, addresses: Sequence[int], covered: bool) -> None:
         """Enumerate addresses; those that the prefixes would treat alike are left to them unless `covered`."""
-        for address in addresses:
-            held = self._held_at(address)
+        for held, run in self._runs(addresses):
             ports = self._ports(clauses, held, group)
             if covered or ports != self._ports(frozenset(), held, None):
-                self._exact[address] = ports
+                self._exact.update(dict.fromkeys(run, ports))
 
     def _cover(
         self,
@@ -204,34 +203,31 @@ class _ClassReach:
         done: set[int],
     ) -> PortSet:
         """The ports that most addresses of a large selector share; the others are enumerated."""
-        tally: dict[PortSet, list[tuple[Group, Clauses, int | None]]] = {}
-        weight: dict[PortSet, int] = {}
+        tally: dict[PortSet, list[tuple[Group, Clauses, Sequence[int]]]] = {}
         for number in sorted(self._inventory.numbers(chosen) - done):
             group = self._inventory.groups[number]
             clauses = selectors[chosen].union(
                 *(selectors[more] for more in later if number in self._inventory.numbers(more))
             )
-            if len(self._nets) == 1:
-                ports = self._ports(clauses, self._held[0], group)
-                tally.setdefault(ports, []).append((group, clauses, None))
-                weight[ports] = weight.get(ports, 0) + len(group.pods) + 1
-                continue
-            for address in group.addresses(self._family):
-                ports = self._ports(clauses, self._held_at(address), group)
-                tally.setdefault(ports, []).append((group, clauses, address))
-                weight[ports] = weight.get(ports, 0) + 1
+            for held, run in self._runs(group.addresses(self._family)):
+                tally.setdefault(self._ports(clauses, held, group), []).append((group, clauses, run))
         if not tally:
             return self._ports(selectors[chosen], self._held[0], None)
-        most = max(tally, key=lambda ports: (weight[ports], str(ports)))
+        most = max(tally, key=lambda ports: (sum(len(run) for _, _, run in tally[ports]), str(ports)))
         for ports, found in tally.items():
             if ports != most:
-                for group, clauses, one in found:
-                    some = group.addresses(self._family) if one is None else (one,)
-                    self._put(group, clauses, some, covered=True)
+                for group, clauses, run in found:
+                    self._put(group, clauses, run, covered=True)
         return most
 
-    def _held_at(self, address: int) -> Clauses:
-        return self._held[bisect_right(self._starts, address) - 1]
+    def _runs(self, addresses: Sequence[int]) -> Iterator[tuple[Clauses, Sequence[int]]]:
+        """Sorted addresses in stretches that lie in the same blocks: (clauses of those blocks, addresses)."""
+        at = 0
+        while at < len(addresses):
+            n = bisect_right(self._starts, addresses[at]) - 1
+            end = bisect_left(addresses, self._starts[n + 1], at) if n + 1 < len(self._starts) else len(addresses)
+            yield self._held[n], addresses[at:end]
+            at = end
 
     def _ports(self, clauses: Clauses, held: Clauses, group: Group | None) -> PortSet:
         """The ports allowed for an address: `clauses` hold for it as a pod of `group`, `held` by its prefix."""
