@@ -153,11 +153,7 @@ class TestSameInputSameBytes:
         assert len(digests) == 1
 
     @pytest.mark.parametrize("target", TARGETS, ids=str)
-    @pytest.mark.parametrize(
-        "with_pods",
-        [True, pytest.param(False, marks=pytest.mark.xfail(strict=True, reason="nodes stay in the input's order"))],
-        ids=["pods", "no pods"],
-    )
+    @pytest.mark.parametrize("with_pods", [True, False], ids=["pods", "no pods"])
     def test_whatever_the_order_of_the_objects(self, target: Target, with_pods: bool) -> None:
         objects = [one for one in cluster() if with_pods or one["kind"] != "Pod"]
         once = compiled(objects, target).files

@@ -37,6 +37,17 @@ class TestMembership:
         assert one.isolated
         assert one.direction is Direction.INGRESS
 
+    def test_its_pods_are_in_order_of_their_names(self) -> None:
+        snapshot = build([pod(name, f"v={n % 2}", f"10.0.0.{n}") for n, name in enumerate("dacb")])
+        (one,) = found(snapshot, network_policy("p", pods(), ingress=()))
+        assert members(one) == ["a", "b", "c", "d"]
+
+    def test_one_network_policy_among_others_isolates(self) -> None:
+        snapshot = build([pod("a", "", "10.0.0.1")])
+        top = tier_policy(Tier.ADMIN, 1, EVERYWHERE, ingress=(rule(*ANYONE),))
+        (one,) = found(snapshot, top, network_policy("p", pods(), ingress=()))
+        assert one.isolated
+
     def test_another_policy_makes_another_class(self) -> None:
         snapshot = build([pod("a", "app=web,v=1", "10.0.0.1"), pod("b", "app=web,v=2", "10.0.0.2")])
         both = network_policy("p", pods("app=web"), ingress=())

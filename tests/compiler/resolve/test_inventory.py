@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 
 from compiler.net import SCTP, TCP, UDP, Family, Prefix, parse_address
@@ -32,6 +33,10 @@ class TestGroups:
         assert [p.name for p in group.pods] == ["a", "b"]
         assert group.addresses(Family.IPV4) == (number("10.0.0.1"), number("10.0.0.2"))
         assert group.addresses(Family.IPV6) == ()
+
+    def test_addresses_are_sorted_by_number(self) -> None:
+        (group,) = Inventory(build([pod(f"p{n}", "", f"10.0.0.{n}") for n in (10, 7, 9, 8)])).groups
+        assert group.addresses(Family.IPV4) == tuple(number(f"10.0.0.{n}") for n in (7, 8, 9, 10))
 
     def test_namespace_labels_and_ports_tell_pods_apart(self) -> None:
         like = pod("a", "app=web", "10.0.0.1", serves=("tcp/80/http",))
@@ -117,6 +122,30 @@ class TestSelectors:
         assert [g.namespace for g in inventory.members(by_label)] == ["dev"]
         assert [g.namespace for g in inventory.members(by_name)] == ["shop"]
         assert [g.namespace for g in inventory.members(without)] == ["shop"]
+
+    @pytest.mark.parametrize(
+        ("requirements", "names"),
+        [
+            ((Requirement("app", "In", ("web",)),), ["web"]),
+            ((Requirement("app", "In", ("api", "web")),), ["api", "web"]),
+            ((Requirement("app", "NotIn", ("web",)),), ["api", "none"]),
+            ((Requirement("app", "NotIn", ("api", "web")),), ["none"]),
+            ((Requirement("app", "Exists"),), ["api", "web"]),
+            ((Requirement("app", "DoesNotExist"),), ["none"]),
+            ((Requirement("v", "NotIn", ("2",)), Requirement("app", "In", ("web",))), ["web"]),
+            ((Requirement("app", "In", ("web",)), Requirement("v", "In", ("2",))), []),
+            ((Requirement("app", "In", ("unheard-of",)),), []),
+        ],
+    )
+    def test_every_operator(self, requirements: tuple[Requirement, ...], names: list[str]) -> None:
+        """However the candidates are found."""
+        found = [
+            pod("web", "app=web,v=1", "10.0.0.1"),
+            pod("api", "app=api,v=2", "10.0.0.2"),
+            pod("none", "", "10.0.0.3"),
+        ]
+        members = Inventory(build(found)).members(PodSelector("shop", Selector(requirements)))
+        assert sorted(p.name for group in members for p in group.pods) == names
 
     def test_size_counts_pods(self) -> None:
         found = [pod(f"p{n}", "app=web", f"10.0.0.{n}") for n in range(1, 6)]

@@ -22,6 +22,8 @@ from compiler.policy import (
     Selector,
     Tier,
 )
+from compiler.sources.manifests import load
+from compiler.translate import closed
 from tests.compiler.translate.written import cluster_policy, translated
 
 CNP, ANP, BANP = "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"
@@ -287,6 +289,33 @@ class TestFailingClosed:
         assert found.subject == PodSelector(both, Selector())
         for rule, word in zip(found.ingress, ("Accept", "Deny", "Pass"), strict=True):
             self.assert_closed(rule, word)
+
+
+class TestWhatFailedClosed:
+    """`closed` names the rules, so that the user is told."""
+
+    BAD = "{action: Deny, from: [{namespaces: {matchExpressions: [{key: a, operator: x}]}}]}"
+    GOOD = "{action: Deny, from: [{namespaces: {}}]}"
+
+    def closed(self, spec: str) -> list[str]:
+        head = "apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: p}"
+        own = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: q}, spec: {}}"
+        return [
+            str(o) for o in closed(load([("a.yaml", f"{{{head}, spec: {{{spec}}}}}\n---\n{own}".encode())]).policies)
+        ]
+
+    def test_rules_that_cannot_be_read(self) -> None:
+        egress = self.BAD.replace("from", "to")
+        spec = f"{HEADS[CNP]}, ingress: [{self.GOOD}, {self.BAD}], egress: [{egress}]"
+        assert self.closed(spec) == [
+            "ClusterNetworkPolicy p ingress[1] (a.yaml:1)",
+            "ClusterNetworkPolicy p egress[0] (a.yaml:1)",
+        ]
+        assert self.closed(f"{HEADS[CNP]}, ingress: [{self.GOOD}]") == []
+
+    def test_every_rule_of_a_subject_that_cannot_be_read(self) -> None:
+        head = HEADS[CNP].replace("namespaces: {}", "namespaces: {matchExpressions: [{key: a, operator: x}]}")
+        assert len(self.closed(f"{head}, ingress: [{self.GOOD}, {self.GOOD}]")) == 2
 
 
 def test_all_kinds_are_put_in_order_of_evaluation() -> None:
