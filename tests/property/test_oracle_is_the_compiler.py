@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from compiler.backends.target import Backend
+from compiler.net import Family
 from tests.kernel.rig import FLAVOURS
 from tests.property.crossings import Rigs
 from tests.property.limits import LIMITS, limits
@@ -48,6 +49,28 @@ def rigs() -> Iterator[Rigs]:
 def test_ruleset(backend: Backend, which: str, scenario: Scenario) -> None:
     with limits(which):
         assert next(Trial(scenario.text, 400).against_ruleset(backend), None) is None
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@examples(60)
+@given(scenario=scenarios)
+def test_ruleset_of_one_family(backend: Backend, scenario: Scenario) -> None:
+    trial = Trial(scenario.text, 200)
+    for family in Family:
+        assert next(trial.against_ruleset(backend, (family,)), None) is None
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@examples(100)
+@given(scenario=scenarios)
+def test_ruleset_for_every_pod(backend: Backend, scenario: Scenario) -> None:
+    assert next(Trial(scenario.text, 300).against_one_ruleset(backend), None) is None
+
+
+@examples(60)
+@given(scenario=scenarios)
+def test_a_connection_is_what_its_nodes_let_through(scenario: Scenario) -> None:
+    assert next(Trial(scenario.text, 300).torn(), None) is None
 
 
 @pytest.mark.kernel

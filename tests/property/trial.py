@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from compiler.backends.target import Backend, Target
+from compiler.ir.ruleset import Hook
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler
 from compiler.resources.cluster import TERMINAL_PHASES
@@ -62,8 +63,8 @@ class Trial:
     def _compiler(self) -> Compiler:
         return Compiler(self._policies, self.snapshot)
 
-    def compiled(self, node: str, backend: Backend) -> Artifacts:
-        return self._compiler.compile(Target(backend, node))
+    def compiled(self, node: str | None, backend: Backend, families: tuple[Family, ...] = tuple(Family)) -> Artifacts:
+        return self._compiler.compile(Target(backend, node, families))
 
     @cached_property
     def expected(self) -> Mapping[int, Mapping[Crossing, bool]]:
@@ -84,15 +85,32 @@ class Trial:
                 if found[n][at] != allowed:
                     yield Disagreement(self.packets[n], at, allowed)
 
-    def against_ruleset(self, backend: Backend) -> Iterator[Disagreement]:
-        """Where the ruleset, before it becomes text, decides otherwise."""
-        walkers = {node: Walker(self.compiled(node, backend).ruleset) for node in self._wiring.nodes}
+    def against_ruleset(self, backend: Backend, families: tuple[Family, ...] = tuple(Family)) -> Iterator[Disagreement]:
+        """Where the ruleset, before it becomes text, decides otherwise. Packets of other families than those that it
+        was compiled for must pass."""
+        walkers = {node: Walker(self.compiled(node, backend, families).ruleset) for node in self._wiring.nodes}
         for n, hooks in self.expected.items():
             packet = self.packets[n]
             for at, allowed in hooks.items():
                 local = packet.src in self._wiring.addresses(at.node)
-                if walkers[at.node].accepts(seen(packet, local), at.hook) != allowed:
+                wanted = allowed or Family(packet.version) not in families
+                if walkers[at.node].accepts(seen(packet, local), at.hook) != wanted:
+                    yield Disagreement(packet, at, wanted)
+
+    def against_one_ruleset(self, backend: Backend) -> Iterator[Disagreement]:
+        """Where the ruleset for all pods, of whatever node, decides otherwise on a connection as a whole."""
+        walker = Walker(self.compiled(None, backend).ruleset)
+        for packet in self.packets:
+            for at in self._wiring.crossings(packet)[-1:]:  # the hook at its destination, if that is a node's or pod's
+                allowed = self.oracle.connection(packet).allowed
+                if walker.accepts(seen(packet, at.hook is Hook.OUTPUT), at.hook) != allowed:
                     yield Disagreement(packet, at, allowed)
+
+    def torn(self) -> Iterator[Packet]:
+        """Connections of which the oracle says one thing as a whole and another node by node."""
+        for n, hooks in self.expected.items():
+            if all(hooks.values()) != self.oracle.connection(self.packets[n]).allowed:
+                yield self.packets[n]
 
 
 def seen(packet: Packet, local: bool) -> Seen:
