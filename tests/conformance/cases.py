@@ -222,13 +222,10 @@ def _of_list(expect: Object) -> Iterator[Row]:
     if "allow" not in expect:
         return
     listed: Mapping[str, Mapping[str, str]] = expect["allow"]
-    ranges = {name: _range(name) for source, to in listed.items() for name in (source, *to) if "/" not in name}
+    ranges = {name for source, to in listed.items() for name in (source, *to) if "/" not in name}
     known: dict[str, set[str]] = {pod: {owner} for pod, owner in expect["endpoints"].items()}
     for text in expect["externals"]:
-        address = ipaddress.ip_address(text)
-        known[f"ip:{text}"] = {
-            name for name, (low, high) in ranges.items() if low.version == address.version and low <= address <= high
-        }
+        known[f"ip:{text}"] = {span for span in ranges if _lies_in(text, span)}
     for source, sources in known.items():
         for destination, destinations in known.items():
             if sources & destinations or (source.startswith("ip:") and destination.startswith("ip:")):
@@ -240,12 +237,11 @@ def _of_list(expect: Object) -> Iterator[Row]:
                     yield Row(source, destination, protocol, port, allowed)
 
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def _range(text: str) -> tuple[Address, Address]:
-    low, _, high = text.partition("-")
-    return ipaddress.ip_address(low), ipaddress.ip_address(high)
+def _lies_in(address: str, span: str) -> bool:
+    """`span`: FIRST-LAST, or one address."""
+    low, _, high = span.partition("-")
+    found, *ends = (ipaddress.ip_address(text) for text in (address, low, high or low))
+    return found.version == ends[0].version and int(ends[0]) <= int(found) <= int(ends[1])
 
 
 def _grants(text: str, protocol: str, port: int) -> bool:

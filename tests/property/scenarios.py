@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 Object = dict[str, Any]
+Vocabulary = Mapping[str, tuple[str, ...]]
 #: Adds ports to a rule of a cluster's policy; named ones when the flag says so.
 Ports = Callable[[Object, bool], None]
 
@@ -95,7 +96,7 @@ class _Maker:
     def _some(self, most: int, make: Callable[[], Any], least: int = 0) -> list[Any]:
         return [make() for _ in range(self._random.randint(least, most))]
 
-    def _labels(self, vocabulary: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    def _labels(self, vocabulary: Vocabulary) -> dict[str, str]:
         return {key: self._one(values) for key, values in vocabulary.items() if self._often(0.6)}
 
     # The cluster
@@ -127,7 +128,7 @@ class _Maker:
             self._addresses += ips
 
     def _families(self, four: str, six: str) -> list[str]:
-        return self._one(([four, six], [four], [six], [six, four]))
+        return list(self._one(((four, six), (four,), (six,), (six, four))))
 
     def _pod(self, name: str, node: str, ips: list[str], host_network: bool = False, phase: str = "Running") -> Object:
         labels = self._labels(LABELS)
@@ -160,7 +161,7 @@ class _Maker:
 
     # What all policies have
 
-    def _selector(self, vocabulary: dict[str, tuple[str, ...]], strange: bool = False) -> Object:
+    def _selector(self, vocabulary: Vocabulary, strange: bool = False) -> Object:
         found: Object = {}
         if self._often(0.3):
             return found
@@ -171,7 +172,7 @@ class _Maker:
             found["matchExpressions"] = self._some(2, lambda: self._requirement(vocabulary, strange), 1)
         return found
 
-    def _requirement(self, vocabulary: dict[str, tuple[str, ...]], strange: bool) -> Object:
+    def _requirement(self, vocabulary: Vocabulary, strange: bool) -> Object:
         key = self._one(list(vocabulary))
         operator = self._one(("In", "NotIn", "Exists", "DoesNotExist"))
         if strange and self._often(0.1):  # the schemas of custom resources take it

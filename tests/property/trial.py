@@ -115,9 +115,16 @@ class Trial:
 
 def seen(packet: Packet, local: bool) -> Seen:
     """The packet as the walk through a ruleset takes it."""
-    ends = (int(ipaddress.ip_address(end)) for end in (packet.src, packet.dst))
-    port = packet.dport
-    return Seen(Family(packet.version), *ends, packet.proto, port, False, local, packet.icmp_type, packet.hop_limit)
+    return Seen(
+        Family(packet.version),
+        int(ipaddress.ip_address(packet.src)),
+        int(ipaddress.ip_address(packet.dst)),
+        packet.proto,
+        packet.dport,
+        local=local,
+        icmp_type=packet.icmp_type,
+        hop_limit=packet.hop_limit,
+    )
 
 
 def is_forwarded(address: str) -> bool:

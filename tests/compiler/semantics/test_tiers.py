@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.resources import clusterpolicy
+from compiler.resources import ClusterNetworkPolicy, clusterpolicy
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.verdict import Because
 from tests.compiler.semantics.test_networkpolicy import policy
@@ -245,23 +245,21 @@ def test_a_policy_without_rules_in_a_direction_says_nothing_of_it() -> None:
 
 def test_a_peer_of_a_later_version_fails_closed() -> None:
     """No CRD of our versions lets such a peer in; one of a later version might, with a field that we do not know."""
-    template = world(cluster("Admin", f"ingress: [{ingress('Accept')}]")).policies[0]
-    (rule,) = template.spec.ingress  # type: ignore[union-attr, misc]
-    unknown = clusterpolicy.IngressPeer.model_construct(namespaces=None, pods=None)
 
-    def closed(action: str) -> bool:
-        strange = rule.model_copy(update={"action": action, "from_": (rule.from_[0], unknown)})  # type: ignore[union-attr]
-        spec = template.spec.model_copy(update={"ingress": (strange,)})
-        found = world()
-        oracle = Oracle([template.model_copy(update={"spec": spec})], found.snapshot)
-        return not oracle.connection(found.packet("y/c", "x/a", "tcp/80")).allowed
+    def allowed(action: str, *more: str) -> bool:
+        found = world(cluster("Admin", f"ingress: [{ingress(action)}]"), *more)
+        first, *rest = found.policies
+        assert isinstance(first, ClusterNetworkPolicy)
+        assert first.spec.ingress is not None
+        (rule,) = first.spec.ingress
+        unknown = clusterpolicy.IngressPeer.model_construct(namespaces=None, pods=None)
+        strange = rule.model_copy(update={"from_": (*rule.from_, unknown)})
+        spec = first.spec.model_copy(update={"ingress": (strange,)})
+        oracle = Oracle([first.model_copy(update={"spec": spec}), *rest], found.snapshot)
+        return oracle.connection(found.packet("y/c", "x/a", "tcp/80")).allowed
 
-    assert [closed(action) for action in ("Deny", "Pass")] == [True, True]
-    strange = rule.model_copy(update={"from_": (rule.from_[0], unknown)})  # type: ignore[union-attr]
-    spec = template.spec.model_copy(update={"ingress": (strange,)})
-    found = world(CLOSED)
-    oracle = Oracle([*found.policies, template.model_copy(update={"spec": spec})], found.snapshot)
-    assert not oracle.connection(found.packet("y/c", "x/a", "tcp/80")).allowed, "Accept matches nothing"
+    assert [allowed("Deny"), allowed("Pass"), allowed("Pass", OPEN)] == [False, False, False]
+    assert [allowed("Accept"), allowed("Accept", CLOSED)] == [True, False], "it matches nothing"
 
 
 #: What the schemas of custom resources let in although the fields' texts rule it out.
