@@ -41,7 +41,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.passes": ("compiler.ir", "compiler.backends.target", "compiler.net"),
     "compiler.backends": ("compiler.backends.target", "compiler.ir", "compiler.errors", "compiler.net"),
     # What packets do, independent of how the compiler comes to its answer.
-    "compiler.semantics": ("compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
+    "compiler.semantics": ("grammar", "compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
     "compiler.semantics.packet": (),
     "compiler.analysis": (
         "compiler.semantics",
