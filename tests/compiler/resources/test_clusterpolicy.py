@@ -376,6 +376,8 @@ PROTOCOL = "spec.egress[0].protocols[0]"
         ({"destinationPort": {"number": 80.5}}, [".destinationPort.number bad-type"]),
         ({"destinationPort": 80}, [".destinationPort bad-type"]),
         ({"destinationPort": {"range": {"start": 2, "end": 2}}}, [".destinationPort.range.start port-range"]),
+        ({"destinationPort": {"range": {"start": 1, "end": 1}}}, [".destinationPort.range.start port-range"]),
+        ({"destinationPort": {"range": {"start": 65535, "end": 65535}}}, [".destinationPort.range.start port-range"]),
         ({"destinationPort": {"range": {"start": 3, "end": 2}}}, [".destinationPort.range.start port-range"]),
         ({"destinationPort": {"range": {"start": 2, "end": 0}}}, [".destinationPort.range.end out-of-range"]),
         ({"destinationPort": {"range": {"start": 65536, "end": 2}}}, [".destinationPort.range.start out-of-range"]),

@@ -70,6 +70,9 @@ def messages(value: Value) -> list[str]:
         (CLUSTER_POLICY, "spec.egress", [{"action": "Deny", "to": [{"networks": ["::/0", "::/0"]}]}],
          'spec.egress[0].to[0].networks[1]: Duplicate value: "::/0": stands at index 0 already'),
         (CLUSTER_POLICY, "spec.ingress", [{"action": "Deny"}], "spec.ingress[0].from: Required value: expected a list"),
+        (CLUSTER_POLICY, "spec.ingress",
+         [{"action": "Deny", "from": [{"namespaces": {}}], "protocols": [{"sctp": {}}]}],
+         "spec.ingress[0].protocols[0].sctp: Invalid value: must have destinationPort, has none"),
         (ADMIN_POLICY, "spec.ingress", [{"action": "Deny", "from": []}],
          "spec.ingress[0].from: Invalid value: must have at least 1 item"),
         (BASELINE_POLICY, "metadata.name", "mine",
@@ -128,6 +131,9 @@ def test_every_problem_at_once() -> None:
 
 
 def test_long_and_unprintable_values_are_shown_on_one_short_line() -> None:
+    for length, shown in ((78, "N" * 78), (79, "N" * 75 + "...")):
+        (message,) = messages(put(NETWORK_POLICY, "metadata.name", "N" * length))
+        assert message.startswith(f'metadata.name: Invalid value: "{shown}": expected')
     (message,) = messages(put(NETWORK_POLICY, "metadata.name", "web\n" * 1000))
     assert message.startswith('metadata.name: Invalid value: "web\\nweb\\n')
     assert '...": must be at most 253 bytes long, is 4000' in message

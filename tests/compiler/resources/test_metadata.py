@@ -48,13 +48,13 @@ def test_no_names(base: Value, name: str) -> None:
 
 
 @pytest.mark.parametrize("base", [NETWORK_POLICY, CLUSTER_POLICY], ids=kind)
-@pytest.mark.parametrize("prefix", ["web-", "web", "web--", "n" * 253])
+@pytest.mark.parametrize("prefix", ["web-", "web", "web--", "w-", "n" * 253])
 def test_generate_name(base: Value, prefix: str) -> None:
     """The server appends five characters; until then the object has no name."""
     assert taken(put(without(base, "metadata.name"), "metadata.generateName", prefix)).metadata.name == ""
 
 
-@pytest.mark.parametrize("prefix", ["Web-", "-web", "-", "web.", "n" * 254])
+@pytest.mark.parametrize("prefix", ["Web-", "-web", "-", "web.", "n" * 254, "n" * 253 + "-"])
 def test_no_generate_name(prefix: str) -> None:
     assert faults(put(NETWORK_POLICY, "metadata.generateName", prefix)) == ["metadata.generateName bad-name"]
 
