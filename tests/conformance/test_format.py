@@ -106,14 +106,10 @@ def test_matrix(tmp_path: Path) -> None:
 
 def test_complete_list(tmp_path: Path) -> None:
     inside, outside = "10.0.0.0-10.0.0.9", "10.0.0.10-255.255.255.255"
-    allow = {inside: {"a": "TCP 80,90-92,UDP 53"}, "a": {outside: "ALL"}, "x/w": {}}
-    expect = {
-        "allow": allow,
-        "endpoints": {"x/a": "a"},
-        "externals": ["10.0.0.9", "10.0.0.10", "::1"],
-        "ports": [53, 80, 92],
-    }
-    (state,) = states(tmp_path, {"expect": {k: v for k, v in expect.items() if k != "x/w"}})
+    allow = {inside: {"x/w[Job]": "TCP 80,90-92,UDP 53"}, "x/w[Job]": {outside: "ALL"}}
+    externals = ["10.0.0.9", "10.0.0.10", "::1"]
+    expect = {"allow": allow, "endpoints": {"x/a": "x/w[Job]"}, "externals": externals, "ports": [53, 80, 92]}
+    (state,) = states(tmp_path, {"expect": expect})
     allowed = {str(found) for found in state.rows if found.allowed}
     into = {"ip:10.0.0.9 -> x/a TCP/80", "ip:10.0.0.9 -> x/a TCP/92", "ip:10.0.0.9 -> x/a UDP/53"}
     out = {f"x/a -> ip:10.0.0.10 {protocol}/{port}" for protocol in ("TCP", "UDP", "SCTP") for port in (53, 80, 92)}
