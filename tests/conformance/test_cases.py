@@ -75,6 +75,6 @@ def test_kernel(case: Case, flavour: str, rigs: Rigs) -> None:
     for state in case.states():
         judged = Judged(state)
         packets = [packet for _, packet in judged.rows]
-        verdicts = kernel_verdicts(rigs, judged.wiring, lambda node: judged.files(node, flavour), flavour, packets)  # noqa: B023
+        verdicts = kernel_verdicts(rigs, judged.wiring, lambda node: [judged.files(node, flavour)], flavour, packets)  # noqa: B023
         for n, (row, _) in enumerate(judged.rows):
             assert all(verdicts[n].values()) == row.allowed, f"{state.title}: {row}: {verdicts[n]}"

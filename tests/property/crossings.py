@@ -85,12 +85,12 @@ class Rigs:
 def kernel_verdicts(
     rigs: Rigs,
     wiring: Wiring,
-    files: Callable[[str], Mapping[str, str]],
+    loads: Callable[[str], Sequence[Mapping[str, str]]],
     flavour: str,
     packets: Sequence[Packet],
 ) -> dict[int, dict[Crossing, bool]]:
-    """Packet number -> what each hook on its way does. `files(node)` is what was compiled for a node; each node's
-    rules are loaded once, and all its packets follow in one batch for each hook."""
+    """Packet number -> what each hook on its way does. `loads(node)` are the files that a node loads, one set over the
+    other; then all its packets follow in one batch for each hook."""
     found: dict[int, dict[Crossing, bool]] = {n: {} for n in range(len(packets))}
     at: dict[str, dict[Hook, list[int]]] = {}
     for n, packet in enumerate(packets):
@@ -98,7 +98,8 @@ def kernel_verdicts(
             at.setdefault(node, {}).setdefault(hook, []).append(n)
     for node, hooks in at.items():
         rig = rigs.empty(wiring.addresses(node))
-        rig.load(files(node), flavour)
+        for files in loads(node):
+            rig.load(files, flavour)
         for hook, numbers in hooks.items():
             for n, passed in zip(numbers, _ask(rig, hook, [packets[n] for n in numbers]), strict=True):
                 found[n][Crossing(node, hook)] = passed

@@ -47,6 +47,11 @@ class Scenario:
     def text(self) -> bytes:
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": self.objects}).encode()
 
+    def with_policies_of(self, other: Scenario) -> Scenario:
+        """This cluster under the policies of another."""
+        own = (item for item in self.objects if not item["kind"].endswith("Policy"))
+        return Scenario((*own, *(item for item in other.objects if item["kind"].endswith("Policy"))))
+
     def __repr__(self) -> str:
         return "\n".join(json.dumps(item) for item in self.objects)
 

@@ -81,3 +81,13 @@ def test_a_connection_is_what_its_nodes_let_through(scenario: Scenario) -> None:
 def test_kernel(flavour: str, which: str, rigs: Rigs, scenario: Scenario) -> None:
     with limits(which):
         assert next(Trial(scenario.text, 1500).against_kernel(rigs, flavour), None) is None
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@examples(25)
+@given(scenario=scenarios, later=scenarios)
+def test_kernel_after_a_change(flavour: str, rigs: Rigs, scenario: Scenario, later: Scenario) -> None:
+    """New rules over old ones: nothing of the old ones is left that decides."""
+    before, after = Trial(scenario.text, 0), Trial(scenario.with_policies_of(later).text, 1500)
+    assert next(after.against_kernel(rigs, flavour, before), None) is None

@@ -74,11 +74,16 @@ class Trial:
             for n, packet in enumerate(self.packets)
         }
 
-    def against_kernel(self, rigs: Rigs, flavour: str) -> Iterator[Disagreement]:
-        """Where the emitted text in netfilter decides otherwise."""
+    def against_kernel(self, rigs: Rigs, flavour: str, before: Trial | None = None) -> Iterator[Disagreement]:
+        """Where the emitted text in netfilter decides otherwise. `before`: the rules of an earlier state of the same
+        nodes are there when ours are loaded."""
         backend = Backend(BACKEND[flavour])
         found = kernel_verdicts(
-            rigs, self._wiring, lambda node: self.compiled(node, backend).files, flavour, self.packets
+            rigs,
+            self._wiring,
+            lambda node: [trial.compiled(node, backend).files for trial in (before, self) if trial is not None],
+            flavour,
+            self.packets,
         )
         for n, hooks in self.expected.items():
             for at, allowed in hooks.items():
