@@ -155,8 +155,9 @@ class _Lowering:
     def _shared_set(self, shared: SharedSet, field: Field) -> str:
         chosen = shared.selector
         name = self._namer.name(f"s{shared.family.value}", str(chosen.pods), repr(chosen))
-        elements = tuple((address,) for address in shared.addresses)
-        self._add_set(Set(name, shared.family, (field,), elements, (str(chosen),)))
+        if name not in self._sets:
+            elements = tuple((address,) for address in shared.addresses)
+            self._sets[name] = Set(name, shared.family, (field,), elements, (str(chosen),))
         return name
 
     def _add_set(self, new: Set) -> None:

@@ -23,11 +23,15 @@ SHARED_MINIMUM = 1024
 
 @dataclass(frozen=True, slots=True)
 class SharedSet:
-    """The addresses that one selector means."""
+    """The addresses that one selector means, sorted."""
 
     selector: PodSelector
     family: Family
     addresses: tuple[int, ...]
+
+    def __contains__(self, address: int) -> bool:
+        at = bisect_left(self.addresses, address)
+        return at < len(self.addresses) and self.addresses[at] == address
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,13 @@ class Reach:
 def asker(reach: Reach) -> Callable[[int], PortSet]:
     """A function from an address to the ports that the reach allows for it."""
     exact = dict(reach.exact)
-    shared = [(frozenset(found.addresses), ports) for found, ports in reach.shared]
     by_length = sorted(reach.nets, key=lambda net: -net[0].length)
 
     def ports_of(address: int) -> PortSet:
         if address in exact:
             return exact[address]
-        for addresses, ports in shared:
-            if address in addresses:
+        for found, ports in reach.shared:
+            if address in found:
                 return ports
         for prefix, ports in by_length:
             if address >> (prefix.family.bits - prefix.length) == prefix.base >> (prefix.family.bits - prefix.length):
@@ -203,22 +206,46 @@ class _ClassReach:
         done: set[int],
     ) -> PortSet:
         """The ports that most addresses of a large selector share; the others are enumerated."""
+        runs = list(self._runs(self._make_shared(chosen, self._family).addresses))
+        parts = self._parts(chosen, later, selectors, done)
         tally: dict[PortSet, list[tuple[Group, Clauses, Sequence[int]]]] = {}
-        for number in sorted(self._inventory.numbers(chosen) - done):
-            group = self._inventory.groups[number]
-            clauses = selectors[chosen].union(
-                *(selectors[more] for more in later if number in self._inventory.numbers(more))
-            )
-            for held, run in self._runs(group.addresses(self._family)):
-                tally.setdefault(self._ports(clauses, held, group), []).append((group, clauses, run))
+        if len(runs) == 1:  # no block tells these addresses apart, and named ports make no selector large
+            answers = [self._ports(clauses, runs[0][0], groups[0]) for clauses, groups in parts]
+            if len(set(answers)) == 1:
+                return answers[0]
+            for ports, (clauses, groups) in zip(answers, parts, strict=True):
+                found = ((group, clauses, group.addresses(self._family)) for group in groups)
+                tally.setdefault(ports, []).extend(found)
+        else:
+            for clauses, groups in parts:
+                for group in groups:
+                    for held, run in self._runs(group.addresses(self._family)):
+                        tally.setdefault(self._ports(clauses, held, group), []).append((group, clauses, run))
         if not tally:
             return self._ports(selectors[chosen], self._held[0], None)
         most = max(tally, key=lambda ports: (sum(len(run) for _, _, run in tally[ports]), str(ports)))
-        for ports, found in tally.items():
+        for ports, rest in tally.items():
             if ports != most:
-                for group, clauses, run in found:
+                for group, clauses, run in rest:
                     self._put(group, clauses, run, covered=True)
         return most
+
+    def _parts(
+        self,
+        chosen: PodSelector,
+        later: Sequence[PodSelector],
+        selectors: dict[PodSelector, Clauses],
+        done: set[int],
+    ) -> list[tuple[Clauses, list[Group]]]:
+        """The groups of a large selector that are left, split by the clauses that hold for them."""
+        left = self._inventory.numbers(chosen) - done
+        parts = [(selectors[chosen], left)] if left else []
+        for more in later:
+            numbers = self._inventory.numbers(more)
+            split = [(clauses | selectors[more], part & numbers) for clauses, part in parts]
+            split += [(clauses, part - numbers) for clauses, part in parts]
+            parts = [(clauses, part) for clauses, part in split if part]
+        return [(clauses, [self._inventory.groups[n] for n in sorted(part)]) for clauses, part in parts]
 
     def _runs(self, addresses: Sequence[int]) -> Iterator[tuple[Clauses, Sequence[int]]]:
         """Sorted addresses in stretches that lie in the same blocks: (clauses of those blocks, addresses)."""
