@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
@@ -51,6 +52,7 @@ GOOD = Ruleset(
     sets=(
         Set("pairs", V4, (SOURCE, DESTINATION), ((1, 2), (1, 3))),
         Set("ports", None, (PROTOCOL, PORT), ((6, 80),)),
+        Set("named", V6, (DESTINATION, PROTOCOL, PORT), ((1, 6, 80),)),
         PrefixSet("blocks", V4, ((TEN, True), (ELEVEN, False))),
     ),
     maps=(PrefixMap("map", V4, ((TEN, Jump("one")), (ELEVEN, Goto("two")))),),
@@ -181,6 +183,12 @@ class TestCycles:
         added = (Chain("x", (Rule((), Jump("y")),)), Chain("y", (Rule((), Jump("x")),)))
         with pytest.raises(AssertionError, match="cycle"):
             check(replace(GOOD, chains=(*added, *GOOD.chains)))
+
+    def test_a_circle_behind_the_chain_that_is_asked_first(self) -> None:
+        entry, a, b = (Chain(name, (Rule((), Jump(to)),)) for name, to in (("x", "a"), ("a", "b"), ("b", "a")))
+        for order in permutations((entry, a, b)):
+            with pytest.raises(AssertionError, match="cycle"):
+                check(Ruleset(order))
 
 
 class TestTargets:

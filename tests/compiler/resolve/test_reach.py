@@ -260,6 +260,21 @@ class TestSharedSets:
         assert asked(found, "10.0.0.1") == NO_PORTS
         assert [a for a, _ in found.exact] == [number("10.0.0.6")], "the minority of the first set"
 
+    def test_members_of_three_have_the_ports_of_all(self) -> None:
+        snapshot = build(
+            [pod("web", "app=web", "10.0.0.1")]
+            + [pod(f"p{n}", f"a={n & 1},b={n >> 1 & 1},c={n >> 2}", f"10.0.1.{n}") for n in range(8)]
+            + [pod(f"q{n}", "c=1", f"10.0.2.{n}") for n in range(2)]
+            + [pod("r", "b=1", "10.0.3.1")]
+        )
+        chosen = {"a=1": 1, "b=1": 2, "c=1": 4}
+        rules = [rule(pods(text), to=ports(f"tcp/{port}")) for text, port in chosen.items()]
+        found = only(snapshot, network_policy("p", pods("app=web"), ingress=tuple(rules)))
+        assert len(found.shared) == 3
+        for n in range(8):
+            expected = port_set((6, port, port) for text, port in chosen.items() if n & port)
+            assert asked(found, f"10.0.1.{n}") == expected
+
     def test_a_small_selector_s_pods_in_a_set_are_enumerated(self) -> None:
         found = self.reach(rule(pods("app=api"), to=ports("tcp/80")), rule(pods("app=db"), to=ports("tcp/81")))
         assert [a for a, _ in found.exact] == [number("10.0.0.6")]
@@ -320,6 +335,14 @@ class TestPrefixes:
         found = only(snapshot, network_policy("p", pods(), ingress=(rule(*ANYONE), rule(block("10.0.0.0/8")))))
         assert found.is_open
         assert not only(snapshot, network_policy("p", pods(), ingress=(rule(block("0.0.0.0/1")),))).is_open
+
+    def test_everything_but_something_is_not(self) -> None:
+        snapshot = build([pod("web", "app=web", "10.0.0.1")])
+        for peer in (block("10.1.0.0/16"), pods("app=web")):
+            denied = rule(peer, to=ports("tcp/80"), action=DENY)
+            found = only(snapshot, tier_policy(Tier.ADMIN, 1, EVERYWHERE, egress=(denied,)))
+            assert found.nets[0] == (parse_prefix("0.0.0.0/0"), ALL_PORTS)
+            assert not found.is_open
 
 
 def assert_reach_means_what_policies_say(world: World, minimum: int, family: Family) -> None:
