@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from compiler.analysis.layout import longest_paths
 from compiler.backends.target import Backend, Target
 from compiler.ir.check import check
-from compiler.ir.match import Field, InPrefix, InSet
+from compiler.ir.match import Field, InPrefix, InSet, LocalSource, Replies
 from compiler.ir.ruleset import Chain, Goto, Hook, Lookup, Return, Rule, Ruleset, Set
 from compiler.lower.pods import lower
 from compiler.net import Family, parse_address, parse_prefix
@@ -236,15 +236,25 @@ class TestLayout:
         stems = {chain.name.rpartition("-")[0] for chain in ruleset.chains}
         assert {"in4-webpolic", "in6-webpolic"} <= stems
 
-    def test_rules_and_lookups_carry_their_origins(self) -> None:
-        ruleset = lowered(self.SNAPSHOT, self.POLICY)
-        of_class = [c for c in ruleset.chains if c.name.startswith(("in4-", "in6-"))]
-        assert of_class
-        for chain in of_class:
-            assert all(self.POLICY.origin in r.origins for r in chain.rules)
-        dispatch = [r for c in ruleset.chains if c.hook for r in c.rules if isinstance(r, Lookup)]
-        assert dispatch
-        assert all(r.origins == (self.POLICY.origin,) for r in dispatch)
+    @pytest.mark.parametrize("backend", list(Backend))
+    def test_rules_and_lookups_carry_their_origins(self, backend: Backend) -> None:
+        """All but the first rules of the hooks and the end of denied packets, which no policy asks for."""
+        other = network_policy("other", pods("app=api"), egress=(rule(pods("app=web"), to=ports("tcp/80-81")),))
+        target = Target(backend)
+        ruleset = expand_maps(lowered(self.SNAPSHOT, self.POLICY, other, target=target), target.capabilities)
+        policies = {self.POLICY.origin, other.origin}
+        for chain in ruleset.chains:
+            for found in chain.rules:
+                own = isinstance(found, Rule) and found.matches in ((Replies(),), (LocalSource(),))
+                if not own and chain.name != "deny":
+                    assert found.origins, (chain.name, found)
+                    assert set(found.origins) <= policies
+        for name, origin in (("in4-webpolic", self.POLICY.origin), ("eg4-other", other.origin)):
+            (of_class,) = (c for c in ruleset.chains if c.name.startswith(name))
+            assert all(found.origins == (origin,) for found in of_class.rules)
+        shared = [c for c in ruleset.chains if c.name.startswith("p-")]
+        assert shared
+        assert all(set(found.origins) == policies for c in shared for found in c.rules), "both ask for these ports"
 
     def test_every_chain_set_and_map_says_where_it_comes_from(self) -> None:
         ruleset = lowered(self.SNAPSHOT, self.POLICY)
