@@ -91,6 +91,7 @@ BESIDES: dict[str, frozenset[str]] = {
     "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
     "compiler.net": frozenset({"socket"}),
     "compiler.sources.fields": frozenset({"socket"}),
+    "compiler.semantics.ends": frozenset({"socket"}),
     "compiler.semantics.numbers": frozenset({"socket"}),
 }
 #: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `sys`, nothing that reads or

@@ -57,7 +57,7 @@ Side = tuple[tuple[networkpolicy.Peer, ...] | None, tuple[networkpolicy.PolicyPo
 _NO_PRIORITY = 1001
 _TERMINAL = ("Succeeded", "Failed")
 #: "Accept" is v1alpha2's word, "Allow" v1alpha1's.
-_ACTIONS = {"Accept": Verdict.ALLOW, "Allow": Verdict.ALLOW, "Deny": Verdict.DENY, "Pass": Verdict.PASS}
+ACTIONS = {"Accept": Verdict.ALLOW, "Allow": Verdict.ALLOW, "Deny": Verdict.DENY, "Pass": Verdict.PASS}
 
 
 class Met(Enum):
@@ -76,8 +76,8 @@ class Oracle:
         known = tuple(policies)
         self._snapshot = snapshot
         self._network = tuple(p for p in known if isinstance(p, NetworkPolicy))
-        self._admin = _in_order(p for p in known if not isinstance(p, NetworkPolicy) and _is_admin(p))
-        self._baseline = _in_order(p for p in known if not isinstance(p, NetworkPolicy) and not _is_admin(p))
+        self._admin = tier_order(known, True)
+        self._baseline = tier_order(known, False)
         # "Succeeded and Failed pods hold no address"; a host-network pod's address is the node's.
         alive = [pod for pod in snapshot.pods if pod.phase not in _TERMINAL]
         self._holders = {address: pod for pod in alive if not pod.host_network for address in pod.ips}
@@ -132,18 +132,18 @@ class Oracle:
         return tuple(
             policy
             for policy in self._network
-            if _namespace(policy) == pod.namespace
+            if namespace_of(policy) == pod.namespace
             and selects(policy.spec.pod_selector, pod.labels, absent=True)
-            and direction.value in _policy_types(policy.spec)
+            and direction.value in policy_types(policy.spec)
         )
 
     def _clauses(
         self, policies: Iterable[NetworkPolicy], direction: Direction, subject: str, other: str
     ) -> Iterator[Clause]:
         for policy in policies:
-            for index, (peers, ports) in enumerate(_sides(policy.spec, direction)):
+            for index, (peers, ports) in enumerate(sides(policy.spec, direction)):
                 # "If this field is empty or missing, this rule matches all sources."
-                met = [Met.ANY] if not peers else [self._peer(peer, other, _namespace(policy)) for peer in peers]
+                met = [Met.ANY] if not peers else [self._peer(peer, other, namespace_of(policy)) for peer in peers]
                 for server in self._servers(met, direction, subject, other):
                     yield Clause(policy, index, Verdict.ALLOW, port_test(ports, server))
 
@@ -178,7 +178,7 @@ class Oracle:
                 (policy.spec.ingress or ()) if direction is Direction.INGRESS else (policy.spec.egress or ())
             )
             for index, rule in enumerate(rules):
-                verdict = _ACTIONS[rule.action]
+                verdict = ACTIONS[rule.action]
                 if is_clear and is_known(rule):
                     met = [self._cluster_peer(peer, other) for peer in peers_of(rule)]
                     for server in self._servers(met, direction, subject, other):
@@ -232,28 +232,31 @@ def _is_admin(policy: ClusterPolicy) -> bool:
     return isinstance(policy, AdminNetworkPolicy)
 
 
-def _in_order(policies: Iterable[ClusterPolicy]) -> tuple[ClusterPolicy, ...]:
-    """ "Policies with lower priority values have higher precedence"; equal ones go by name, then kind (decision)."""
+def tier_order(policies: Iterable[AnyPolicy], admin: bool) -> tuple[ClusterPolicy, ...]:
+    """Those of the admin tier or of the baseline tier. "Policies with lower priority values have higher precedence";
+    equal ones go by name, then kind (decision)."""
 
     def key(policy: ClusterPolicy) -> tuple[int, str, str]:
         priority = _NO_PRIORITY if isinstance(policy, BaselineAdminNetworkPolicy) else policy.spec.priority
         return priority, policy.metadata.name, policy.kind
 
-    return tuple(sorted(policies, key=key))
+    found = [p for p in policies if not isinstance(p, NetworkPolicy) and _is_admin(p) is admin]
+    return tuple(sorted(found, key=key))
 
 
-def _namespace(policy: NetworkPolicy) -> str:
+def namespace_of(policy: NetworkPolicy) -> str:
+    """A policy without a namespace is in `default`."""
     return policy.metadata.namespace or "default"
 
 
-def _policy_types(spec: networkpolicy.NetworkPolicySpec) -> tuple[str, ...]:
+def policy_types(spec: networkpolicy.NetworkPolicySpec) -> tuple[str, ...]:
     """Absent: "all policies ... are assumed to affect ingress", and egress those with at least one egress rule."""
     if spec.policy_types:
         return tuple(spec.policy_types)
     return ("Ingress", "Egress") if spec.egress else ("Ingress",)
 
 
-def _sides(spec: networkpolicy.NetworkPolicySpec, direction: Direction) -> Iterator[Side]:
+def sides(spec: networkpolicy.NetworkPolicySpec, direction: Direction) -> Iterator[Side]:
     """(peers, ports) of every rule of one direction; the other direction's never count."""
     if direction is Direction.INGRESS:
         yield from ((rule.from_, rule.ports) for rule in spec.ingress or ())

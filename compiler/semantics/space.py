@@ -1,0 +1,85 @@
+"""The fields of a packet that rules and policies ask, in the order in which diagrams ask them.
+
+One family at a time: a packet has one, and nothing that IPv4 rules say is about IPv6. Connection state and where the
+source is at home come first, because nearly all rules have them in front; the destination before the source gave the
+fewest nodes; what few rules ask comes last. The mark is 32 bits of which rules ask some, so each is a level.
+Booleans for tests that nobody can look into follow behind these as they are met.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import Enum, IntEnum
+
+from compiler.semantics.diagram import Diagrams, Range
+from compiler.semantics.netfilter import Field
+
+
+class Path(Enum):
+    """The ways of a packet through a machine that policies have to do with, by the hook where they are asked."""
+
+    FORWARD = "forward"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class Level(IntEnum):
+    """The number is the place in the order; what the values mean is in the table of `netfilter`."""
+
+    STATE = 0
+    SOURCE_TYPE = 1
+    DESTINATION = 2
+    SOURCE = 3
+    PROTOCOL = 4
+    DPORT = 5
+    ICMP_TYPE = 6
+    ICMP_CODE = 7
+    HOPS = 8
+    SPORT = 9
+    INPUT = 10
+    OUTPUT = 11
+    DESTINATION_TYPE = 12
+    #: The highest bit of the mark; the others follow.
+    MARK = 13
+
+
+MARK_BITS = 32
+
+#: The outcomes of a path.
+ACCEPT, DROP = "accept", "drop"
+
+#: The level of a field; not of FAMILY, which is a diagram's own, nor of MARK.
+LEVELS = {
+    Field.STATE: Level.STATE,
+    Field.SOURCE_TYPE: Level.SOURCE_TYPE,
+    Field.DESTINATION: Level.DESTINATION,
+    Field.SOURCE: Level.SOURCE,
+    Field.PROTOCOL: Level.PROTOCOL,
+    Field.DESTINATION_PORT: Level.DPORT,
+    Field.ICMP_TYPE: Level.ICMP_TYPE,
+    Field.ICMP_CODE: Level.ICMP_CODE,
+    Field.HOPS: Level.HOPS,
+    Field.SOURCE_PORT: Level.SPORT,
+    Field.INPUT: Level.INPUT,
+    Field.OUTPUT: Level.OUTPUT,
+    Field.DESTINATION_TYPE: Level.DESTINATION_TYPE,
+}
+_BITS = {4: 32, 6: 128}
+
+
+def diagrams(version: int) -> Diagrams:
+    """For the packets of one family, 4 or 6."""
+    tops = {level: field.top for field, level in LEVELS.items()}
+    tops[Level.SOURCE] = tops[Level.DESTINATION] = (1 << _BITS[version]) - 1
+    return Diagrams([*(tops[level] + 1 for level in sorted(tops)), *([2] * MARK_BITS)])
+
+
+def block_range(cidr: str) -> tuple[int, Range]:
+    """Family of a block, and its first and last address; host bits are masked, an address alone is a block."""
+    block = ipaddress.ip_network(cidr, strict=False)
+    return block.version, (int(block.network_address), int(block.broadcast_address))
+
+
+def address_text(version: int, value: int) -> str:
+    """The canonical text of an address."""
+    return str(ipaddress.IPv4Address(value) if version == 4 else ipaddress.IPv6Address(value))

@@ -1,0 +1,175 @@
+"""Policies == text of rules? Equal, or packets on which they differ, with what the policies say of each.
+
+The proof is complete for every packet that has the fields of `space`: both sides are built as canonical diagrams,
+the policies' from the resources, the text's by executing it symbolically, and compared path by path and family by
+family. Neither side knows how the compiler came to its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from compiler.semantics.diagram import Range
+from compiler.semantics.netfilter import AddressType, Ruleset, State
+from compiler.semantics.oracle import Oracle
+from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
+from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams
+from compiler.semantics.space import ACCEPT, MARK_BITS, Level, Path, address_text, diagrams
+from compiler.semantics.text_diagram import TextDiagrams
+from compiler.semantics.verdict import AnyPolicy, Direction, Ruling
+from compiler.snapshot import Snapshot
+
+#: So many witnesses for each path and family.
+MOST_WITNESSES = 3
+
+#: What a witness has in a field that does not matter, where the field's range allows it.
+_USUAL = {
+    Level.STATE: State.NEW,
+    Level.SOURCE_TYPE: AddressType.UNICAST,
+    Level.DESTINATION_TYPE: AddressType.UNICAST,
+    Level.PROTOCOL: TCP,
+    Level.DPORT: 80,
+    Level.SPORT: 40000,
+    Level.HOPS: 64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A packet on its way: what policies and rules are asked about. `mark` and the names of interfaces count where a
+    rule asks them; `others`: tests that are not modelled, and the answer that each must have."""
+
+    path: Path
+    packet: Packet
+    state: State = State.NEW
+    source_type: AddressType = AddressType.UNICAST
+    destination_type: AddressType = AddressType.UNICAST
+    mark: int = 0
+    input: str = ""
+    output: str = ""
+    others: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the policies say of a case. `rulings` are of the directions that are asked there; `note` says why
+    none is."""
+
+    allowed: bool
+    rulings: Mapping[Direction, Ruling] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A case on which policies and text differ; `found` is what the text makes of it: "accept", "drop", or the
+    statement whose effect is not known."""
+
+    case: Case
+    said: Said
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """`families` are those that were proved."""
+
+    families: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """At least one."""
+
+    witnesses: tuple[Witness, ...]
+
+
+def verify(
+    policies: Iterable[AnyPolicy],
+    snapshot: Snapshot,
+    node: str | None,
+    ruleset: Ruleset,
+    families: Sequence[int] = (4, 6),
+) -> Equal | Different:
+    """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). Raises
+    `Unprovable` for rules that no diagram can hold."""
+    known = tuple(policies)
+    oracle = Oracle(known, snapshot)
+    found = [
+        witness for version in families for witness in _differences(known, oracle, snapshot, node, ruleset, version)
+    ]
+    return Different(tuple(found)) if found else Equal(tuple(families))
+
+
+def said(oracle: Oracle, node: str | None, case: Case) -> Said:
+    """What the policies say, packet by packet: the same as `PolicyDiagrams` for all."""
+    if case.state in REPLIES:
+        return Said(True, note="replies and related packets of an accepted connection pass")
+    if case.path is Path.OUTPUT and case.source_type is LOCAL:
+        return Said(True, note="the node itself reaches its own pods")
+    connection = oracle.connection(case.packet) if node is None else oracle.at_node(case.packet, node)
+    rulings = {Direction.EGRESS: connection.egress}
+    if case.path is not Path.INPUT:
+        rulings[Direction.INGRESS] = connection.ingress
+    return Said(all(ruling.allowed for ruling in rulings.values()), rulings)
+
+
+def _differences(
+    policies: Sequence[AnyPolicy],
+    oracle: Oracle,
+    snapshot: Snapshot,
+    node: str | None,
+    ruleset: Ruleset,
+    version: int,
+) -> Iterator[Witness]:
+    made = diagrams(version)
+    wanted = PolicyDiagrams(policies, snapshot, node, made, version)
+    text = TextDiagrams(ruleset, made, version)
+    for path in Path:
+        one, two = wanted.at(path), text.at(path)
+        for box, _, found in islice(made.differences(one, two), MOST_WITNESSES):
+            case = _case(path, version, box, text.opaque)
+            yield Witness(case, said(oracle, node, case), str(found))
+
+
+def _case(path: Path, version: int, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
+    """A packet of the box, as usual as possible."""
+
+    def value(level: Level) -> int:
+        low, high = box.get(level, (0, (1 << 128) - 1))
+        usual = _USUAL.get(level, low)
+        return usual if low <= usual <= high else low
+
+    protocol = value(Level.PROTOCOL)
+    packet = Packet(
+        address_text(version, value(Level.SOURCE)),
+        address_text(version, value(Level.DESTINATION)),
+        protocol,
+        value(Level.SPORT),
+        value(Level.DPORT),
+        value(Level.ICMP_TYPE) if protocol in (ICMP, ICMPV6) else None,
+        value(Level.ICMP_CODE),
+        value(Level.HOPS),
+    )
+    return Case(
+        path,
+        packet,
+        State(value(Level.STATE)),
+        AddressType(value(Level.SOURCE_TYPE)),
+        AddressType(value(Level.DESTINATION_TYPE)),
+        sum(box.get(Level.MARK + n, (0, 0))[0] << MARK_BITS - 1 - n for n in range(MARK_BITS)),
+        _interface(value(Level.INPUT)),
+        _interface(value(Level.OUTPUT)),
+        {text: box[level][0] == 1 for level, text in opaque.items() if level in box},
+    )
+
+
+def _interface(value: int) -> str:
+    return value.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")
+
+
+def allows(outcome: str) -> bool:
+    """Whether a packet gets through with this outcome of a text."""
+    return outcome == ACCEPT
