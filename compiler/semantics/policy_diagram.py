@@ -75,6 +75,21 @@ class PolicyDiagrams:
             parts += [made.where(self._own_node(), accept), self._denied[Direction.INGRESS]]
         return made.first([*parts, accept])
 
+    def impossible(self, path: Path) -> int:
+        """Packets that are never on this path, so that nobody can tell what rules would do to them.
+
+        - In INPUT, packets to the address of a pod, which is none of the machine's.
+        - In FORWARD, packets with a node's address to a pod of that node: the node's own leave through OUTPUT, others
+          are martians, which the kernel drops where it routes (fib_validate_source in net/ipv4/fib_frontend.c).
+        - In OUTPUT, those where that source is not local.
+        """
+        made, ends = self._made, self._ends
+        if path is Path.INPUT:
+            nodes = {address for own in ends.of_node.values() for address in own}
+            return made.inside(Level.DESTINATION, [(a, a) for a in ends.holders if a not in nodes])
+        foreign = [(0, LOCAL - 1), (LOCAL + 1, max(AddressType))] if path is Path.OUTPUT else [(0, max(AddressType))]
+        return made.inside(Level.SOURCE_TYPE, foreign, self._own_node())
+
     def _neighbours(self) -> int:
         """Neighbour discovery that no router forwarded."""
         if self._version == 4:

@@ -128,7 +128,8 @@ def _differences(
     wanted = PolicyDiagrams(policies, snapshot, node, made, version)
     text = TextDiagrams(ruleset, made, version)
     for path in Path:
-        one, two = wanted.at(path), text.at(path)
+        out = made.where(wanted.impossible(path), made.outcome("impossible"))
+        one, two = (made.first([out, side.at(path)]) for side in (wanted, text))
         for box, _, found in islice(made.differences(one, two), MOST_WITNESSES):
             case = _case(path, version, box, text.opaque)
             yield Witness(case, said(oracle, node, case), str(found))
