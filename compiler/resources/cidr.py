@@ -31,9 +31,10 @@ def read(text: str) -> tuple[Prefix | None, str, str]:
     if not (length.isascii() and length.isdigit()):
         return None, "bad-cidr", _EXAMPLES
     zeros = len(length) > 1 and length[0] == "0"
-    if octets := _SLOPPY_IPV4.fullmatch(address):
+    head, colon, tail = address.rpartition(":")  # an IPv6 address may end in an IPv4 one
+    if octets := _SLOPPY_IPV4.fullmatch(tail):
         zeros = zeros or any(len(octet) > 1 and octet[0] == "0" for octet in octets.groups())
-        address = ".".join(str(int(octet)) for octet in octets.groups())
+        address = head + colon + ".".join(str(int(octet)) for octet in octets.groups())
     try:
         family, value = parse_address(address)
         bits = int(length)

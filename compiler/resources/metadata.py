@@ -27,6 +27,8 @@ from compiler.resources.names import dns_label_fault, label_key_fault, subdomain
 
 #: "TotalAnnotationSizeLimitB": all keys and values of one object's annotations, in bytes.
 ANNOTATIONS_BYTES = 256 * 1024
+#: What the server keeps of a generateName before it appends five characters.
+_PREFIX_BYTES = 58
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 #: A version, behind its group and a slash where it has one.
 _VERSION = re.compile(r"(?:[^/]*/)?[^/]+")
@@ -50,8 +52,8 @@ def time_fault(value: str) -> str | None:
 
 
 def _prefix_fault(value: str) -> str | None:
-    """A prefix of a name: a hyphen may end it, five characters will follow."""
-    masked = value[:-1] + "a" if len(value) > 1 and value.endswith("-") else value
+    """generateName by itself: a hyphen may end it, and then what stands before is not looked at."""
+    masked = value[:-2] + "a" if len(value) > 1 and value.endswith("-") else value
     return subdomain_fault(masked) if value else None
 
 
@@ -148,8 +150,14 @@ class ObjectMeta(Checked):
 
     @classmethod
     def faults(cls, raw: Raw) -> Iterator[Fault]:
-        if raw.get("name") in (None, "") and raw.get("generateName") in (None, ""):
-            yield Fault(("name",), "required", "expected a name or a generateName")
+        prefix = raw.get("generateName")
+        if raw.get("name") in (None, ""):
+            if prefix in (None, ""):
+                yield Fault(("name",), "required", "expected a name or a generateName")
+            elif isinstance(prefix, str) and _prefix_fault(prefix) is None:
+                made = f"{prefix[:_PREFIX_BYTES]}xxxxx"
+                if (reason := subdomain_fault(made)) is not None:
+                    yield Fault(("generateName",), "bad-name", f"makes a name such as {made}: {reason}")
         yield from _owners_faults(raw.get("ownerReferences"))
         finalizers = raw.get("finalizers")
         if isinstance(finalizers, list) and "orphan" in finalizers and "foregroundDeletion" in finalizers:

@@ -48,13 +48,21 @@ def test_no_names(base: Value, name: str) -> None:
 
 
 @pytest.mark.parametrize("base", [NETWORK_POLICY, CLUSTER_POLICY], ids=kind)
-@pytest.mark.parametrize("prefix", ["web-", "web", "web--", "w-", "n" * 253])
+@pytest.mark.parametrize("prefix", ["web-", "web", "web--", "w-", "n" * 253, "n" * 253 + "-", "n" * 58 + ".-"])
 def test_generate_name(base: Value, prefix: str) -> None:
     """The server appends five characters; until then the object has no name."""
     assert taken(put(without(base, "metadata.name"), "metadata.generateName", prefix)).metadata.name == ""
 
 
-@pytest.mark.parametrize("prefix", ["Web-", "-web", "-", "web.", "n" * 254, "n" * 253 + "-"])
+@pytest.mark.parametrize("prefix", ["--", "web.-", "n" * 56 + ".-"])
+def test_a_generated_name_is_a_name(prefix: str) -> None:
+    """A prefix that passes by itself may still make no name, which matters when the object has none."""
+    taken(put(NETWORK_POLICY, "metadata.generateName", prefix))
+    nameless = put(without(CLUSTER_POLICY, "metadata.name"), "metadata.generateName", prefix)
+    assert faults(nameless) == ["metadata.generateName bad-name"]
+
+
+@pytest.mark.parametrize("prefix", ["Web-", "-web", "-", "web.", "n" * 254, "n" * 254 + "-", "-w-"])
 def test_no_generate_name(prefix: str) -> None:
     assert faults(put(NETWORK_POLICY, "metadata.generateName", prefix)) == ["metadata.generateName bad-name"]
 
