@@ -64,7 +64,8 @@ def _lines(sets: Sequence[Set | PrefixSet], names: Mapping[str, str], notes: Seq
     for found in sets:
         name = names[found.name]
         yield ""
-        yield from comments(f"{found.name}: {'; '.join(found.notes)}")
+        title, *details = found.notes or ("",)
+        yield from comments(f"{found.name}: {title}", *details)
         yield f"create {name} {_declared(found)} -exist"
         for element in found.elements:
             yield f"add {name} {_element(found, element)} -exist"

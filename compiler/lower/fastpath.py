@@ -1,17 +1,18 @@
 """Exact connections that every policy of the node allows, for one lookup in front of everything else.
 
-One large hash of (source, destination, protocol, port) stays in the cache better than many small ones: a first
-packet that hits it costs 1.05-1.13 of a firewall without policies at any size (docs/DATAPATH.md). The pairs add
-nothing to what the classes allow: they are an answer known in advance, and a packet that misses them is judged in
-full.
+One large hash of (source, destination, protocol, port) stays in the cache better than many small ones, and a first
+packet that hits it passes one rule, whatever the size of the cluster (docs/DATAPATH.md). A packet that misses the
+pairs is judged by the class of its end; a class that allows nothing but pairs is *answered*: what misses them there
+is denied, and the class needs no chain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from compiler.ir.match import Field
-from compiler.net import Family, PortSet
+from compiler.net import NO_PORTS, Family, PortSet
 from compiler.policy import Direction
 from compiler.resolve.classes import PodClass
 from compiler.resolve.reach import Reach, asker
@@ -28,14 +29,22 @@ _MOST_PORTS = 8
 Pair = tuple[int, int, int, int]
 
 
-def pairs(lowered: Sequence[tuple[PodClass, Reach]], family: Family) -> tuple[Pair, ...]:
-    """The pairs of one family, sorted. `lowered` holds every class of the family with a dispatch entry."""
+class Pairs(NamedTuple):
+    """`elements` are sorted; `answered` are the positions of the classes that allow nothing else."""
+
+    elements: tuple[Pair, ...]
+    answered: frozenset[int]
+
+
+def pairs(lowered: Sequence[tuple[PodClass, Reach]], family: Family) -> Pairs:
+    """The pairs of one family. `lowered` holds every class of the family with a dispatch entry."""
     subjects: dict[Direction, dict[int, Callable[[int], PortSet]]] = {direction: {} for direction in Direction}
     for pods, reach in lowered:
         ask = asker(reach)
         subjects[pods.direction].update((address, ask) for address in pods.addresses(family))
     sized = sorted((_cost(pods, reach, family), n) for n, (pods, reach) in enumerate(lowered))
     found: set[Pair] = set()
+    answered: set[int] = set()
     for cost, n in sized:
         if len(found) + cost > PAIR_BUDGET:
             break
@@ -48,21 +57,31 @@ def pairs(lowered: Sequence[tuple[PodClass, Reach]], family: Family) -> tuple[Pa
                 if ask_peer is None or ask_peer(own).has(protocol, port):
                     ends = (peer, own) if pods.direction is Direction.INGRESS else (own, peer)
                     found.add((*ends, protocol, port))
-    return tuple(sorted(found))
+        if _is_pairs_alone(reach):
+            answered.add(n)
+    return Pairs(tuple(sorted(found)), frozenset(answered))
 
 
 def _cost(pods: PodClass, reach: Reach, family: Family) -> int:
     return len(pods.addresses(family)) * sum(1 for _ in _single_ports(reach))
 
 
+def _is_pairs_alone(reach: Reach) -> bool:
+    """Whether everything that the reach allows is in `_single_ports`."""
+    nobody_else = not reach.shared and all(ports == NO_PORTS for _, ports in reach.nets)
+    return nobody_else and all(_points(ports) is not None for ports in {ports for _, ports in reach.exact})
+
+
 def _single_ports(reach: Reach) -> Iterator[tuple[int, int, int]]:
     """(address, protocol, port) of every exact address that allows nothing but a few single ports."""
-    known: dict[PortSet, tuple[tuple[int, int], ...]] = {}
+    known = {ports: _points(ports) or () for ports in {ports for _, ports in reach.exact}}
     for address, ports in reach.exact:
-        points = known.get(ports)
-        if points is None:
-            items = () if ports.other else ports.items()
-            few = len(items) <= _MOST_PORTS and all(low == high for _, low, high in items)
-            points = known[ports] = tuple((protocol, low) for protocol, low, _ in items) if few else ()
-        for protocol, port in points:
+        for protocol, port in known[ports]:
             yield address, protocol, port
+
+
+def _points(ports: PortSet) -> tuple[tuple[int, int], ...] | None:
+    """A port set as (protocol, port) points; None when it is more than a few."""
+    items = ports.items()
+    few = not ports.other and len(items) <= _MOST_PORTS and all(low == high for _, low, high in items)
+    return tuple((protocol, low) for protocol, low, _ in items) if few else None

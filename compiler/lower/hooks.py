@@ -17,7 +17,7 @@ Stage = Sequence[Rule | Lookup]
 
 
 def hook_chains(known: Stage, egress: Stage, ingress: Stage) -> tuple[Chain, ...]:
-    """The base chains. `known`: answers known in advance (`fastpath`), asked in FORWARD, where the traffic is."""
+    """The base chains. `known`: answers known in advance (`fastpath`), which the stages rely on."""
     replies = Rule((Replies(),), Accept())
     return (
         Chain(
@@ -28,13 +28,13 @@ def hook_chains(known: Stage, egress: Stage, ingress: Stage) -> tuple[Chain, ...
         ),
         Chain(
             "input",
-            (replies, *egress),
+            (replies, *known, *egress),
             Hook.INPUT,
             notes=("from pods to their own node: their egress policies decide",),
         ),
         Chain(
             "output",
-            (replies, Rule((LocalSource(),), Accept()), *egress, *ingress),
+            (replies, Rule((LocalSource(),), Accept()), *known, *egress, *ingress),
             Hook.OUTPUT,
             notes=(
                 "the node itself reaches its own pods (kubelet probes); a proxy that borrows a pod's address does not",

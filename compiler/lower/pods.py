@@ -2,7 +2,8 @@
 
 A first packet passes: replies, the pairs that both ends allow (`fastpath`), the egress map with its source, the
 ingress map with its destination. A class's chain looks the other end up and ends in Return (allowed here), a port
-chain or `deny`. However many policies, pods and rules there are, the number of lookups stays the same.
+chain or `deny`; a class that the pairs answer leads to `deny` at once. However many policies, pods and rules there
+are, the number of lookups stays the same.
 
 `deny` lets a pod reach itself: the check costs only packets that are about to be dropped.
 """
@@ -26,8 +27,8 @@ from compiler.ir.ruleset import (
     Set,
     Verdict,
 )
-from compiler.lower.deny import Deny
-from compiler.lower.fastpath import PAIR_KEY, pairs
+from compiler.lower.deny import DENY, Deny
+from compiler.lower.fastpath import PAIR_KEY, Pair, pairs
 from compiler.lower.hooks import hook_chains
 from compiler.lower.notes import class_notes, set_notes
 from compiler.lower.ports import PortChains
@@ -46,7 +47,8 @@ _SHORT = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """One class in one family, with the name of its chain."""
+    """One class in one family, with the chain that its pods' packets are sent to: its own, or `deny` when the pairs
+    hold all that it allows."""
 
     pods: PodClass
     family: Family
@@ -69,27 +71,35 @@ class _Lowering:
         self._sets: dict[str, Set] = {}
 
     def ruleset(self, classes: Sequence[PodClass]) -> Ruleset:
-        lowered = tuple(
-            Lowered(pods, family, reach, self._chain_name(pods, family))
-            for family in self._target.families
-            for pods in classes
-            if pods.addresses(family) and not (reach := self._reacher.reach(pods, family)).is_open
-        )
-        class_chains = tuple(self._class_chain(one) for one in lowered)
+        known: list[Rule] = []
+        lowered: list[Lowered] = []
+        for family in self._target.families:
+            found = [
+                (pods, reach)
+                for pods in classes
+                if pods.addresses(family) and not (reach := self._reacher.reach(pods, family)).is_open
+            ]
+            answers = pairs(found, family)
+            for n, (pods, reach) in enumerate(found):
+                chain = DENY if n in answers.answered else self._chain_name(pods, family)
+                lowered.append(Lowered(pods, family, reach, chain))
+            known += self._known(answers.elements, family, [pods for pods, _ in found])
+        class_chains = tuple(self._class_chain(one) for one in lowered if one.chain != DENY)
         egress, ingress = (tuple(self._dispatch(lowered, d)) for d in (Direction.EGRESS, Direction.INGRESS))
-        allowed_pairs = tuple(self._pairs(lowered))
         deny = Deny([one.pods for one in lowered], self._target.families, self._target.capabilities)
         return Ruleset(
-            chains=(
-                *hook_chains(allowed_pairs, egress, ingress),
-                *class_chains,
-                *self._ports.chains,
-                *deny.chains,
-            ),
+            chains=(*hook_chains(known, egress, ingress), *class_chains, *self._ports.chains, *deny.chains),
             sets=(*self._sets.values(), *self._ports.sets, *deny.sets),
             maps=tuple(self._maps),
             families=self._target.families,
         )
+
+    def _known(self, elements: Sequence[Pair], family: Family, classes: Sequence[PodClass]) -> Iterator[Rule]:
+        if elements:
+            name = f"pairs{family.value}"
+            note = "connections that every policy concerned allows: source, destination, protocol, port"
+            self._sets[name] = Set(name, family, PAIR_KEY, tuple(elements), (note,))
+            yield Rule((InSet(PAIR_KEY, name),), Accept(), family, _origins(classes))
 
     def _chain_name(self, pods: PodClass, family: Family) -> str:
         """The stem is the name of the first NetworkPolicy of the class, which says more than an admin policy's."""
@@ -102,25 +112,19 @@ class _Lowering:
         for family in self._target.families:
             here = [one for one in lowered if one.family is family and one.pods.direction is direction]
             elements = sorted(
-                (Prefix(family.value, address, family.bits), Jump(one.chain))
-                for one in here
-                for address in one.pods.addresses(family)
+                ((address, Jump(one.chain)) for one in here for address in one.pods.addresses(family)),
+                key=lambda element: element[0],
             )
             if elements:
                 name = f"{direction.value}{family.value}"
-                note = f"pods of this node that {direction.value} policies select -> the chain of their class"
-                self._maps.append(PrefixMap(name, family, tuple(elements), (note,)))
-                yield Lookup(subject, name, family, _origins(here))
-
-    def _pairs(self, lowered: Sequence[Lowered]) -> Iterator[Rule]:
-        for family in self._target.families:
-            here = [one for one in lowered if one.family is family]
-            elements = pairs([(one.pods, one.reach) for one in here], family)
-            if elements:
-                name = f"pairs{family.value}"
-                note = "connections that every policy concerned allows: source, destination, protocol, port"
-                self._add_set(Set(name, family, PAIR_KEY, elements, (note,)))
-                yield Rule((InSet(PAIR_KEY, name),), Accept(), family, _origins(here))
+                notes = [f"pods of this node that {direction.value} policies select -> the chain of their class"]
+                for one in here:
+                    if one.chain == DENY:
+                        title, *details = class_notes(one.pods, family)
+                        notes += (f"pairs hold all that is allowed for {title}", *(f"  {line}" for line in details))
+                hosts = tuple((Prefix(family.value, address, family.bits), verdict) for address, verdict in elements)
+                self._maps.append(PrefixMap(name, family, hosts, tuple(notes)))
+                yield Lookup(subject, name, family, _origins([one.pods for one in here]))
 
     # One class
 
@@ -128,7 +132,7 @@ class _Lowering:
         _, other = _ENDS[one.pods.direction]
         rules: list[Rule | Lookup] = []
         exact = [(Prefix(one.family.value, address, one.family.bits), ports) for address, ports in one.reach.exact]
-        origins = _origins([one])
+        origins = _origins([one.pods])
         if exact:
             rules.append(self._lookup("a", one, exact, "other ends by address"))
         for shared, ports in one.reach.shared:
@@ -147,10 +151,10 @@ class _Lowering:
         name = f"{one.chain}-{suffix}"
         elements = tuple((prefix, self._verdict(ports, one)) for prefix, ports in sorted(found, key=lambda e: e[0]))
         self._maps.append(PrefixMap(name, one.family, elements, set_notes(what, one.pods)))
-        return Lookup(_ENDS[one.pods.direction][1], name, one.family, _origins([one]))
+        return Lookup(_ENDS[one.pods.direction][1], name, one.family, _origins([one.pods]))
 
     def _verdict(self, ports: PortSet, one: Lowered) -> Verdict:
-        return self._ports.verdict(ports, one.chain, _origins([one]))
+        return self._ports.verdict(ports, one.chain, _origins([one.pods]))
 
     def _shared_set(self, shared: SharedSet, field: Field) -> str:
         chosen = shared.selector
@@ -160,10 +164,7 @@ class _Lowering:
             self._sets[name] = Set(name, shared.family, (field,), elements, (str(chosen),))
         return name
 
-    def _add_set(self, new: Set) -> None:
-        self._sets.setdefault(new.name, new)
 
-
-def _origins(lowered: Sequence[Lowered]) -> tuple[Origin, ...]:
+def _origins(classes: Sequence[PodClass]) -> tuple[Origin, ...]:
     """Every policy behind these classes, once."""
-    return tuple(dict.fromkeys(policy.origin for one in lowered for policy in one.pods.policies))
+    return tuple(dict.fromkeys(policy.origin for pods in classes for policy in pods.policies))

@@ -2,12 +2,15 @@
 
 Precondition: all lookups in a map ask the same field. Preserved: the verdict of every packet. Where one lookup chose
 among many verdicts, there is now
-- for hosts and chains to jump to, as pods and their classes are: a tree of chains over the address, four bits a level;
+- for few hosts: a rule for each;
+- for hosts and chains to jump to, as pods and their classes are: a set for the commonest chain, and for the others a
+  tree of chains over the address, four bits a level;
 - for anything else: a set for each verdict, asked in turn.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -53,12 +56,17 @@ class _Expansion:
 
     def _expand(self, lookup: Lookup) -> Iterator[Rule]:
         found = self._maps[lookup.map]
-        verdicts = {verdict for _, verdict in found.elements}
         hosts = all(prefix.length == found.family.bits for prefix, _ in found.elements)
-        if hosts and len(verdicts) > 1 and all(isinstance(verdict, Jump) for verdict in verdicts):
-            yield from self._tree(lookup, found)
+        if hosts and len(found.elements) <= _ROW:
+            yield from self._row(lookup, found.elements)
+        elif hosts and all(isinstance(verdict, Jump) for _, verdict in found.elements):
+            yield from self._dispatch(lookup, found)
         else:
             yield from self._sets_by_verdict(lookup, found)
+
+    def _row(self, lookup: Lookup, elements: Sequence[tuple[Prefix, Verdict]]) -> Iterator[Rule]:
+        for prefix, verdict in elements:
+            yield Rule((InPrefix(lookup.field, prefix),), verdict, lookup.family, lookup.origins)
 
     def _sets_by_verdict(self, lookup: Lookup, found: PrefixMap) -> Iterator[Rule]:
         order: dict[Verdict, list[Prefix]] = {}
@@ -67,23 +75,34 @@ class _Expansion:
         exact = all(prefix.length == found.family.bits for prefix, _ in found.elements)
         for number, (verdict, prefixes) in enumerate(order.items()):
             name = f"{found.name}{number}"
-            new: Set | PrefixSet
             if exact:
-                new = Set(name, found.family, (lookup.field,), tuple((p.base,) for p in prefixes), found.notes)
-            else:
-                new = PrefixSet(name, found.family, tuple(_only(found, verdict)), found.notes)
-            self._sets[name] = new
+                yield self._hosts(name, lookup, prefixes, verdict, found.notes)
+                continue
+            self._sets[name] = PrefixSet(name, found.family, tuple(_only(found, verdict)), found.notes)
             yield Rule((InSet((lookup.field,), name),), verdict, found.family, lookup.origins, lookup.weight)
 
-    def _tree(self, lookup: Lookup, found: PrefixMap) -> Iterator[Rule]:
-        if len(found.elements) <= _ROW:
-            for prefix, verdict in found.elements:
-                yield Rule((InPrefix(lookup.field, prefix),), verdict, found.family, lookup.origins)
+    def _hosts(
+        self, name: str, lookup: Lookup, hosts: Sequence[Prefix], verdict: Verdict, notes: tuple[str, ...]
+    ) -> Rule:
+        """A set of hosts, and the rule that asks it."""
+        elements = tuple((prefix.base,) for prefix in hosts)
+        self._sets[name] = Set(name, lookup.family, (lookup.field,), elements, notes)
+        return Rule((InSet((lookup.field,), name),), verdict, lookup.family, lookup.origins, lookup.weight)
+
+    def _dispatch(self, lookup: Lookup, found: PrefixMap) -> Iterator[Rule]:
+        tally = Counter(verdict for _, verdict in found.elements)
+        commonest, count = max(tally.items(), key=lambda entry: (entry[1], repr(entry[0])))
+        rest = found.elements
+        if count > _ROW:
+            hosts = [prefix for prefix, verdict in found.elements if verdict == commonest]
+            yield self._hosts(f"{found.name}0", lookup, hosts, commonest, found.notes)
+            rest = tuple(element for element in found.elements if element[1] != commonest)
+        if len(rest) <= _ROW:
+            yield from self._row(lookup, rest)
             return
         root = f"t-{found.name}"
         if root not in self._trees:
-            items = [(prefix.base, verdict) for prefix, verdict in found.elements]
-            self._grow(root, lookup, items, found.notes)
+            self._grow(root, lookup, [(prefix.base, verdict) for prefix, verdict in rest], found.notes)
         yield Rule((), Jump(root), found.family, lookup.origins, lookup.weight)
 
     def _grow(self, name: str, lookup: Lookup, items: Sequence[tuple[int, Verdict]], notes: tuple[str, ...]) -> None:

@@ -41,8 +41,12 @@ class Located:
     """A policy and where it was written."""
 
     value: AnyPolicy
-    span: Span
     tree: Tree
+
+    @property
+    def span(self) -> Span:
+        """The place of the whole policy."""
+        return self.tree.span()
 
     def at(self, *path: str | int) -> Span:
         """The place of a part, by the API's field names and indexes; of the nearest part around it that exists."""
@@ -165,8 +169,7 @@ class _Loader:
         self._object(tree)
 
     def _policy(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
-        begin, end = tree.extent
-        if end - begin > LARGEST:
+        if tree.size > LARGEST:
             text = f"larger than {LARGEST >> 20} MiB, the most that an API server takes"
             self._conflict(tree, (), text, "too-large")
             return
@@ -175,7 +178,7 @@ class _Loader:
             flaw = tree.flaw(problem.path, problem.message, problem.code, on_key=problem.on_key)
             self.problems.add(flaw, Severity(problem.severity))
         if model is not None:
-            self._policies.append(Located(model, tree.source.span(begin, end), tree))
+            self._policies.append(Located(model, tree))
             self._unique(kind, model.metadata.namespace or "default", model.metadata.name, tree)
 
     def _member(self, tree: Tree, kind: str, value: dict[str, object]) -> None:
