@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from unittest.mock import patch
 
 import pytest
@@ -9,19 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.backends.target import Target
-from compiler.ir.ruleset import Hook, Rule, Ruleset
+from compiler.ir.match import InSet
 from compiler.lower import fastpath
 from compiler.lower.fastpath import Pair, pairs
 from compiler.lower.pods import lower
 from compiler.net import TCP, UDP, Family, address_text, parse_address
-from compiler.policy import Direction, Policy
+from compiler.policy import Direction, Policy, Rule
+from compiler.resolve import reach as reach_module
 from compiler.resolve.classes import PodClass, classes
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reach, Reacher
 from compiler.snapshot import Snapshot, build
 from tests.compiler.meaning import Meaning
 from tests.compiler.models import block, network_policy, pod, pods, ports, rule
-from tests.compiler.worlds import NODES, World, worlds
+from tests.compiler.worlds import NODES, POINTS, UNIVERSE, World, worlds
 
 
 def reaches(
@@ -38,14 +40,15 @@ def number(text: str) -> int:
 
 
 def known(snapshot: Snapshot, *policies: Policy, node: str | None = None) -> tuple[Pair, ...]:
-    return pairs(reaches(snapshot, policies, node, Family.IPV4), Family.IPV4)
+    return pairs(reaches(snapshot, policies, node, Family.IPV4), Family.IPV4).elements
 
 
 @settings(deadline=None, max_examples=60)
 @given(worlds(), st.sampled_from((*NODES, None)), st.sampled_from(list(Family)))
 def test_every_pair_is_allowed_by_every_policy_concerned(world: World, node: str | None, family: Family) -> None:
     meaning = Meaning(world.policies, world.snapshot)
-    for source, destination, protocol, port in pairs(reaches(world.snapshot, world.policies, node, family), family):
+    found = pairs(reaches(world.snapshot, world.policies, node, family), family)
+    for source, destination, protocol, port in found.elements:
         ends = address_text(family, source), address_text(family, destination)
         sender, receiver = map(meaning.holder, ends)
         if sender is not None and node in (None, sender.node):
@@ -109,22 +112,79 @@ def test_many_ports_are_left_to_the_class(count: int, some: bool) -> None:
 
 @pytest.mark.parametrize("budget", range(10))
 def test_the_budget_holds_and_small_classes_come_first(budget: int) -> None:
-    """web: two peers, two ports; db: one peer, one port."""
-    snapshot = build([*SNAPSHOT.pods, pod("db", "app=db", "10.0.0.9")])
-    db_in = network_policy("db", pods("app=db"), ingress=(rule(pods("app=web"), to=ports("tcp/5432")),))
+    """web: two peers, two ports; zoo, which comes later: one peer, one port."""
+    snapshot = build([*SNAPSHOT.pods, pod("zoo", "app=zoo", "10.0.0.9")])
+    db_in = network_policy("zoo", pods("app=zoo"), ingress=(rule(pods("app=web"), to=ports("tcp/5432")),))
     with patch.object(fastpath, "PAIR_BUDGET", budget):
         found = known(snapshot, WEB_IN, db_in)
     assert len(found) <= budget
     assert len(found) == (0 if budget < 1 else 1 if budget < 5 else 5)
 
 
-def test_pairs_are_asked_in_forward_alone_behind_replies() -> None:
-    def without_pairs(ruleset: Ruleset, hook: Hook) -> bool:
-        (base,) = (c for c in ruleset.chains if c.hook is hook)
-        return not any(isinstance(r, Rule) and "pairs" in repr(r.matches) for r in base.rules)
+@settings(deadline=None, max_examples=60)
+@given(worlds(), st.sampled_from((*NODES, None)), st.sampled_from(list(Family)))
+def test_whatever_an_answered_class_allows_is_a_pair(world: World, node: str | None, family: Family) -> None:
+    """What misses the pairs there is denied: so but for what the other end of this node denies, none may be missing."""
+    meaning = Meaning(world.policies, world.snapshot)
+    lowered = reaches(world.snapshot, world.policies, node, family)
+    found = pairs(lowered, family)
+    known = set(found.elements)
+    for n in found.answered:
+        of_class, _ = lowered[n]
+        comes_in = of_class.direction is Direction.INGRESS
+        for subject in of_class.pods:
+            for own in (ip for ip in subject.ips if parse_address(ip)[0] is family):
+                for other, (protocol, port) in product(UNIVERSE[family], POINTS[:8]):
+                    if meaning.allows(of_class.direction, subject, other, protocol, port):
+                        end = meaning.holder(other)
+                        ends = (other, own) if comes_in else (own, other)
+                        opposite = Direction.EGRESS if comes_in else Direction.INGRESS
+                        elsewhere = end is None or node not in (None, end.node)
+                        if elsewhere or meaning.allows(opposite, end, own, protocol, port):  # type: ignore[arg-type]
+                            assert (*map(number, ends), protocol, port) in known
 
+
+class TestAnswered:
+    def answered(self, *policies: Policy, budget: int = fastpath.PAIR_BUDGET) -> list[str]:
+        """The first pods of the classes that pairs answer."""
+        lowered = reaches(SNAPSHOT, policies, None, Family.IPV4)
+        with patch.object(fastpath, "PAIR_BUDGET", budget):
+            return [lowered[n][0].pods[0].name for n in sorted(pairs(lowered, Family.IPV4).answered)]
+
+    def test_exact_addresses_with_single_ports(self) -> None:
+        assert self.answered(WEB_IN) == ["web"]
+
+    def test_nothing_at_all(self) -> None:
+        """Default deny needs no chain."""
+        assert self.answered(network_policy("deny", pods("app=web"), ingress=())) == ["web"]
+        assert self.answered(network_policy("deny", pods("app=web"), ingress=()), budget=0) == ["web"]
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            rule(pods("app=api"), to=ports("udp/50-60")),
+            rule(pods("app=api")),
+            rule(block("192.0.2.0/24"), to=ports("tcp/80")),
+            rule(block("192.0.2.7/32"), to=ports("tcp/80")),
+            rule(pods("app=api"), to=ports(*(f"tcp/{2 * n}" for n in range(1, 10)))),
+        ],
+    )
+    def test_anything_else_needs_its_chain(self, more: Rule) -> None:
+        both = network_policy("web", pods("app=web"), ingress=(rule(pods("app=api"), to=ports("tcp/80")), more))
+        assert self.answered(both) == []
+
+    def test_a_shared_set_needs_its_chain(self) -> None:
+        with patch.object(reach_module, "SHARED_MINIMUM", 1):
+            assert self.answered(WEB_IN) == []
+
+    def test_what_is_over_the_budget_does(self) -> None:
+        assert self.answered(WEB_IN, budget=3) == []
+        assert self.answered(WEB_IN, budget=4) == ["web"]
+
+
+def test_pairs_are_asked_on_every_hook_behind_what_always_passes() -> None:
+    """A class that they answer relies on it."""
     inventory = Inventory(SNAPSHOT)
-    ruleset = lower(classes(inventory, (WEB_IN,), "n1"), Reacher(inventory), Target(node="n1"))
-    assert "pairs4" in repr(ruleset.chain("forward").rules[1].matches)  # type: ignore[union-attr]
-    assert without_pairs(ruleset, Hook.INPUT)
-    assert without_pairs(ruleset, Hook.OUTPUT)
+    ruleset = lower(classes(inventory, (WEB_IN,), "n1"), Reacher(inventory), Target(node="n1", families=(Family.IPV4,)))
+    for name, place in (("forward", 1), ("input", 1), ("output", 2)):
+        assert ruleset.chain(name).rules[place].matches == (InSet(fastpath.PAIR_KEY, "pairs4"),)  # type: ignore[union-attr]

@@ -18,8 +18,8 @@ def test_every_hook_has_its_stages_in_order() -> None:
     a proxy borrows. Replies come first everywhere; the node reaches its own pods."""
     forward, came_in, output = hook_chains(KNOWN, EGRESS, INGRESS)
     assert forward.rules == (REPLIES, *KNOWN, *EGRESS, *INGRESS)
-    assert came_in.rules == (REPLIES, *EGRESS)
-    assert output.rules == (REPLIES, Rule((LocalSource(),), Accept()), *EGRESS, *INGRESS)
+    assert came_in.rules == (REPLIES, *KNOWN, *EGRESS)
+    assert output.rules == (REPLIES, Rule((LocalSource(),), Accept()), *KNOWN, *EGRESS, *INGRESS)
     assert [chain.hook for chain in (forward, came_in, output)] == [Hook.FORWARD, Hook.INPUT, Hook.OUTPUT]
     assert all(chain.table is Table.FILTER and chain.family is None for chain in (forward, came_in, output))
 

@@ -75,8 +75,6 @@ def maps(draw: st.DrawFn) -> PrefixMap:
         lengths,
     )
     chosen = draw(st.dictionaries(prefix, jumps if dispatch else verdicts, max_size=20))
-    if not dispatch and chosen:
-        chosen[min(chosen)] = Return()  # blocks that lead to jumps alone: see below
     return PrefixMap("lookup4", family, tuple(sorted(chosen.items(), key=lambda e: e[0])), ("a note",))
 
 
@@ -169,6 +167,27 @@ class TestTree:
         assert len(leaves) == 9
         assert all(length == 32 for length, _ in leaves)
 
+    def test_the_commonest_target_is_a_set_beside_it(self) -> None:
+        """Pods that the pairs answer all lead to `deny`."""
+        elements = dispatch(60).elements
+        common = tuple((p, Jump("b") if n % 2 else verdict) for n, (p, verdict) in enumerate(elements))
+        after = expand_maps(ruleset(PrefixMap("ingress4", Family.IPV4, common, ("note",))), IPTABLES)
+        (new,) = after.sets
+        assert (new.name, new.notes) == ("ingress40", ("note",))
+        assert set(new.elements) == {(p.base,) for p, verdict in common if verdict == Jump("b")}
+        ask, tree, _ = after.chain("forward").rules
+        assert isinstance(ask, Rule)
+        assert isinstance(tree, Rule)
+        assert (ask.verdict, tree.verdict) == (Jump("b"), Jump("t-ingress4"))
+        leaves = [r.verdict for c in after.chains if c.name.startswith("t") for r in c.rules if isinstance(r, Rule)]
+        assert Goto("b") not in leaves
+
+    def test_few_beside_the_commonest_target_are_rules_in_a_row(self) -> None:
+        elements = dispatch(40).elements
+        common = tuple((p, verdict if n < 8 else Jump("b")) for n, (p, verdict) in enumerate(elements))
+        after = expand_maps(ruleset(PrefixMap("ingress4", Family.IPV4, common)), IPTABLES)
+        assert not [chain for chain in after.chains if chain.name.startswith("t")]
+
     def test_one_verdict_is_a_set_however_many(self) -> None:
         found = PrefixMap("ingress4", Family.IPV4, tuple((p, Jump("a")) for p, _ in dispatch(30).elements), ("note",))
         after = expand_maps(ruleset(found), IPTABLES)
@@ -181,11 +200,12 @@ class TestTree:
 
 class TestSetsByVerdict:
     def test_hosts_are_plain_sets_in_order_of_verdicts(self) -> None:
-        hosts = [parse_prefix(f"10.0.0.{n}/32") for n in range(4)]
-        found = PrefixMap("m", Family.IPV4, tuple(zip(hosts, (Goto("b"), Return(), Goto("b"), Goto("a")), strict=True)))
+        hosts = [parse_prefix(f"10.0.0.{n}/32") for n in range(9)]
+        chosen: tuple[Verdict, ...] = (Goto("b"), Return(), Goto("b"), Goto("a"), *[Goto("b")] * 5)
+        found = PrefixMap("m", Family.IPV4, tuple(zip(hosts, chosen, strict=True)))
         after = expand_maps(ruleset(found, Field.DESTINATION), IPTABLES)
         assert [(s.name, s.elements) for s in after.sets] == [
-            ("m0", ((hosts[0].base,), (hosts[2].base,))),
+            ("m0", tuple((hosts[n].base,) for n in (0, 2, 4, 5, 6, 7, 8))),
             ("m1", ((hosts[1].base,),)),
             ("m2", ((hosts[3].base,),)),
         ]
