@@ -12,7 +12,7 @@ from compiler.semantics.netfilter import (
     Translate,
     Unmodelled,
 )
-from compiler.semantics.numbers import address, number, span
+from compiler.semantics.numbers import number, span, translation
 from grammar.iptables import Option
 
 #: They tell somebody or change what no rule asks; the packet goes on.
@@ -71,24 +71,5 @@ def _translate(name: str, own: tuple[Option, ...], family: int) -> Translate:
         if wanted == "--to-ports":
             ports = span(text, "-", 65535)
         else:
-            addresses, ports = _destination(text, family)
+            addresses, ports = translation(text, family)
     return Translate(end, addresses, ports, own=wanted == "--to-ports")
-
-
-def _destination(text: str, family: int) -> tuple[Interval | None, Interval | None]:
-    """`10.0.0.1`, `10.0.0.1-10.0.0.9:80-90`, `:80`, `[2001:db8::1]:80`."""
-    if family == 6 and not text.startswith("[") and not text.startswith(":"):
-        where, which = text, ""
-    elif family == 6 and text.startswith("["):
-        where, _, which = text[1:].partition("]")
-        which = which.removeprefix(":")
-    else:
-        where, _, which = text.partition(":")
-    addresses = None
-    if where:
-        low, given, high = where.partition("-")
-        ends = address(low), address(high if given else low)
-        if any(found != family for found, _ in ends):
-            raise ValueError(f"{text} is not of the table's family")
-        addresses = (ends[0][1], ends[1][1])
-    return addresses, span(which, "-", 65535) if which else None

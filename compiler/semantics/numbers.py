@@ -131,6 +131,25 @@ def unmasked(intervals: Intervals, mask: int, width: int) -> Intervals | None:
     return normal((low, high) for low, high in found if low <= high)
 
 
+def translation(text: str, family: int) -> tuple[Interval | None, Interval | None]:
+    """(addresses, ports) that NAT gives: `10.0.0.1`, `10.0.0.1-10.0.0.9:80-90`, `:80`, `[2001:db8::1]:80`."""
+    if family == 6 and not text.startswith("[") and not text.startswith(":"):
+        where, which = text, ""
+    elif family == 6 and text.startswith("["):
+        where, _, which = text[1:].partition("]")
+        which = which.removeprefix(":")
+    else:
+        where, _, which = text.partition(":")
+    addresses = None
+    if where:
+        low, given, high = where.partition("-")
+        ends = address(low), address(high if given else low)
+        if any(found != family for found, _ in ends):
+            raise ValueError(f"{text} is not of the right family")
+        addresses = (ends[0][1], ends[1][1])
+    return addresses, span(which, "-", 65535) if which else None
+
+
 def interface(name: str, wildcard: str) -> Interval:
     """All names that begin so when the last character is the wildcard, else the one name."""
     plain = name.removesuffix(wildcard)

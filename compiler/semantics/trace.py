@@ -1,0 +1,366 @@
+"""A packet on its way through the rules: what each hook does with it, and which rules and elements decide that.
+
+It walks the text as the kernel walks the rules: the hooks of its path, the base chains of each by priority, jumps,
+gotos and returns, sets and verdict maps, marks, and NAT between the hooks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from compiler.semantics.membership import Membership
+from compiler.semantics.netfilter import (
+    CONNTRACK,
+    Accept,
+    AddressType,
+    Barrier,
+    Chain,
+    Continue,
+    Drop,
+    Element,
+    End,
+    Field,
+    Goto,
+    Hook,
+    In,
+    InSet,
+    Jump,
+    Key,
+    Lookup,
+    NoTrack,
+    Opaque,
+    Return,
+    Rule,
+    Ruleset,
+    SetMark,
+    State,
+    Table,
+    Translate,
+    Unmodelled,
+    Verdict,
+)
+from compiler.semantics.numbers import all_ones, bits, interface
+from compiler.semantics.packet import ICMP, ICMPV6, Packet
+
+_LAST = float("inf")
+#: On the way through one base chain; jumps in a circle get there.
+_MOST_RULES = 10_000_000
+_ECHO = {ICMP: 8, ICMPV6: 128}
+#: ICMP types that begin a connection (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c), and those of IPv6 that
+#: conntrack leaves alone.
+_BEGINS = {ICMP: (8, 13, 15, 17), ICMPV6: (128, 139)}
+_UNTRACKED = (130, 131, 132, 133, 134, 135, 136, 143)
+#: What an ICMP packet does not have, and other protocols have not.
+_ICMP_FIELDS = (Field.ICMP_TYPE, Field.ICMP_CODE)
+
+
+class Route(Enum):
+    """Where a packet comes from; whether it is delivered or forwarded follows from its destination."""
+
+    ARRIVES = "arrives from another machine"
+    SENT = "is sent by the node itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A packet as it arrives or is sent, and what rules can ask beside its header. `state` None: what conntrack says
+    of a packet that belongs to no connection it knows. `local`: the node's own addresses. Interfaces by name."""
+
+    packet: Packet
+    route: Route = Route.ARRIVES
+    local: frozenset[str] = frozenset()
+    input: str = ""
+    output: str = ""
+    state: State | None = None
+    mark: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A rule that the packet met and that did something: `element` is the set element that said what."""
+
+    table: Table
+    chain: Chain
+    rule: Rule
+    verdict: Verdict | None
+    element: Element | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A base chain's answer. `steps` are those that led to it, the last one deciding; when that is not the verdict,
+    the chain's policy decided."""
+
+    hook: Hook
+    chain: Chain
+    passed: bool
+    steps: tuple[Step, ...]
+
+    @property
+    def by_policy(self) -> bool:
+        """Whether no rule decided."""
+        return not self.steps or not isinstance(self.steps[-1].verdict, Accept | Drop)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The whole way; only the last stop can be one where the packet did not pass."""
+
+    stops: tuple[Stop, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(stop.passed for stop in self.stops)
+
+
+class Unanswerable(Exception):
+    """The packet met something that is not modelled: the rule or statement, as text, and where it stands."""
+
+    def __init__(self, what: str, rule: Rule) -> None:
+        self.what = what
+        self.rule = rule
+        super().__init__(f"{rule.place.span}: {what}")
+
+
+#: Answers for matches that are not modelled.
+Oracle = Callable[[Opaque | Barrier, Rule], bool]
+
+
+class Tracer:
+    """Good for many packets. `answers` is asked about opaque matches and barriers; without it they are Unanswerable.
+    `Unanswerable` is also raised for statements that are not modelled, and for choices that are left to chance."""
+
+    def __init__(self, ruleset: Ruleset, answers: Oracle | None = None) -> None:
+        self._ruleset = ruleset
+        self._answers = answers
+        self._chains = {(hook, family): ruleset.at(hook, family) for hook in Hook for family in (4, 6)}
+        self._sets: dict[tuple[int, str], Membership] = {}
+
+    def trace(self, situation: Situation) -> Trace:
+        """The way of one packet. ValueError when jumps lead in a circle, which the kernel refuses to load."""
+        return Trace(tuple(_Walk(self, situation).stops()))
+
+    def chains(self, hook: Hook, family: int) -> tuple[tuple[Table, Chain], ...]:
+        return self._chains[hook, family]
+
+    def find(self, table: Table, name: str, numbers: tuple[int, ...]) -> Element | None:
+        known = self._sets.get((id(table), name))
+        if known is None:
+            known = self._sets[id(table), name] = Membership(table.sets[name])
+        return known.find(numbers)
+
+    def answer(self, condition: Opaque | Barrier, rule: Rule) -> bool:
+        if self._answers is None:
+            raise Unanswerable(condition.text, rule)
+        return self._answers(condition, rule)
+
+
+def first_state(packet: Packet) -> State:
+    """What conntrack says of a packet that belongs to no connection it knows."""
+    begins = _BEGINS.get(packet.proto)
+    kind = packet.icmp_type
+    if begins is None or kind is None or kind in begins:
+        return State.NEW
+    return State.UNTRACKED if packet.proto == ICMPV6 and kind in _UNTRACKED else State.INVALID
+
+
+class _Walk:
+    """One packet: its numbers change on the way."""
+
+    def __init__(self, tracer: Tracer, situation: Situation) -> None:
+        packet = situation.packet
+        self._tracer = tracer
+        self._situation = situation
+        self._family = packet.version
+        self._local = {
+            int(ipaddress.ip_address(text)) for text in situation.local if (":" in text) == (packet.version == 6)
+        }
+        self._untracked = False
+        self._redirected = False
+        self._translated: set[End] = set()
+        self._numbers = {
+            Field.FAMILY: packet.version,
+            Field.SOURCE: int(ipaddress.ip_address(packet.src)),
+            Field.DESTINATION: int(ipaddress.ip_address(packet.dst)),
+            Field.PROTOCOL: packet.proto,
+            Field.SOURCE_PORT: packet.sport,
+            Field.DESTINATION_PORT: packet.dport,
+            Field.MARK: situation.mark,
+            Field.HOPS: packet.hop_limit,
+        }
+        if packet.proto in _ECHO:
+            kind = _ECHO[packet.proto] if packet.icmp_type is None else packet.icmp_type
+            self._numbers |= {Field.ICMP_TYPE: kind, Field.ICMP_CODE: packet.icmp_code}
+
+    def stops(self) -> Iterator[Stop]:
+        for hook in self._hooks():
+            self._enter(hook)
+            for table, chain in self._tracer.chains(hook, self._family):
+                assert chain.base is not None
+                if chain.base.nat and not self._translates(hook):
+                    continue
+                self._numbers[Field.STATE] = self._state(hook, chain.base.priority)
+                steps: list[Step] = []
+                said = self._base_chain(table, chain, steps)
+                passed = chain.base.accepts if said is None else isinstance(said, Accept)
+                yield Stop(hook, chain, passed, tuple(steps))
+                if not passed:
+                    return
+
+    def _hooks(self) -> Iterator[Hook]:
+        """Routing comes behind PREROUTING, where the destination may have changed."""
+        if self._situation.route is Route.SENT:
+            yield from (Hook.OUTPUT, Hook.POSTROUTING)
+            return
+        yield Hook.PREROUTING
+        if self._redirected or self._numbers[Field.DESTINATION] in self._local:
+            yield Hook.INPUT
+        else:
+            self._numbers[Field.HOPS] -= 1  # ip_forward and ip6_forward, in front of the hook
+            yield Hook.FORWARD
+            yield Hook.POSTROUTING
+
+    def _enter(self, hook: Hook) -> None:
+        """Interfaces, as far as the hook knows them; of a forwarded packet POSTROUTING still knows both."""
+        seen_in = hook in (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD)
+        seen_in |= hook is Hook.POSTROUTING and self._situation.route is Route.ARRIVES
+        seen_out = hook in (Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING)
+        for field, name in (
+            (Field.INPUT, self._situation.input if seen_in else ""),
+            (Field.OUTPUT, self._situation.output if seen_out else ""),
+        ):
+            self._numbers[field] = interface(name, "\0")[0]
+
+    def _state(self, hook: Hook, priority: int) -> State:
+        if self._untracked:
+            return State.UNTRACKED
+        if hook in (Hook.PREROUTING, Hook.OUTPUT) and priority <= CONNTRACK:
+            return State.INVALID
+        known = self._situation.state
+        return first_state(self._situation.packet) if known is None else known
+
+    def _translates(self, hook: Hook) -> bool:
+        """NAT chains see the first packet of a connection, and at each end only until one has decided."""
+        end = End.DESTINATION if hook in (Hook.PREROUTING, Hook.OUTPUT) else End.SOURCE
+        return end not in self._translated and self._state(hook, CONNTRACK + 1) in (State.NEW, State.RELATED)
+
+    # Chains
+
+    def _base_chain(self, table: Table, chain: Chain, steps: list[Step]) -> Verdict | None:
+        """Accept or Drop of a rule; None is left to the policy."""
+        stack: list[tuple[Chain, int]] = []
+        at = 0
+        for _ in range(_MOST_RULES):
+            if at == len(chain.rules):
+                if not stack:
+                    return None
+                chain, at = stack.pop()
+                continue
+            rule = chain.rules[at]
+            at += 1
+            said = self._rule(table, chain, rule, steps)
+            match said:
+                case Accept() | Drop():
+                    return said
+                case Return():
+                    at = len(chain.rules)
+                case Jump(name):
+                    stack.append((chain, at))
+                    chain, at = table.chains[name], 0
+                case Goto(name):
+                    chain, at = table.chains[name], 0
+        raise ValueError(f"jumps lead in a circle over {chain.name}")
+
+    def _rule(self, table: Table, chain: Chain, rule: Rule, steps: list[Step]) -> Verdict | None:
+        """The verdict, if it comes to one; None goes on with the next rule."""
+        element: Element | None = None
+        for part in rule.parts:
+            match part:
+                case In():
+                    if not self._in(part, rule):
+                        return None
+                case InSet(keys, name, negated):
+                    found = self._tracer.find(table, name, self._key(keys, rule))
+                    if (found is None) is not negated:
+                        return None
+                    element = found or element
+                case Opaque() | Barrier():
+                    said = self._tracer.answer(part, rule)
+                    if said is (isinstance(part, Opaque) and part.negated):
+                        return None
+                case Lookup(keys, name):
+                    found = self._tracer.find(table, name, self._key(keys, rule))
+                    if found is None:
+                        return None
+                    steps.append(Step(table, chain, rule, found.verdict, found))
+                    return None if isinstance(found.verdict, Continue) else found.verdict
+                case SetMark(keep, flip):
+                    self._numbers[Field.MARK] = self._numbers[Field.MARK] & keep ^ flip
+                case NoTrack():
+                    self._untracked = True
+                    self._numbers[Field.STATE] = State.UNTRACKED
+                case Translate():
+                    self._translate(part, rule)
+                    steps.append(Step(table, chain, rule, Accept(), element))
+                    return Accept()
+                case Unmodelled(text):
+                    raise Unanswerable(text, rule)
+                case _:
+                    steps.append(Step(table, chain, rule, part, element))
+                    return None if isinstance(part, Continue) else part
+        steps.append(Step(table, chain, rule, None, element))
+        return None
+
+    def _in(self, condition: In, rule: Rule) -> bool:
+        number = self._number(condition.field, rule)
+        if condition.mask is not None:
+            number &= condition.mask
+        at = bisect_right(condition.intervals, (number, _LAST)) - 1
+        return at >= 0 and number <= condition.intervals[at][1]
+
+    def _key(self, keys: tuple[Key, ...], rule: Rule) -> tuple[int, ...]:
+        numbers = [self._number(field, rule) for field, _ in keys]
+        return tuple([n if key.mask is None else n & key.mask for n, key in zip(numbers, keys, strict=True)])
+
+    def _number(self, field: Field, rule: Rule) -> int:
+        found = self._numbers.get(field)
+        if found is not None:
+            return found
+        if field is Field.SOURCE_TYPE:
+            return self._type(self._number(Field.SOURCE, rule))
+        if field is Field.DESTINATION_TYPE:
+            return AddressType.LOCAL if self._redirected else self._type(self._number(Field.DESTINATION, rule))
+        if field in _ICMP_FIELDS:
+            return 0  # asked in a key beside the protocol, which does not agree
+        raise Unanswerable(f"the {field.value} is one of several after NAT", rule)
+
+    def _type(self, address: int) -> AddressType:
+        if address in self._local:
+            return AddressType.LOCAL
+        text = ipaddress.IPv4Address(address) if self._family == 4 else ipaddress.IPv6Address(address)
+        if text.is_loopback:
+            return AddressType.LOCAL
+        if text.is_multicast:
+            return AddressType.MULTICAST
+        return AddressType.BROADCAST if address == all_ones(bits(4)) and self._family == 4 else AddressType.UNICAST
+
+    def _translate(self, part: Translate, rule: Rule) -> None:
+        """A choice among several is nobody's to know: the number is gone, and who asks it has no answer."""
+        source = part.end is End.SOURCE
+        address, port = (Field.SOURCE, Field.SOURCE_PORT) if source else (Field.DESTINATION, Field.DESTINATION_PORT)
+        self._translated.add(part.end)
+        for field, given in ((address, part.addresses), (port, part.ports)):
+            if given is not None:
+                if given[0] == given[1]:
+                    self._numbers[field] = given[0]
+                elif field is Field.DESTINATION:
+                    raise Unanswerable("a destination out of several", rule)
+                else:
+                    self._numbers.pop(field, None)
+        if part.own:
+            self._numbers.pop(address, None)
+            self._redirected |= not source

@@ -1,0 +1,109 @@
+"""nftables text -> tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from grammar.nftables_tree import Atom
+from grammar.ruletext import Place, Refused
+from grammar.source import Source
+
+_TOKEN = re.compile(
+    r"""
+    (?P<skip> [ \t\r]+ | \\\n | \#[^\n]* )
+    | "[^"\n]*"
+    | (?: [\w@$*] | :: ) (?: [\w.*@\\/:] | -(?=[\w:]) )*
+    | \n | == | != | <= | >= | << | >> | && | [][{}(),;:.=<>&|^!/+-]
+    """,
+    re.VERBOSE,
+)
+_OPERATORS = frozenset({"==", "!=", "<", ">", "<=", ">="})
+
+
+class Tokens:
+    """The tokens of a text and where the parser is. The end of the text is an empty token."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.texts: list[str] = []
+        self.starts: list[int] = []
+        self.at = 0
+        end, text = 0, source.text
+        for match in _TOKEN.finditer(text):
+            if match.start() != end:
+                break
+            end = match.end()
+            if match.lastgroup is None:
+                self.texts.append(match.group())
+                self.starts.append(match.start())
+        self.texts.append("")
+        self.starts.append(len(text))
+        if end != len(text):
+            raise Place(source, end, end + 1).refused(f"{text[end]!r} has no meaning here")
+
+    @property
+    def here(self) -> str:
+        """The token that comes next."""
+        return self.texts[self.at]
+
+    def peek(self, ahead: int = 1) -> str:
+        """The one that comes after it."""
+        return self.texts[min(self.at + ahead, len(self.texts) - 1)]
+
+    def place(self, first: int | None = None) -> Place:
+        """From token number `first` up to the last one taken; by default of the next token alone."""
+        if first is None:
+            start = self.starts[self.at]
+            return Place(self.source, start, start + max(1, len(self.here)))
+        last = max(first, self.at - 1)
+        return Place(self.source, self.starts[first], self.starts[last] + len(self.texts[last]))
+
+    def take(self) -> Atom:
+        """The next token, whatever it is."""
+        atom = Atom(self.texts[self.at], self.starts[self.at])
+        if self.at < len(self.texts) - 1:
+            self.at += 1
+        return atom
+
+    def accept(self, *wanted: str) -> bool:
+        """Takes the next token if it is one of these."""
+        if self.here in wanted and self.here:
+            self.at += 1
+            return True
+        return False
+
+    def expect(self, wanted: str) -> None:
+        if not self.accept(wanted):
+            raise self.refused(f"{wanted} is expected")
+
+    def word(self, what: str) -> Atom:
+        """A word or string; `what` it should be, for the message."""
+        if not self.is_word():
+            raise self.refused(f"{what} is expected")
+        return self.take()
+
+    def is_word(self) -> bool:
+        here = self.here
+        return bool(here) and (here[0].isalnum() or here[0] in '"@$*_' or (len(here) > 1 and here[:2] == "::"))
+
+    def operator(self) -> str:
+        """A relational operator, or nothing."""
+        if self.here == "=":
+            self.at += 1
+            return "=="
+        return self.take().text if self.here in _OPERATORS else ""
+
+    def lines(self, ends: Collection[str] = ("\n", ";")) -> None:
+        """Passes over ends of lines and semicolons."""
+        while self.here in ends and self.here:
+            self.at += 1
+
+    def refused(self, why: str) -> Refused:
+        """The next token is not what should be there."""
+        found = {"": "the end of the text", "\n": "the end of the line"}.get(self.here, self.here)
+        return self.place().refused(f"{why}, not {found}")
+
+    def unsupported(self, what: str) -> Refused:
+        """The next token begins something that is not understood."""
+        return self.place().refused(f"{what} is not understood here", "unsupported")
