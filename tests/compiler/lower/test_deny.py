@@ -96,6 +96,12 @@ class TestLayout:
             deny = Deny([of([(Family.IPV4, (10 << 24) + n) for n in range(count)])], (Family.IPV4,), IPTABLES)
             assert longest_paths(ruleset_of(deny), Family.IPV4)["forward"] <= most
 
+    @pytest.mark.parametrize("capabilities", [NFTABLES, IPTABLES], ids=["nftables", "iptables"])
+    def test_says_what_is_let_go(self, capabilities: Capabilities) -> None:
+        known = Deny([of([(Family.IPV4, 1)])], BOTH, capabilities)
+        assert known.chains[0].notes == ("what no policy allows; a pod always reaches itself",)
+        assert [s.notes for s in known.sets] == [("a pod always reaches itself",)] * len(known.sets)
+
     def test_by_hand(self) -> None:
         with_pairs = Deny((), BOTH, NFTABLES, by_hand=True)
         assert [(s.name, s.by_hand, s.elements) for s in with_pairs.sets if isinstance(s, Set)] == [
@@ -103,6 +109,7 @@ class TestLayout:
             ("self6", True, ()),
         ]
         assert "to be filled" in with_pairs.sets[0].notes[0]
+        assert with_pairs.chains[0].notes == ("what no policy allows; a pod always reaches itself",)
         without = Deny((), BOTH, IPTABLES, by_hand=True)
         assert not without.sets
         assert "a pod's way to itself too" in without.chains[0].notes[0]
