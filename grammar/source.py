@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 
 #: Characters between two remembered line numbers: small enough to count through, large enough to remember few.
-_BLOCK = 1 << 13
+_BLOCK = 1 << 11
 #: Columns of a line that an excerpt shows at most.
 _WIDTH = 110
 

@@ -58,9 +58,12 @@ class Tree:
         return f"{self.source.name}:{line}:{column}"
 
     @property
-    def extent(self) -> tuple[int, int]:
-        """The offsets of its first character and behind its last one."""
-        return self._extent((), False)
+    def size(self) -> int:
+        """Characters from its beginning to that of its last scalar."""
+        last = self.mirror
+        while not isinstance(last, int):
+            last = last[-1]
+        return last - self.begin
 
     def part(self, *path: str | int) -> Tree:
         """The tree of what is at `path`, which must exist."""

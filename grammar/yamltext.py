@@ -1,8 +1,9 @@
 """YAML text -> trees: plain values with positions, as kubectl would read them.
 
-The loop below reads megabytes: it handles scalars in place and calls a function per collection only; the parser is
-libyaml's, whose events carry positions. Everything that YAML has and Kubernetes manifests have not is refused by
-name: keys that are no strings, tags of other types, aliases that multiply, values nested without end.
+Documents of the plainest kind are read by `grammar.blockyaml`, all others here, with libyaml's parser, whose events
+carry positions. The loop handles scalars in place and calls a function per collection only. Everything that YAML
+has and Kubernetes manifests have not is refused by name: keys that are no strings, tags of other types, aliases that
+multiply, values nested without end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
+from grammar.blockyaml import Lines, block
 from grammar.scalars import key_text, plain, tagged
 from grammar.source import Flaw, Source
 from grammar.tree import Mirror, Tree
@@ -38,6 +40,7 @@ EMPTY = 10_000
 BROKEN = 20
 
 _COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!")
+_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 _NEXT_DOCUMENT = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
@@ -59,41 +62,63 @@ class _Plain(dict[str, object]):
 def documents(source: Source, flaws: Callable[[Flaw], None]) -> Iterator[Tree]:
     """Every document of a YAML text that can be read; what is wrong goes to `flaws`. After a syntax error reading
     goes on at the next line that begins a document."""
-    for _ in range(BROKEN):
-        reader = _Reader(source, flaws)
+    lines, scalars = Lines(), _Plain()
+    broken = empty = 0
+    for part in _parts(source):
+        if (found := block(part.text, lines)) is not None:
+            yield Tree(part, *found)
+            continue
+        reader = _Reader(part, scalars, flaws)
         try:
-            yield from reader.trees()
-            return
+            for tree in reader.trees():
+                empty += tree.value is None
+                yield tree
         except _Refused as refused:
             begin, end, message, code = refused.args
         except MarkedYAMLError as error:
-            begin, message = _syntax(error, source)
+            begin, message = _syntax(error, part)
             end, code = begin + 1, "yaml-syntax"
         except ReaderError:
-            begin, message = _unprintable(source.text, reader.begun)
+            begin, message = _unprintable(part.text, reader.begun)
             end, code = begin + 1, "yaml-syntax"
-        flaws(Flaw(source.span(begin, end), message, code, source.excerpt(begin, end)))
-        if code == "gave-up":
+        else:
+            if empty <= EMPTY:
+                continue
+            begin, end, message, code = 0, 3, f"more than {EMPTY} empty documents", "gave-up"
+        flaws(Flaw(part.span(begin, end), message, code, part.excerpt(begin, end)))
+        broken += 1
+        if broken == BROKEN:
+            flaws(Flaw(part.span(0, 3), "too many broken documents: the rest of this file was not read", "gave-up"))
+        if broken == BROKEN or code == "gave-up":
             return
-        following = _NEXT_DOCUMENT.search(source.text, max(begin, reader.begun + 1))
-        if following is None:
-            return
-        begin = following.start()
-        source = Source(source.name, source.text[begin:], source.position(begin)[0])
-    flaws(Flaw(source.span(0, 3), "too many broken documents: the rest of this file was not read", "gave-up"))
+
+
+def _parts(source: Source) -> Iterator[Source]:
+    """The documents of a text: `---` at the beginning of a line begins one wherever it stands. With directives,
+    which come before it, the text is one part."""
+    text = source.text
+    if _DIRECTIVE.search(text):
+        yield source
+        return
+    begin, line, column = 0, source.first_line, source.first_column
+    for found in _NEXT_DOCUMENT.finditer(text):
+        if end := found.start():
+            yield Source(source.name, text[begin:end], line, column)
+            line, column = line + text.count("\n", begin, end), 1
+            begin = end
+    yield Source(source.name, text[begin:], line, column)
 
 
 class _Reader:
-    """One run of the parser over a text; `begun` is the offset of the document that it is in."""
+    """One run of libyaml's parser over a text; `begun` is the offset of the document that it is in."""
 
-    def __init__(self, source: Source, flaws: Callable[[Flaw], None]) -> None:
+    def __init__(self, source: Source, scalars: _Plain, flaws: Callable[[Flaw], None]) -> None:
         self._source = source
         self._flaws = flaws
         self._get: Callable[[], Any] = CParser(source.text).get_event  # an event's attributes depend on its class
-        self._plain = _Plain()
+        self._plain = scalars
         self._anchors: dict[str, tuple[object, Mirror] | None] = {}
         self._aliased = 0
-        self._empty = 0
         self.begun = 0
 
     def trees(self) -> Iterator[Tree]:
@@ -104,14 +129,7 @@ class _Reader:
                 self._anchors.clear()
                 self._aliased = 0
                 value, mirror = self._node(get(), 0)
-                if value is None:
-                    self._count_empty()
                 yield Tree(self._source, value, mirror)
-
-    def _count_empty(self) -> None:
-        self._empty += 1
-        if self._empty > EMPTY:
-            raise _Refused(self.begun, self.begun + 3, f"more than {EMPTY} empty documents", "gave-up")
 
     def _node(self, event: Any, depth: int) -> tuple[object, Mirror]:
         """The value that `event` begins: any node."""

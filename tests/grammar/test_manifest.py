@@ -127,7 +127,7 @@ def test_positions_after_a_broken_document_count_from_the_top_of_the_file() -> N
     trees, flaws = read("a: b: c\n---\nx: 1\n---\ny: [\n---\nz: 3\n")
     assert [tree.value for tree in trees] == [{"x": 1}, {"z": 3}]
     assert [str(tree.span(*tree.value)) for tree in trees] == ["f.yaml:3:4", "f.yaml:7:4"]  # type: ignore[misc]
-    assert [(f.span.line, f.code) for f in flaws] == [(1, "yaml-syntax"), (6, "yaml-syntax")]
+    assert [(f.span.line, f.code) for f in flaws] == [(1, "yaml-syntax"), (5, "yaml-syntax")]
 
 
 def test_a_file_of_broken_documents_is_given_up() -> None:
