@@ -60,6 +60,7 @@ class Inventory:
         self._serving: dict[str, list[Group]] = {}
         self._members: dict[PodSelector, tuple[Group, ...]] = {}
         self._numbers: dict[PodSelector, frozenset[int]] = {}
+        self._sizes: dict[PodSelector, int] = {}
         self._collect(pod for pod in snapshot.pods if pod.holds_addresses)
         self.symbolic = not self.groups
 
@@ -119,7 +120,10 @@ class Inventory:
 
     def size(self, chosen: PodSelector) -> int:
         """How many pods a selector means."""
-        return sum(len(g.pods) for g in self.members(chosen))
+        found = self._sizes.get(chosen)
+        if found is None:
+            found = self._sizes[chosen] = sum(len(group.pods) for group in self.members(chosen))
+        return found
 
     def serving(self, name: str) -> tuple[Group, ...]:
         """The groups with a container port of that name."""
