@@ -62,15 +62,16 @@ class NodeCluster:
     apps: tuple[int, ...]
     cases: tuple[Case, ...]
 
-    def flows(self, case: Case, count: int, seed: int = 1) -> tuple[Flow, ...]:
-        """Connections of one case, no two the same, over all pods it applies to. DENIED ones are like BLOCK ones
-        with a source in the except."""
+    def flows(self, case: Case, count: int, pairs: int, seed: int = 1) -> tuple[Flow, ...]:
+        """Connections of one case, no two the same, between at most so many pairs of a source and a pod. DENIED ones
+        are like BLOCK ones with a source in the except."""
         draw = random.Random(seed)
         like = Case.BLOCK if case is Case.DENIED else case
         fitting = [n for n, found in enumerate(self.cases) if found is like]
-        return tuple(self._flow(case, draw.choice(fitting), 1024 + n, draw) for n in range(count))
+        ends = [self._flow(case, draw.choice(fitting), draw) for _ in range(min(pairs, count))]
+        return tuple(draw.choice(ends)._replace(source_port=1024 + n) for n in range(count))
 
-    def _flow(self, case: Case, pod: int, source_port: int, draw: random.Random) -> Flow:
+    def _flow(self, case: Case, pod: int, draw: random.Random) -> Flow:
         source = self.apps[pod] + draw.randrange(PEERS)
         port = PORT
         match case:
@@ -82,7 +83,7 @@ class NodeCluster:
                 source = _FIRST_OUTSIDER + draw.randrange(1 << 15)
             case Case.DENIED:
                 source = _FIRST_OUTSIDER + (1 << 15) + draw.randrange(1 << 15)
-        return Flow(source, self.pods[pod], source_port, port)
+        return Flow(source, self.pods[pod], 0, port)
 
 
 def node_cluster(pods: int, cases: Sequence[Case] = (Case.EXACT,), seed: int = 1) -> NodeCluster:
