@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from compiler.backends.target import Backend, Target
 from compiler.ir.check import check
-from compiler.ir.match import Field
-from compiler.ir.ruleset import Hook, Ruleset, Set
+from compiler.ir.match import Field, InPrefix, InSet, ToPorts
+from compiler.ir.ruleset import Goto, Hook, Return, Rule, Ruleset, Set
 from compiler.lower.lists import lower_lists
 from compiler.net import PROTOCOLS, Family, parse_address
-from compiler.policy import NamedPort, PodSelector, Policy, Requirement, Selector
+from compiler.policy import Action, NamedPort, PodSelector, Policy, Requirement, Selector, Tier
 from compiler.resolve.inventory import Inventory
 from compiler.resources.cluster import ContainerPort
 from compiler.snapshot import build
 from tests.compiler.ir_walk import Seen, Walker
 from tests.compiler.lower.test_pods import expected, pairs_of
 from tests.compiler.meaning import Meaning
-from tests.compiler.models import block, network_policy, pods, ports, rule
+from tests.compiler.models import ANYONE, block, network_policy, pods, ports, rule, tier_policy
 from tests.compiler.worlds import POINTS, World, worlds
 
 FILLED = "to be filled: "
@@ -111,3 +111,56 @@ def test_a_named_port_is_one_of_the_pods_meant_not_of_a_block() -> None:
     assert not [s for s in lists(out).sets if isinstance(s, Set) and Field.PORT in s.key]
     come_in = network_policy("p", pods("app=web"), ingress=(rule(block("10.0.0.0/8"), to=ports("tcp/http")),))
     assert [s for s in lists(come_in).sets if isinstance(s, Set) and Field.PORT in s.key]
+
+
+class TestChains:
+    """One chain a direction, two where the admin tier may pass to what is below."""
+
+    ADMIN = tier_policy(Tier.ADMIN, 1, pods(), ingress=(rule(pods(), action=Action.PASS),), name="top")
+    BASE = tier_policy(Tier.BASELINE, 1, pods(), ingress=(rule(pods(), action=Action.PASS),), name="base")
+
+    def names(self, *policies: Policy) -> dict[str, tuple[str, ...]]:
+        own = ("forward", "input", "output", "deny")
+        return {chain.name: chain.notes for chain in lists(*policies).chains if chain.name not in own}
+
+    def test_without_admin_tier(self) -> None:
+        closed = network_policy("p", pods(), ingress=(), egress=())
+        assert self.names(closed) == {"ingress": ("what pods may receive",), "egress": ("what pods may send",)}
+        assert self.names(network_policy("p", pods(), egress=())) == {"egress": ("what pods may send",)}
+
+    def test_with_admin_tier(self) -> None:
+        assert self.names(self.ADMIN) == {
+            "ingress": ("what pods may receive: admin tier",),
+            "ingress-below": ("what pods may receive: NetworkPolicies, then baseline tier",),
+        }
+
+    def test_pass_leads_below_and_in_the_last_tier_out(self) -> None:
+        ruleset = lists(self.ADMIN, self.BASE)
+        check(ruleset)
+        assert {r.verdict for r in ruleset.chain("ingress").rules} == {Goto("ingress-below")}  # type: ignore[union-attr]
+        assert {r.verdict for r in ruleset.chain("ingress-below").rules} == {Return()}  # type: ignore[union-attr]
+
+    def test_rules_of_a_direction_that_a_policy_does_not_isolate_are_none(self) -> None:
+        """Else they would open what another policy isolates."""
+        deaf = replace(network_policy("p", pods(), egress=()), ingress=(rule(pods("app=api")),))
+        assert "ingress" not in self.names(deaf)
+        both = lists(deaf, network_policy("q", pods(), ingress=()))
+        assert [r.verdict for r in both.chain("ingress").rules] == [Goto("deny")] * 2  # type: ignore[union-attr]
+
+    def test_a_block_is_of_its_family(self) -> None:
+        found = lists(network_policy("p", pods(), ingress=(rule(block("fd00::/16", "fd00:1::/32")),)))
+        blocks = [
+            (r.family, str(m.prefix))
+            for r in found.chain("ingress").rules
+            if isinstance(r, Rule)
+            for m in r.matches
+            if isinstance(m, InPrefix)
+        ]
+        assert {family for family, _ in blocks} == {Family.IPV6}
+        assert len(blocks) == 16, "sixteen halves from /17 to /32, and not the last"
+
+    def test_anyone_needs_no_match_on_the_other_end(self) -> None:
+        found = lists(network_policy("p", pods("app=web"), ingress=(rule(*ANYONE, to=ports("tcp/80")),)))
+        first = found.chain("ingress").rules[0]
+        assert isinstance(first, Rule)
+        assert [type(match) for match in first.matches] == [InSet, ToPorts]
