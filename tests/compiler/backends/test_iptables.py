@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def restored(family: Family, variant: str, ruleset: Ruleset) -> str:
         f"sys.exit(subprocess.run([{tool!r}, '--noflush'], input=rules).returncode)\n"
     )
     both = b"\0\0\0".join(files[name].encode() for name in (ipset.FILE, FILES[family]))
-    done = subprocess.run(["unshare", "-n", "python3", "-c", code], input=both, capture_output=True, timeout=60)
+    done = subprocess.run(["unshare", "-n", sys.executable, "-c", code], input=both, capture_output=True, timeout=60)
     return done.stderr.decode(errors="replace") or f"status {done.returncode}" if done.returncode else ""
 
 
