@@ -239,13 +239,13 @@ class _Maker:
     def _ip_block(self) -> Object:
         block = self._network()
         found: Object = {"cidr": str(block)}
-        excepts = []
-        for _ in range(self._random.randint(0, 3)):
-            hole = self._network()
-            if hole.version == block.version and hole != block and hole.subnet_of(block):  # type: ignore[arg-type]
-                excepts.append(str(hole))
-        if excepts or self._often(0.2):
-            found["except"] = excepts
+        inside = [address for address in map(ipaddress.ip_address, self._addresses) if address in block]
+        lengths = [length for length in LENGTHS[block.version] if length > block.prefixlen]
+        if inside and lengths and self._often(0.6):
+            holes = [(self._one(inside), self._one(lengths)) for _ in range(self._random.randint(1, 3))]
+            found["except"] = [str(ipaddress.ip_network(hole, strict=False)) for hole in holes]
+        elif self._often(0.2):
+            found["except"] = []
         return found
 
     def _policy_port(self) -> Object:

@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=10_000_000, help="in all, over the flavours (default: 10^7)")
     parser.add_argument("--flavour", action="append", choices=FLAVOURS, help="default: all three")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--each", type=int, default=4000, help="packets of one scenario at most")
+    parser.add_argument("--each", type=int, default=1500, help="packets of one scenario at most")
     parser.add_argument("--limits", choices=LIMITS, default="usual", help="low: the compiler's ways for large clusters")
     options = parser.parse_args()
     with limits(options.limits):
