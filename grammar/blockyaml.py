@@ -2,9 +2,9 @@
 
 Most lines of a manifest are like others that came before, so each distinct line is taken apart once, and reading is
 little more than looking lines up: several times as fast as libyaml. Whatever is not of the plainest kind makes
-`block` decline the whole document: anchors, tags, flow collections other than {} and [], escapes, several lines for
-one scalar, tabs, duplicate keys, anything wrong. `grammar.yamltext` then reads it with libyaml; where both can read
-a document they agree on values and offsets, which tests hold.
+`block` decline the whole document: anchors, tags, escapes, several lines for one scalar or pair of brackets, tabs,
+remarks behind values, duplicate keys, anything wrong. `grammar.yamltext` then reads it with libyaml. Where both can
+read a document they agree on values and offsets, which tests hold.
 """
 
 from __future__ import annotations
@@ -24,22 +24,35 @@ _LINES, _LENGTH, _LONG = 50_000, 200, 4000
 #: Characters of a document whose lines are made at a time.
 _CHUNK = 1 << 18
 
+_KEY = r"[A-Za-z_][A-Za-z0-9_./-]*"
 _LINE = re.compile(
-    r"""
+    rf"""
     [ ]* (?:
         (?P<dashes>(?:-[ ])*)
-        (?:(?P<key>[A-Za-z_][A-Za-z0-9_./-]*):(?:[ ]|$))?
+        (?:(?P<key>{_KEY}):(?:[ ]|$))?
         (?:
             (?P<plain>[A-Za-z0-9_./](?:[A-Za-z0-9_./@+=,()-]|:(?=[^ ])|[ ](?=[A-Za-z0-9_./(]))*)
           | "(?P<double>[\x20\x21\x23-\x5b\x5d-\x7e]*)"
           | '(?P<single>[\x20-\x26\x28-\x7e]*)'
-          | (?P<empty>\{\}|\[\])
+          | (?P<flow>[\[{{][\x20-\x7e]*)
         )?
       | \#[\x20-\x7e]*
     )
     """,
     re.VERBOSE,
 )
+#: Inside brackets; there a comma ends a plain scalar.
+_FLOW_KEY = re.compile(rf"({_KEY}): ")
+_FLOW_SCALAR = re.compile(
+    r"""
+        (?P<plain>[A-Za-z0-9_./](?:[A-Za-z0-9_./@+=()-]|:(?=[A-Za-z0-9/])|[ ](?=[A-Za-z0-9_./(]))*)
+      | "(?P<double>[\x20\x21\x23-\x5b\x5d-\x7e]*)"
+      | '(?P<single>[\x20-\x26\x28-\x7e]*)'
+    """,
+    re.VERBOSE,
+)
+_FLOW_COMMA = re.compile(r", ?")
+_BRACKETS = 20
 
 
 class _Line(NamedTuple):
@@ -50,12 +63,13 @@ class _Line(NamedTuple):
     inner: int
     key: str | None
     kind: int
-    value: object
+    value: Any
     at: int
 
 
-#: Kinds: a blank or a comment; `key:` alone; a scalar; {} and [].
-_BLANK, _OPEN, _SCALAR, _MAPPING, _SEQUENCE = range(5)
+#: Kinds: a blank or a comment; `key:` alone; a scalar; a collection in brackets (value and mirror from the line's
+#: beginning, to be copied).
+_BLANK, _OPEN, _SCALAR, _FLOW = range(4)
 
 
 class Lines(dict[str, "_Line | None"]):
@@ -81,10 +95,69 @@ def _parse(text: str) -> _Line | None:
         if (content := found[group]) is not None:
             value = content if before else plain(content)
             return _Line(indent, inner, key, _SCALAR, value, found.start(group) - before)
-    if found["empty"]:
-        kind = _MAPPING if found["empty"] == "{}" else _SEQUENCE
-        return _Line(indent, inner, key, kind, None, found.start("empty"))
+    if found["flow"]:
+        flow = _flow(text, found.start("flow"), 0)
+        return _Line(indent, inner, key, _FLOW, flow, 0) if flow is not None and flow[2] == len(text) else None
     return _Line(indent, inner, key, _OPEN, None, len(text)) if text[-1] == ":" else None
+
+
+def _flow(text: str, at: int, depth: int) -> tuple[Any, Mirror, int] | None:
+    """The value in or between brackets at `at`, its mirror, and the offset behind it."""
+    opening = text[at : at + 1]
+    if opening not in ("[", "{"):
+        found = _FLOW_SCALAR.match(text, at)
+        if found is None:
+            return None
+        content = found["plain"]
+        return (found[found.lastgroup or 0] if content is None else plain(content)), at, found.end()
+    if depth == _BRACKETS:
+        return None
+    values: Any = [] if opening == "[" else {}
+    mirror: list[Any] = [at]
+    at = _space(text, at + 1)
+    closing = "]" if opening == "[" else "}"
+    while text[at : at + 1] != closing:
+        key = None
+        if opening == "{":
+            found = _FLOW_KEY.match(text, at)
+            if found is None or plain(found[1]) != found[1] or found[1] in values:
+                return None
+            key = found[1]
+            mirror.append(at)
+            at = found.end()
+        inner = _flow(text, at, depth + 1)
+        if inner is None:
+            return None
+        value, place, at = inner
+        mirror.append(place)
+        if key is None:
+            values.append(value)
+        else:
+            values[key] = value
+        comma = _FLOW_COMMA.match(text, at)
+        at = comma.end() if comma else _space(text, at)
+        if (text[at : at + 1] == closing) == (comma is not None):  # neither `[a b]` nor `[a, ]`
+            return None
+    return values, mirror, at + 1
+
+
+def _space(text: str, at: int) -> int:
+    return at + 1 if text[at : at + 1] == " " else at
+
+
+def _copy(value: Any, mirror: Any, begin: int) -> tuple[Any, Any]:
+    """Fresh collections, with the mirror moved by `begin`."""
+    if type(mirror) is int:
+        return value, mirror + begin
+    places = [mirror[0] + begin]
+    if type(value) is list:
+        pairs = [_copy(item, place, begin) for item, place in zip(value, mirror[1:], strict=True)]
+        return [item for item, _ in pairs], places + [place for _, place in pairs]
+    values = {}
+    for (key, item), at, place in zip(value.items(), mirror[1::2], mirror[2::2], strict=True):
+        values[key], moved = _copy(item, place, begin)
+        places += (at + begin, moved)
+    return values, places
 
 
 def block(text: str, lines: Lines) -> tuple[object, Mirror] | None:
@@ -141,8 +214,8 @@ def block(text: str, lines: Lines) -> tuple[object, Mirror] | None:
             mirror.append(opened)
             values, mirror = new, opened
         place: Any = begin + at
-        if kind >= _MAPPING:
-            value, place = {} if kind == _MAPPING else [], [place]
+        if kind == _FLOW:
+            value, place = _copy(value[0], value[1], begin)
         if type(values) is list:
             values.append(value)
             mirror.append(place)

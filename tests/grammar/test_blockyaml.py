@@ -19,7 +19,7 @@ from grammar.tree import Mirror
 ROOT = Path(__file__).resolve().parents[2]
 LINES = Lines()
 SETTINGS = settings(
-    max_examples=max(1, round(1000 * float(os.environ.get("NETPOLC_EXAMPLES", "1")))),
+    max_examples=max(1, round(300 * float(os.environ.get("NETPOLC_EXAMPLES", "1")))),
     derandomize=os.environ.get("NETPOLC_RANDOM") != "1",
     deadline=None,
 )
@@ -74,13 +74,28 @@ VALUES = st.sampled_from(
         ),
     ]
 )
+#: What stands in brackets, right and wrong.
+FLOW = st.recursive(
+    st.sampled_from(["x", "80", '"q, r"', "'s'", "a b", "yes", "2001:db8::/32", "a:b", "::1", "-1", "", "a: b", "x)"]),
+    lambda inner: st.builds(
+        lambda parts, brackets, comma, pad: brackets[0] + pad + comma.join(parts) + pad + brackets[1],
+        st.lists(
+            st.builds(lambda key, part: key + part, st.sampled_from(["", "", "a: ", "b: ", "on: ", "c:"]), inner),
+            max_size=3,
+        ),
+        st.sampled_from(["[]", "{}", "{}", "[}"]),
+        st.sampled_from([", ", ", ", ",", " ,", ",  "]),
+        st.sampled_from(["", "", " "]),
+    ),
+    max_leaves=6,
+)
 ENTRIES = st.builds(
     lambda indent, dashes, key, value, tail: " " * indent + "- " * dashes + (f"{key}:" if key else "")
     + (" " if key and value else "") + value + tail,
     st.integers(0, 6),
     st.sampled_from([0, 0, 0, 1, 1, 2, 3]),
     st.one_of(st.none(), KEYS),
-    VALUES,
+    st.one_of(VALUES, FLOW),
     st.sampled_from(["", "", "", "", "", " ", " # c"]),
 )  # fmt: skip
 OTHERS = st.sampled_from(
@@ -94,7 +109,19 @@ def test_any_lines(lines: list[str], ended: bool) -> None:
     judge("\n".join(lines) + "\n" * ended)
 
 
-PLAIN = st.sampled_from(["x", "80", '"q"', "'s'", "{}", "[]", "", "a b", "10.0.0.0/8"])
+SCALARS = st.sampled_from(["x", "80", '"q"', "'s'", "a b", "10.0.0.0/8"])
+BRACKETS = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
+        st.lists(inner, min_size=1, max_size=3).map(
+            lambda parts: "{ " + ",".join(f"k{n}: {part}" for n, part in enumerate(parts)) + " }"
+        ),
+        st.just("{}"),
+    ),
+    max_leaves=5,
+)
+PLAIN = st.one_of(SCALARS, BRACKETS, st.just(""))
 
 
 @st.composite
@@ -173,7 +200,10 @@ def test_the_example_is_read_line_by_line() -> None:
     "text",
     [
         "", "\n", "# only\n", "a\n", "- a\n", "  a: b\n", "a: b\n c: d\n", "a: b\n  c\n", "a:\n  b: 1\n c: 2\n",
-        "a: 1\na: 2\n", "a:\n- b\n  c: d\n", "a: &x 1\n", "a: *x\n", "a: !!str 1\n", "a: [b]\n", "a: {b: c}\n",
+        "a: 1\na: 2\n", "a:\n- b\n  c: d\n", "a: &x 1\n", "a: *x\n", "a: !!str 1\n",
+        "a: [b\n  ]\n", "a: [b, ]\n", "a: [, b]\n", "a: {b}\n", "a: [-b]\n",
+        "a: [b c: d]\n", "a: {b:c}\n", "a: {'b': c}\n", "a: [b}\n", "a: [b] c\n", "a: " + "[" * 30 + "]" * 30 + "\n",
+        "a: {b: c, b: d}\n",
         "a: |\n  b\n", "a: >\n  b\n", 'a: "b\\n"\n', 'a: "b\n  c"\n', "a: b # c\n", "a: b\r\n", "a:\tb\n", "a: b \n",
         "a: é\n", "a: \x85\n", "true: 1\n", "null: 1\n", "1: a\n", "a: ~\n", "<<: a\n", "? a\n: b\n", "a: b: c\n",
         "a: b:\n", "a: - b\n", "a: -1\n", "a: @b\n", "a: `b\n", "a: %b\n", "a: 'it''s'\n", "a:  b\n",
@@ -188,11 +218,12 @@ def test_declined(text: str) -> None:
 
 
 def test_a_shared_empty_collection_would_be_a_trap() -> None:
-    found = block("a: {}\nb: {}\nc: []\nd: []\n", LINES)
+    found = block("a: {}\nb: {}\nc: []\nd: []\ne: [{a: [x]}]\nf: [{a: [x]}]\n", LINES)
     assert found is not None
     value: Any = found[0]
     assert value["a"] is not value["b"]
     assert value["c"] is not value["d"]
+    assert value["e"][0]["a"] is not value["f"][0]["a"]
 
 
 def test_memory_of_lines_is_bounded() -> None:
