@@ -69,6 +69,17 @@ def load(namespace: Namespace, files: Mapping[str, str], flavour: str) -> None:
                 raise ValueError(f"{name}: not a file that netpolc emits")
 
 
+def _empty(save: str) -> str:
+    """The same tables without rules; what is not declared keeps its policy."""
+    kept = []
+    for line in save.splitlines():
+        if line.startswith("*") or line == "COMMIT":
+            kept.append(line)
+        elif line.startswith(":") and " - " not in line:
+            kept.append(f"{line.split()[0]} ACCEPT [0:0]")
+    return "\n".join(kept) + "\n"
+
+
 class Rig:
     """`with Rig() as rig:`; one is good for many rulesets (`reset`). `addresses` are the node's own."""
 
@@ -118,8 +129,8 @@ class Rig:
         for tool in ("iptables", "ip6tables"):
             save = run(f"{tool}-legacy-save")  # asking for a table that is not there would bring it in
             if save:
-                tables = [line for line in save.splitlines() if line.startswith("*")]
-                run(f"{tool}-legacy-restore", "-w", "60", stdin="".join(f"{t}\nCOMMIT\n" for t in tables))
+                run(f"{tool}-legacy-restore", "-w", "60", stdin=_empty(save))
+        run("ipset", "flush")  # a list of sets holds its members back
         run("ipset", "destroy")
         self.namespace.forget_connections()
 

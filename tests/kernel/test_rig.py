@@ -130,3 +130,15 @@ def test_speed(rig: Rig) -> None:
     start = time.process_time()
     assert all(rig.forwarded(packets))
     assert len(packets) / (time.process_time() - start) > 40_000
+
+
+def test_reset_takes_back_policies_and_lists_of_sets(rig: Rig) -> None:
+    probe = [Packet("10.1.0.9", "10.1.0.1", TCP, dport=80)]
+    files = {
+        "ipset.save": "create a hash:ip\ncreate b list:set\nadd b a\n",
+        "iptables.save": "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n",
+    }
+    rig.load(files, "iptables-legacy")
+    assert rig.forwarded(probe) == [False]
+    rig.reset()
+    assert rig.forwarded(probe) == [True]
