@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from compiler.errors import Collector, Diagnostic, Severity
 from compiler.resources import AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy, NetworkPolicy
@@ -33,6 +34,9 @@ _GROUPS = {
     **dict.fromkeys(["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"], "apps"),
     **dict.fromkeys(["CronJob", "Job"], "batch"),
 }
+#: The API groups of policies, and what else is in them.
+_POLICY_GROUPS = frozenset({"networking.k8s.io", "policy.networking.k8s.io"})
+_POLICY_NEIGHBOURS = frozenset({"ClusterCIDR", "IPAddress", "Ingress", "IngressClass", "ServiceCIDR"})
 _CLUSTER_SCOPED = POLICIES - {"NetworkPolicy"} | {"Namespace", "Node"}
 
 
@@ -148,6 +152,8 @@ class _Loader:
             self._member(tree, kind, value)
         elif kind in _GROUPS and not isinstance(version, str):
             self._error(tree)(("apiVersion",), "expected the group and version of the kind", "required")
+        elif (meant := _misspelt(kind, version)) is not None:
+            self._error(tree)(("kind",), meant, "unknown-kind")
         else:
             self._skipped[kind] += 1
 
@@ -243,6 +249,17 @@ class _Loader:
 
 def _group(version: str) -> str:
     return version.rpartition("/")[0]
+
+
+def _misspelt(kind: str, version: object) -> str | None:
+    """What was to be written instead of a kind that the API server does not know and that looks like one of ours."""
+    known = next((name for name in (*POLICIES, *_GROUPS) if name.lower() == kind.lower() and name != kind), None)
+    if known is not None:
+        return f"did you mean {known}?"
+    if isinstance(version, str) and _group(version) in _POLICY_GROUPS and kind not in _POLICY_NEIGHBOURS:
+        close = get_close_matches(kind, sorted(POLICIES), n=1)
+        return f"did you mean {close[0]}?" if close else f"{_group(version)} has no such kind"
+    return None
 
 
 def _foreign(version: object) -> bool:

@@ -81,6 +81,16 @@ def test_a_policy_of_another_version_is_never_passed_over(version: str) -> None:
     assert codes(POLICY.replace("networking.k8s.io/v1", version)) == [("0.yaml:2:13", "unsupported-value")]
 
 
+@pytest.mark.parametrize("kind", ["NetworkPolicies", "Networkpolicy", "networkPolicy", "NetPol"])
+def test_a_policy_of_a_misspelt_kind_is_never_passed_over(kind: str) -> None:
+    assert codes(POLICY.replace("NetworkPolicy", kind)) == [("0.yaml:3:7", "unknown-kind")]
+
+
+def test_what_else_is_in_the_groups_of_policies_is_passed_over() -> None:
+    found = read("".join(f"apiVersion: networking.k8s.io/v1\nkind: {kind}\n---\n" for kind in ("Ingress", "IPAddress")))
+    assert found.skipped == {"Ingress": 1, "IPAddress": 1}
+
+
 def test_lists_of_any_kind() -> None:
     pods = "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- metadata: {name: b}\n"
     inner = "{apiVersion: v1, kind: Pod, metadata: {name: c}}"
