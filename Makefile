@@ -1,5 +1,5 @@
 # Shortcuts. `run/demo` and `run/tests` are the two commands that set themselves up.
-.PHONY: demo tests check golden lock soak
+.PHONY: demo tests check golden lock soak trace-soak
 
 demo:
 	run/demo
@@ -29,3 +29,8 @@ lock:
 # SOAK='--packets 100000 --flavour nftables --seed 7' for less or for others.
 soak:
 	.venv/bin/python -m tests.property.soak $(SOAK)
+
+# Random rulesets, not of ours, and packets at their edges: the tracer against the kernel, as root.
+# TRACE='--packets 100000 --seed 7' for fewer or for others.
+trace-soak:
+	.venv/bin/python -m tests.kernel.random_rulesets $(TRACE)

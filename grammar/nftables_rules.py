@@ -48,6 +48,7 @@ _META = frozenset(
 #: `list ruleset` prints these without `meta`.
 _SHORT = frozenset({"iif", "oif", "iifname", "oifname", "iiftype", "oiftype"})
 _MASK = ("&", "and")
+_OPERATORS = ("&", "|", "^", "and", "or", "xor", "<<", ">>", "lshift", "rshift")
 _VERDICTS = frozenset({"accept", "drop", "return", "continue", "jump", "goto"})
 #: Statements that are kept as their words.
 _STATEMENTS = frozenset(
@@ -74,7 +75,7 @@ def _part(tokens: Tokens) -> Part:
     if here in _STATEMENTS:
         return _statement(tokens)
     if here in _WORDS_SET and "set" in (tokens.peek(), tokens.peek(2)):
-        return _statement(tokens)
+        return _assignment(tokens)
     return _match(tokens)
 
 
@@ -97,6 +98,21 @@ def _statement(tokens: Tokens) -> Statement:
     return Statement(tuple(words), tokens.place(first))
 
 
+def _assignment(tokens: Tokens) -> Statement:
+    """`meta mark set VALUE`, the value an operand and further ones behind operators."""
+    first = tokens.at
+    words = [tokens.take()]
+    while words[-1].text != "set":
+        words.append(tokens.take())
+    while True:
+        if tokens.here in ("meta", "ct"):
+            words.append(tokens.take())
+        words.append(tokens.word("a value"))
+        if tokens.here not in _OPERATORS:
+            return Statement(tuple(words), tokens.place(first))
+        words.append(tokens.take())
+
+
 def _begins(tokens: Tokens, words: list[Atom]) -> bool:
     """Whether the next token begins another part of the rule."""
     here, last, head = tokens.here, words[-1].text, words[0].text
@@ -106,7 +122,7 @@ def _begins(tokens: Tokens, words: list[Atom]) -> bool:
         return True
     if here in _STATEMENTS:
         return not (head == "limit" and here == "quota")
-    if last in ("to", "with", "set", "ip", "ip6", "rate", "over", "&", "|", "^", "and", "or", "xor", "icmp", "icmpv6"):
+    if last in ("to", "with", "ip", "ip6", "rate", "over", "icmp", "icmpv6"):
         return False
     if head in ("snat", "dnat") and here in ("ip", "ip6"):
         return len(words) > 1
@@ -125,7 +141,7 @@ def _match(tokens: Tokens) -> Match | VerdictMap:
         if isinstance(right, Values):
             raise tokens.place(first).refused("a map is expected behind vmap")
         return VerdictMap(tuple(left), right, tokens.place(first))
-    if tokens.here in ("map", "set", "|", "^", "or", "xor", "<<", ">>", "lshift", "rshift"):
+    if tokens.here in ("map", "set", *_OPERATORS):
         raise tokens.unsupported(tokens.here)
     operator = tokens.operator()
     right = _right(tokens)

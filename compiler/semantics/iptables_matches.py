@@ -76,7 +76,6 @@ _CONNTRACK = """
 _OPTIONS = {
     "tcp": (*_SPORT, *_DPORT, "--tcp-flags", "--syn", "--tcp-option"),
     "udp": (*_SPORT, *_DPORT),
-    "udplite": (*_SPORT, *_DPORT),
     "sctp": (*_SPORT, *_DPORT, "--chunk-types"),
     "dccp": (*_SPORT, *_DPORT, "--dccp-types", "--dccp-option"),
     "multiport": (*_SPORTS, *_DPORTS, "--ports"),
@@ -95,7 +94,7 @@ _OPTIONS = {
 #: Options by which modules beyond the model are named like one above.
 _SHARED = {"connmark": ("--mark",), "policy": ("--proto",)}
 #: `-p` brings in the module of the protocol.
-_MODULES = {6: "tcp", 17: "udp", 136: "udplite", 132: "sctp", 33: "dccp", 1: "icmp", 58: "icmp6"}
+_MODULES = {6: "tcp", 17: "udp", 132: "sctp", 33: "dccp", 1: "icmp", 58: "icmp6"}
 #: Modules whose answer depends on earlier packets, on the time or on chance.
 _STATEFUL = """
     limit hashlimit recent statistic connlimit connbytes quota quota2 time nth random rateest dynset cpu condition
@@ -223,7 +222,7 @@ class RuleMatches:
         """What one option of a modelled module asks."""
         name = option.name
         if name in _SPORT + _DPORT:
-            self._need(option, frozenset(p for p, m in _MODULES.items() if m == module) | self._lite(module))
+            self._need(option, frozenset(p for p, m in _MODULES.items() if m == module))
             field = Field.SOURCE_PORT if name in _SPORT else Field.DESTINATION_PORT
             return self._is(option, field, (span(_one(option), ":", 65535),))
         if module == "multiport":
@@ -247,11 +246,6 @@ class RuleMatches:
         if module in ("ttl", "hl"):
             return self._hops(option)
         return ((_beyond(module, [option]),),)
-
-    @staticmethod
-    def _lite(module: str) -> frozenset[int]:
-        """xt_tcpudp serves UDP-Lite as udp."""
-        return frozenset({136}) if module == "udp" else frozenset()
 
     def _need(self, option: Option, protocols: frozenset[int]) -> None:
         self._needs = (protocols if self._needs is None else self._needs[0] & protocols, option.place)
@@ -308,8 +302,10 @@ class RuleMatches:
             raise ValueError(f"there is no set {name}")
         if any(d not in ("src", "dst") for d in directions) or len(directions) > 6:
             raise ValueError("directions are up to six of src and dst")
-        # ip_set_test: a set of the other family, or of more dimensions than asked, has no packet.
-        if found.family not in (None, self._family) or not 0 < len(found.parts) <= len(directions):
+        if found.family not in (None, self._family):
+            raise ValueError(f"{name} is a set of the other family")
+        # ip_set_test: in a set of more dimensions than asked there is no packet.
+        if not 0 < len(found.parts) <= len(directions):
             return ((),) if option.negated else ((_NEVER,),)
         keys: list[Key] = []
         for part, direction in zip(found.parts, directions, strict=False):
