@@ -45,6 +45,9 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.semantics.packet": (),
     "compiler.analysis": (
         "compiler.semantics",
+        "compiler.sources",
+        "compiler.resources",
+        "compiler.snapshot",
         "compiler.policy",
         "compiler.resolve",
         "compiler.ir",
@@ -68,6 +71,8 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.resources",
         "compiler.sources",
         "compiler.snapshot",
+        "compiler.policy",
+        "compiler.translate",
         "compiler.pipeline",
         "compiler.backends.target",
         "compiler.analysis",
@@ -82,8 +87,9 @@ SHELL = "compiler.cli"
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
 #: comes from a seeded generator that the caller passes in.
 PURE = """
-    __future__ abc base64 bisect calendar codecs collections contextlib copy dataclasses difflib enum functools hashlib
-    heapq ipaddress itertools json math operator random re string struct sys textwrap types typing unicodedata
+    __future__ abc base64 bisect calendar codecs collections contextlib copy csv dataclasses difflib enum functools
+    hashlib heapq io ipaddress itertools json math operator random re string struct sys textwrap types typing
+    unicodedata
 """
 #: Parts that may use more, and what: of other distributions, or of the standard library.
 BESIDES: dict[str, frozenset[str]] = {

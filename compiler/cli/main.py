@@ -12,8 +12,14 @@ from typing import NoReturn
 import click
 
 #: Command -> module with a click command of the same name.
-COMMANDS = {"compile": "compiler.cli.compile"}
-HELP = {"compile": "Turn policies into the rules of a node."}
+COMMANDS = {
+    "compile": "compiler.cli.compile",
+    "reach": "compiler.cli.reach",
+}
+HELP = {
+    "compile": "Turn policies into the rules of a node.",
+    "reach": "Tell who can open what to whom.",
+}
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal.
 DEFECT, INTERRUPTED, OUTPUT_LOST = 70, 130, 1

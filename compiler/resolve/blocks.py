@@ -7,6 +7,7 @@ it that occurs in any block or except: all addresses with the same such prefix l
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from compiler.net import Family, Prefix
 from compiler.policy import Block, NodeSelector
@@ -15,6 +16,7 @@ from compiler.resolve.inventory import Inventory
 
 #: Clauses of a class, by number.
 Clauses = frozenset[int]
+Held = TypeVar("Held")
 
 
 def nested_blocks(
@@ -52,10 +54,11 @@ def _blocks(inventory: Inventory, clauses: Sequence[Clause], family: Family) -> 
                 yield from ((number, Block(prefix)) for prefix in inventory.nodes(peer, family))
 
 
-def flatten(nested: Sequence[tuple[Prefix, Clauses]], family: Family) -> list[tuple[int, Clauses]]:
-    """The same as disjoint intervals: (first address, clauses), sorted; the last of equal first addresses counts."""
-    spans: list[tuple[int, Clauses]] = []
-    around: list[tuple[int, Clauses]] = []
+def flatten(nested: Sequence[tuple[Prefix, Held]], family: Family) -> list[tuple[int, Held]]:
+    """The same as disjoint intervals: (first address, what holds), sorted; the last of equal first addresses counts.
+    What holds may be anything: clauses here, ports in a reach."""
+    spans: list[tuple[int, Held]] = []
+    around: list[tuple[int, Held]] = []
 
     def leave(before: int) -> None:
         while around and around[-1][0] < before:

@@ -1,0 +1,96 @@
+"""The addresses that no pod and no node has, in as few ranges as policies can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+
+from compiler.net import Family, Prefix, address_text
+
+#: (family, first address, last address), inclusive.
+Range = tuple[Family, int, int]
+_ENTRIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Addresses that lie in the same blocks; `free` is one that no pod or node has."""
+
+    first: int
+    last: int
+    free: int | None
+
+
+def stretches(family: Family, cuts: Iterable[Sequence[int]], taken: Collection[int]) -> Iterator[Stretch]:
+    """The whole address space, cut at each of these sorted first addresses."""
+    starts = list(dict.fromkeys(merge(*cuts)))
+    for n, first in enumerate(starts):
+        last = starts[n + 1] - 1 if n + 1 < len(starts) else (1 << family.bits) - 1
+        free = first
+        while free in taken:
+            free += 1
+        yield Stretch(first, last, free if free <= last else None)
+
+
+def joined(found: Iterable[tuple[Family, Stretch, Hashable]]) -> dict[Hashable, tuple[Range, ...]]:
+    """What a policy says of stretches -> ranges: neighbours of one kind are one range, and those that pods and nodes
+    fill go with the one before. Sorted within a family."""
+    ranges: dict[Hashable, list[Range]] = {}
+    last: tuple[Family, Hashable] | None = None
+    for family, stretch, kind in found:
+        if stretch.free is None:
+            continue
+        if last == (family, kind):
+            ranges[kind][-1] = (family, ranges[kind][-1][1], stretch.last)
+        else:
+            ranges.setdefault(kind, []).append((family, stretch.first, stretch.last))
+        last = (family, kind)
+    return {kind: tuple(listed) for kind, listed in ranges.items()}
+
+
+def title(ranges: Sequence[Range], all_listed: bool = False) -> str:
+    """Ranges as people write them: blocks where they are some, `BLOCK except BLOCKS` where that is shorter."""
+    parts = []
+    for family in Family:
+        own = [(first, last) for kind, first, last in ranges if kind is family]
+        if own:
+            parts.append(_shorter(family, own, all_listed))
+    return " and ".join(parts)
+
+
+def _shorter(family: Family, ranges: Sequence[tuple[int, int]], all_listed: bool) -> str:
+    plain = [span_text(family, first, last) for first, last in ranges]
+    whole = Prefix(family.value, 0, 0)
+    holes, at = [], 0
+    for first, last in ranges:
+        if first > at:
+            holes.append((at, first - 1))
+        at = last + 1
+    if at < 1 << family.bits:
+        holes.append((at, (1 << family.bits) - 1))
+    cut = [span_text(family, first, last) for first, last in holes]
+    if sum(map(len, cut)) + len(str(whole)) < sum(map(len, plain)):
+        return str(whole) + (f" except {_listed(cut, all_listed)}" if cut else "")
+    return _listed(plain, all_listed)
+
+
+def _listed(texts: Sequence[str], all_listed: bool) -> str:
+    if all_listed or len(texts) <= _ENTRIES:
+        return ", ".join(texts)
+    return ", ".join(texts[:_ENTRIES]) + f" and {len(texts) - _ENTRIES} more"
+
+
+def span_text(family: Family, first: int, last: int) -> str:
+    """An address, a block, or `FIRST-LAST`."""
+    size = last - first + 1
+    length = family.bits - size.bit_length() + 1
+    if size == 1:
+        return address_text(family, first)
+    if size & (size - 1) == 0 and first % size == 0:
+        return f"{address_text(family, first)}/{length}"
+    return f"{address_text(family, first)}-{address_text(family, last)}"
+
+
+def holds(ranges: Iterable[Range], family: Family, address: int) -> bool:
+    return any(kind is family and first <= address <= last for kind, first, last in ranges)
