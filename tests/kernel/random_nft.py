@@ -85,8 +85,7 @@ class RandomNft:
         about = self._chosen.sample((self._address, self._far, self._transport, self._meta, self._set), asked)
         if self._set in about and self._transport in about:
             about.remove(self._transport)  # `list ruleset` prints th as a field of the protocol that was asked before
-        for ask in about:
-            yield ask(family)
+        yield from _one_comparison([ask(family) for ask in about])
         if self._chosen.random() < 0.15:
             yield "counter"
         if self._chosen.random() < 0.2:
@@ -226,6 +225,12 @@ class RandomNft:
         return "meta mark set " + self._chosen.choice(
             (f"{first}", f"meta mark | {first}", f"meta mark & {first} ^ {second}", f"meta mark ^ {first}")
         )
+
+
+def _one_comparison(asked: list[str]) -> list[str]:
+    """`udp sport < 53 ip ttl > 1` is printed as `ip ttl != 53-1` (nft 1.0.6 takes the pair for a range)."""
+    comparing = [text for text in asked if "<" in text or ">" in text]
+    return [text for text in asked if text not in comparing[1:]]
 
 
 def _masked(address: str, mask: str) -> str:

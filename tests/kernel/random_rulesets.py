@@ -9,6 +9,7 @@ import argparse
 import time
 from random import Random
 
+from grammar.ruletext import Refused
 from tests.kernel.namespace import CommandFailed
 from tests.kernel.pools import Pools
 from tests.kernel.random_iptables import KINDS, RandomIptables
@@ -20,7 +21,7 @@ _NODE = {4: NODE[0], 6: NODE[1]}
 
 
 class Disagreement(AssertionError):
-    """The message has the packet, both answers and the tracer's way."""
+    """The message has the packet, both answers and the tracer's way, or what was not read."""
 
 
 class Rulesets:
@@ -61,7 +62,11 @@ class Rulesets:
         }
         answers = {way: getattr(self._rig, way)(packets) for way, packets in batches.items()}
         for name, text in (("written", files | beside(self._rig)), ("shown", shown(self._rig, flavour))):
-            traced = Traced(text)
+            try:
+                traced = Traced(text)
+            except Refused as refused:
+                excerpt = "\n".join(refused.flaw.excerpt)
+                raise Disagreement(f"seed {seed}, {flavour} as {name}: {refused}\n{excerpt}") from refused
             for way, packets in batches.items():
                 for packet, passed in zip(packets, answers[way], strict=True):
                     trace = traced.trace(way, packet)
@@ -76,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="random rulesets: the tracer against the kernel")
     parser.add_argument("--packets", type=int, default=1_000_000)
     parser.add_argument("--each", type=int, default=1_000, help="packets for each ruleset")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the first ruleset; each has one more than the last")
     arguments = parser.parse_args()
     began = time.monotonic()
     with Rig() as rig:
