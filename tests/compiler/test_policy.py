@@ -17,6 +17,7 @@ from compiler.policy import (
     NodeSelector,
     Origin,
     PodSelector,
+    Ports,
     Requirement,
     Selector,
     Tier,
@@ -146,3 +147,9 @@ def test_rules_of_a_direction() -> None:
     policy = network_policy("p", pods(), ingress=(ingress,), egress=(egress,))
     assert policy.rules(Direction.INGRESS) == (ingress,)
     assert policy.rules(Direction.EGRESS) == (egress,)
+
+
+def test_ports_that_say_nothing_are_none() -> None:
+    """A rule that fails closed has them."""
+    assert not Ports().everything
+    assert (Ports().spans, Ports().named) == ((), ())

@@ -44,7 +44,7 @@ def test_nodes_are_those_declared_and_those_that_pods_are_on() -> None:
     found = [pod("a", "", node="n3"), pod("b", "", node=""), pod("c", "", node="n1")]
     snapshot = build(found, nodes=[Node("n2"), Node("n1")])
     assert snapshot.node_names() == ("n1", "n2", "n3")
-    assert set(snapshot.nodes) == {"n1", "n2"}
+    assert list(snapshot.nodes) == ["n1", "n2"]
 
 
 def test_only_living_pods_with_a_network_of_their_own_hold_addresses() -> None:

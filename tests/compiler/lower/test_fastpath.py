@@ -15,14 +15,14 @@ from compiler.lower import fastpath
 from compiler.lower.fastpath import Pair, pairs
 from compiler.lower.pods import lower
 from compiler.net import TCP, UDP, Family, address_text, parse_address
-from compiler.policy import Direction, Policy, Rule
+from compiler.policy import Action, Direction, Policy, Rule, Tier
 from compiler.resolve import reach as reach_module
 from compiler.resolve.classes import PodClass, classes
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reach, Reacher
 from compiler.snapshot import Snapshot, build
 from tests.compiler.meaning import Meaning
-from tests.compiler.models import block, network_policy, pod, pods, ports, rule
+from tests.compiler.models import block, network_policy, pod, pods, ports, rule, tier_policy
 from tests.compiler.worlds import NODES, POINTS, UNIVERSE, World, worlds
 
 
@@ -86,6 +86,25 @@ def test_the_other_end_of_this_node_must_allow_it_too() -> None:
     found = known(SNAPSHOT, WEB_IN, silent, node="n1")
     assert found == ((api, web, UDP, 53), (far, web, TCP, 80), (far, web, UDP, 53)), "far's own node asks far"
     assert known(SNAPSHOT, WEB_IN, silent) == ((api, web, UDP, 53), (far, web, UDP, 53))
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_what_one_end_denies_is_no_pair_whichever_end_allows_it(direction: Direction) -> None:
+    asks = (rule(pods("app=api"), to=ports("tcp/22", "tcp/80")), rule(pods("app=web"), to=ports("tcp/22", "tcp/80")))
+    answers = (rule(pods("app=api"), to=ports("tcp/80")), rule(pods("app=web"), to=ports("tcp/80")))
+    if direction is Direction.INGRESS:
+        both = (
+            network_policy("w", pods("app=web"), ingress=asks),
+            network_policy("a", pods("app=api"), egress=answers),
+        )
+        ends = number("10.0.0.2"), number("10.0.0.1")
+    else:
+        both = (
+            network_policy("w", pods("app=web"), egress=asks),
+            network_policy("a", pods("app=api"), ingress=answers),
+        )
+        ends = number("10.0.0.1"), number("10.0.0.2")
+    assert [found[2:] for found in known(SNAPSHOT, *both, node="n1") if found[:2] == ends] == [(TCP, 80)]
 
 
 def test_ranges_everything_and_prefixes_are_left_to_the_class() -> None:
@@ -172,6 +191,12 @@ class TestAnswered:
     def test_anything_else_needs_its_chain(self, more: Rule) -> None:
         both = network_policy("web", pods("app=web"), ingress=(rule(pods("app=api"), to=ports("tcp/80")), more))
         assert self.answered(both) == []
+
+    def test_other_protocols_need_its_chain(self) -> None:
+        """ICMP passes although no port does."""
+        denied = rule(pods("app=api"), to=ports("tcp", "udp", "sctp"), action=Action.DENY)
+        top = tier_policy(Tier.ADMIN, 1, pods("app=web"), ingress=(denied,))
+        assert self.answered(top, network_policy("p", pods("app=web"), ingress=(rule(pods("app=api")),))) == []
 
     def test_a_shared_set_needs_its_chain(self) -> None:
         with patch.object(reach_module, "SHARED_MINIMUM", 1):
