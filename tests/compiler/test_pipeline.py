@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -214,6 +214,49 @@ class TestArtifacts:
         assert len(seen) == 1 + len(pipeline.PASSES)
         assert seen[0].maps
         assert not seen[-1].maps
+
+
+class TestRemarks:
+    """What a reader of the result must know of rules that cannot mean all that they say."""
+
+    @staticmethod
+    def remarks(*rules: Object, nodes: bool = True, pods: bool = True) -> list[str]:
+        top = {
+            "apiVersion": "policy.networking.k8s.io/v1alpha2",
+            "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": "top"},
+            "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}, "egress": list(rules)},
+        }
+        objects = [one for one in cluster() if (nodes or one["kind"] != "Node") and (pods or one["kind"] != "Pod")]
+        listed = {"kind": "List", "apiVersion": "v1", "items": [*objects[:-1], top]}
+        found = load([("a.json", json.dumps(listed).encode())])
+        return list(Compiler(found.policies, build(found.pods, found.namespaces, found.nodes)).remarks())
+
+    READ: ClassVar[Object] = {"action": "Accept", "to": [{"namespaces": {}}, {"networks": ["10.0.0.0/8"]}]}
+    TO_NODES: ClassVar[Object] = {"action": "Deny", "to": [{"namespaces": {}}, {"nodes": {}}]}
+    TO_DOMAINS: ClassVar[Object] = {"action": "Accept", "to": [{"domainNames": ["a.example"]}, {"namespaces": {}}]}
+    UNREAD: ClassVar[Object] = {
+        "action": "Deny",
+        "to": [{"namespaces": {"matchExpressions": [{"key": "a", "operator": "x"}]}}],
+    }
+
+    def test_nothing_to_say(self) -> None:
+        assert self.remarks(self.READ, self.TO_NODES) == []
+
+    def test_rules_that_fail_closed(self) -> None:
+        (found,) = self.remarks(self.READ, self.UNREAD)
+        assert found.startswith("ClusterNetworkPolicy top egress[1] (a.json:1): not all of it can be read")
+
+    def test_domains_that_no_file_knows(self) -> None:
+        (found,) = self.remarks(self.READ, self.TO_DOMAINS)
+        assert found.startswith("ClusterNetworkPolicy top egress[1] (a.json:1): domainNames match nothing")
+
+    def test_nodes_that_the_input_does_not_hold(self) -> None:
+        (found,) = self.remarks(self.READ, self.TO_NODES, nodes=False)
+        assert found.startswith("ClusterNetworkPolicy top egress[1] (a.json:1): matches no node")
+
+    def test_sets_by_hand_say_it_themselves(self) -> None:
+        assert self.remarks(self.TO_DOMAINS, self.TO_NODES, nodes=False, pods=False) == []
 
 
 #: Names that validation takes, or that it never sees: file names, labels of custom resources.
