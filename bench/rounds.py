@@ -8,6 +8,7 @@ bursts that something else interrupted do not move.
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -79,14 +80,15 @@ class Contender:
         """Nanoseconds a packet: the lower quartile of the bursts."""
         passes = self.traffic.passes
         times = [self.node.send(packets, first, BURST, passes) for first in range(0, count, BURST)]
-        return statistics.quantiles(times, n=4)[0] / BURST if len(times) > 1 else times[0] / BURST
+        return statistics.quantiles(times, n=4, method="inclusive")[0] / BURST if len(times) > 1 else times[0] / BURST
 
 
 def race(contenders: Sequence[Contender], rounds: int) -> None:
-    """Visits all in turn, `rounds` times, starting with another one each time."""
-    for number in range(rounds):
-        shift = number % len(contenders)
-        for contender in (*contenders[shift:], *contenders[:shift]):
+    """Visits all in turn, `rounds` times, each time in another order: who comes after whom also decides what is
+    left in the cache."""
+    draw = random.Random(1)
+    for _ in range(rounds):
+        for contender in draw.sample(contenders, len(contenders)):
             contender.visit()
 
 
@@ -104,5 +106,5 @@ class Figure:
     @classmethod
     def of(cls, values: Sequence[float], baseline: Sequence[float]) -> Figure:
         ratios = sorted(one / other for one, other in zip(values, baseline, strict=True))
-        low, ratio, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
         return cls(min(values), statistics.median(values), ratio, low, high)
