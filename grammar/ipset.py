@@ -67,6 +67,8 @@ def _command(found: dict[str, IpSet], place: Place, words: list[str]) -> None:
         words = _WORD.findall(place.text)
         if '"' in words:
             raise place.refused("the quote is not closed")
+    if not words:
+        raise place.refused("a command is expected")
     verb, rest = words[0], [word for word in words[1:] if word not in _EXIST]
     if verb in _CREATE:
         if len(rest) < 2:

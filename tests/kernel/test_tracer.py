@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
 from compiler.semantics import nftables_rules
 from compiler.semantics.netfilter import Accept
+from compiler.semantics.packet import TCP, Packet
 from tests.kernel.random_rulesets import Disagreement, Rulesets
 from tests.kernel.rig import FLAVOURS, Rig
+from tests.kernel.traced import Traced, beside, shown
 
 pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")
-def rulesets() -> Iterator[Rulesets]:
-    """In a rig of its own: these rules leave tables of all kinds behind."""
+def own_rig() -> Iterator[Rig]:
+    """These rules leave tables of all kinds behind."""
     with Rig() as rig:
-        yield Rulesets(rig)
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def rulesets(own_rig: Rig) -> Rulesets:
+    return Rulesets(own_rig)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -46,3 +54,71 @@ def test_disagreements_are_found(rulesets: Rulesets, monkeypatch: pytest.MonkeyP
 
     with pytest.raises(Disagreement, match="the kernel says False"):
         many()
+
+
+#: 198.18.0.1:80 is 198.18.1.1:8080, port 81 of anybody is the node's 8081; what 198.18.5.0/24 sends has another source.
+NAT_NFT = """
+table ip nat {
+    chain pre {
+        type nat hook prerouting priority dstnat
+        ip daddr 198.18.0.1 tcp dport 80 dnat to 198.18.1.1:8080
+        tcp dport 81 redirect to :8081
+        ip daddr 198.18.0.2 dnat to 198.18.1.2
+        ip daddr 198.18.0.2 dnat to 198.18.1.3
+    }
+    chain post {
+        type nat hook postrouting priority srcnat
+        ip saddr 198.18.5.0/24 snat to 198.18.9.9
+    }
+    chain forward {
+        type filter hook forward priority filter
+        ip daddr 198.18.1.1 tcp dport 8080 ip saddr 198.18.4.1 drop
+        ip daddr 198.18.0.1 tcp dport 80 drop
+        ip daddr { 198.18.0.2, 198.18.1.3 } drop
+        ip saddr 198.18.9.9 drop
+    }
+    chain input {
+        type filter hook input priority filter
+        tcp dport 8081 ip saddr 198.18.4.1 drop
+    }
+    chain last {
+        type filter hook postrouting priority srcnat + 10
+        ip saddr 198.18.9.9 tcp dport 99 drop
+        ip saddr 198.18.5.1 drop
+    }
+}
+"""
+NAT_IPTABLES = """
+*nat
+-A PREROUTING -d 198.18.0.1/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 198.18.1.1:8080
+-A PREROUTING -p tcp -m tcp --dport 81 -j REDIRECT --to-ports 8081
+-A PREROUTING -d 198.18.0.2/32 -j DNAT --to-destination 198.18.1.2
+-A PREROUTING -d 198.18.0.2/32 -j DNAT --to-destination 198.18.1.3
+-A POSTROUTING -s 198.18.5.0/24 -j SNAT --to-source 198.18.9.9
+COMMIT
+*filter
+-A FORWARD -d 198.18.1.1 -p tcp --dport 8080 -s 198.18.4.1 -j DROP
+-A FORWARD -d 198.18.0.1 -p tcp --dport 80 -j DROP
+-A FORWARD -d 198.18.0.2,198.18.1.3 -j DROP
+-A FORWARD -s 198.18.9.9 -j DROP
+-A INPUT -p tcp --dport 8081 -s 198.18.4.1 -j DROP
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_translated_packets(own_rig: Rig, flavour: str) -> None:
+    """The filter sees the new destination and the old source, the last chains of POSTROUTING the new source."""
+    files = {"netpolc.nft": NAT_NFT} if flavour == "nftables" else {"iptables.save": NAT_IPTABLES}
+    own_rig.reset()
+    own_rig.load(files, flavour)
+    probes = [
+        Packet(f"198.18.{source}", f"198.18.{to}", TCP, 2000 + n, port)
+        for n, (source, to, port) in enumerate(
+            product(("4.1", "4.2", "5.1", "9.9"), ("0.1", "0.2", "0.3", "1.1", "1.3"), (80, 99, 8080))
+        )
+    ]
+    kernel = own_rig.forwarded(probes)
+    assert 10 < kernel.count(False) < len(probes) - 10
+    for text in (files | beside(own_rig), shown(own_rig, flavour)):
+        assert Traced(text).verdicts("forwarded", probes) == kernel
