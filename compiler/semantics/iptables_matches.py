@@ -121,7 +121,6 @@ class RuleMatches:
     """The matches of one rule: `take` its options in their order, then ask for `alternatives`."""
 
     def __init__(self, family: int, sets: Mapping[str, IpSet]) -> None:
-        self.other_family = False
         self._family = family
         self._sets = sets
         self._protocol: int | None = None
@@ -144,9 +143,7 @@ class RuleMatches:
         elif name == "-m":
             module = _one(option)
             self._modules.append(({"icmpv6": "icmp6"}.get(module, module), []))
-        elif name in ("-4", "-6"):
-            self.other_family |= name != f"-{self._family}"
-        elif name != "-c":
+        elif name not in ("-4", "-6", "-c"):
             self._core.append(_tried(self._ask_core, name, option))
 
     def alternatives(self, place: Place) -> Iterator[tuple[Condition, ...]]:

@@ -50,6 +50,7 @@ _VERDICTS: Mapping[str, Statement] = {
     "REJECT": Drop(rejected=True),
 }
 _OF_FAMILY = (Field.SOURCE, Field.DESTINATION, Field.HOPS)
+_FOR_THE_OTHER = {4: ("-6", "--ipv6"), 6: ("-4", "--ipv4")}
 _TARGET = {"-j", "--jump", "-g", "--goto"}
 
 
@@ -124,6 +125,8 @@ class _Table:
 
     def _rules(self, command: Command) -> Iterator[Rule]:
         """Mostly one; none when the rule is only for the other family; two for one that asks either port."""
+        if any(option.name in _FOR_THE_OTHER[self._family] for option in command.options):
+            return
         at = next((n for n, option in enumerate(command.options) if option.name in _TARGET), len(command.options))
         targets = command.options[at:]
         matches = RuleMatches(self._family, self._sets)
@@ -139,8 +142,6 @@ class _Table:
             else:
                 own.append(option)
         end = self._target(targets[0], tuple(own)) if targets else ()
-        if matches.other_family:
-            return
         for conditions in matches.alternatives(command.place):
             yield Rule((*self._family_first(conditions), *end), command.place)
 

@@ -206,7 +206,7 @@ def _base(command: tree.AddChain) -> Base | None:
     try:
         priority = _priority(command.priority)
     except ValueError as error:
-        raise command.place.refused(str(error)) from None
+        raise command.place.refused(f"priority: {error}") from None
     return Base(hook, priority, command.policy != "drop", command.kind == "nat")
 
 

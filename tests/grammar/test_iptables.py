@@ -24,7 +24,7 @@ def shape(text: str) -> list[tuple[str, list[str], bool]]:
 
 
 def test_tables_chains_and_rules() -> None:
-    text = "# head\n*raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n\n*filter\n:mine - [0:0]\n[1:2] -A mine -j DROP\nCOMMIT\n# end\n"
+    text = "# head\n*raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n\n*filter\n:mine - [0:0]\n[1:2] -A mine -j DROP\nCOMMIT\n"
     raw, mine = tables(Source("rules", text))
     assert (raw.name.text, mine.name.text) == ("raw", "filter")
     assert [(c.verb, c.chain.text, c.policy) for c in raw.commands] == [("-P", "PREROUTING", "ACCEPT")]
