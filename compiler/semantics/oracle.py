@@ -118,10 +118,10 @@ class Oracle:
         """What the policies say of these two addresses; a pod holds `subject`."""
         isolating = self.isolating(direction, subject)
         return Meeting(
-            tuple(self._cluster_clauses(self._admin, direction, subject, other)),
+            tuple(self._cluster_clauses(self.concerned(subject, admin=True), direction, subject, other)),
             tuple(self._clauses(isolating, direction, subject, other)),
             isolating,
-            tuple(self._cluster_clauses(self._baseline, direction, subject, other)),
+            tuple(self._cluster_clauses(self.concerned(subject, admin=False), direction, subject, other)),
         )
 
     # NetworkPolicy
@@ -157,18 +157,20 @@ class Oracle:
             return Met.NOT
         if peer.namespace_selector is None:  # "the pods matching podSelector in the policy's own namespace"
             return Met.POD if pod.namespace == namespace else Met.NOT
-        return Met.POD if selects(peer.namespace_selector, self._labels(pod.namespace)) else Met.NOT
+        return Met.POD if selects(peer.namespace_selector, self.namespace_labels(pod.namespace)) else Met.NOT
 
     # Admin and Baseline tiers
+
+    def concerned(self, subject: str, admin: bool) -> tuple[ClusterPolicy, ...]:
+        """The policies of one of these tiers that are about the pod with this address, in order of evaluation."""
+        pod = self._holders[subject]
+        return tuple(p for p in (self._admin if admin else self._baseline) if self._selects_pods(p.spec.subject, pod))
 
     def _cluster_clauses(
         self, policies: Iterable[ClusterPolicy], direction: Direction, subject: str, other: str
     ) -> Iterator[Clause]:
-        pod = self._holders[subject]
         for policy in policies:
             chosen = policy.spec.subject
-            if not self._selects_pods(chosen, pod):
-                continue
             # A subject that cannot be read in full: closed for the pods that the rest of it selects (decision).
             is_clear = is_readable(chosen.namespaces) and (
                 chosen.pods is None
@@ -202,15 +204,19 @@ class Oracle:
     def _selects_pods(self, chosen: clusterpolicy.Subject | IngressPeer | EgressPeer, pod: Pod) -> bool:
         """Host-network pods never get here: they hold no address of their own."""
         if chosen.namespaces is not None:
-            return selects(chosen.namespaces, self._labels(pod.namespace))
+            return selects(chosen.namespaces, self.namespace_labels(pod.namespace))
         assert chosen.pods is not None, "exactly one of namespaces and pods"
         spaces, pods = chosen.pods.namespace_selector, chosen.pods.pod_selector
         # v1alpha2's namespaceSelector is no pointer: absent, it is empty, which "selects all Namespaces".
-        return selects(spaces, self._labels(pod.namespace), absent=True) and selects(pods, pod.labels)
+        return selects(spaces, self.namespace_labels(pod.namespace), absent=True) and selects(pods, pod.labels)
 
     # Both
 
-    def _labels(self, namespace: str) -> Mapping[str, str]:
+    def holder(self, address: str) -> Pod | None:
+        """The pod whose own this address is."""
+        return self._holders.get(address)
+
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """The API server labels every namespace with its name (KEP-2161)."""
         found = self._snapshot.namespaces.get(namespace)
         return {**(found.labels if found else {}), "kubernetes.io/metadata.name": namespace}
