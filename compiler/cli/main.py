@@ -14,10 +14,12 @@ import click
 #: Command -> module with a click command of the same name.
 COMMANDS = {
     "compile": "compiler.cli.compile",
+    "explain": "compiler.cli.explain",
     "reach": "compiler.cli.reach",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
+    "explain": "Tell whether a connection is allowed, and why.",
     "reach": "Tell who can open what to whom.",
 }
 
