@@ -6,6 +6,7 @@ Functions that take a text raise ValueError with what was expected when it is no
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -22,14 +23,15 @@ _NAMES = """
 """
 PROTOCOLS = dict(zip(_NAMES.split()[::2], map(int, _NAMES.split()[1::2]), strict=True))
 
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
+
 
 def number(text: str, top: int) -> int:
     """Decimal, 0x hexadecimal or 0 octal, from 0 to `top`."""
-    try:
-        value = int(text, 16 if text[:2] in ("0x", "0X") else 8 if text[:1] == "0" and text != "0" else 10)
-    except ValueError:
-        raise ValueError(f"{text} is no number") from None
-    if not text[0].isalnum() or not 0 <= value <= top:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text} is no number")
+    value = int(text, 16 if text[:2] in ("0x", "0X") else 8 if text[0] == "0" else 10)
+    if value > top:
         raise ValueError(f"{text} is not between 0 and {top}")
     return value
 
@@ -38,7 +40,7 @@ def protocol(text: str) -> int:
     """A number or a name."""
     found = PROTOCOLS.get(text.lower())
     if found is None:
-        if not text.isdecimal():
+        if not (text.isascii() and text.isdecimal()):
             raise ValueError(f"{text} is no protocol that is known here; its number would do")
         return number(text, 255)
     return found
@@ -46,7 +48,7 @@ def protocol(text: str) -> int:
 
 def port(text: str) -> int:
     """A number; names of services are not known."""
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text} is no port number")
     return number(text, 65535)
 
@@ -79,7 +81,7 @@ def bits(family: int) -> int:
 def mask_of(text: str, family: int) -> int:
     """A mask as its length or as an address."""
     width = bits(family)
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
         return all_ones(width) ^ all_ones(width - number(text, width))
     found, value = address(text)
     if found != family:
@@ -133,7 +135,7 @@ def unmasked(intervals: Intervals, mask: int, width: int) -> Intervals | None:
 
 def translation(text: str, family: int) -> tuple[Interval | None, Interval | None]:
     """(addresses, ports) that NAT gives: `10.0.0.1`, `10.0.0.1-10.0.0.9:80-90`, `:80`, `[2001:db8::1]:80`."""
-    if family == 6 and not text.startswith("[") and not text.startswith(":"):
+    if family == 6 and text[:1] != "[" and (text[:1] != ":" or text[:2] == "::"):
         where, which = text, ""
     elif family == 6 and text.startswith("["):
         where, _, which = text[1:].partition("]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from compiler.semantics import reads_ipset, reads_iptables, reads_nftables
 from compiler.semantics.netfilter import Condition, Rule, Ruleset, Statement, Table
 from compiler.semantics.packet import TCP, Packet
@@ -51,7 +53,7 @@ def nft_rule(rule: str, family: str = "inet") -> tuple[Rule, Table]:
     return table.chains["c"].rules[0], table
 
 
-def traced(*tables: Table, packet: Packet | None = None, **situation: object) -> Trace:
+def traced(*tables: Table, packet: Packet | None = None, **situation: Any) -> Trace:
     """The way of a packet, by default TCP 10.0.0.1:1000 -> 10.0.0.2:80."""
     found = packet or Packet("10.0.0.1", "10.0.0.2", TCP, 1000, 80)
-    return Tracer(Ruleset(tables)).trace(Situation(found, **situation))  # type: ignore[arg-type]
+    return Tracer(Ruleset(tables)).trace(Situation(found, **situation))
