@@ -49,17 +49,28 @@ def joined(found: Iterable[tuple[Family, Stretch, Hashable]]) -> dict[Hashable, 
     return {kind: tuple(listed) for kind, listed in ranges.items()}
 
 
-def title(ranges: Sequence[Range], all_listed: bool = False) -> str:
+def union(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """The same addresses, neighbours as one range."""
+    found: list[Range] = []
+    for family, first, last in sorted(ranges, key=lambda span: (span[0].value, *span[1:])):
+        if found and found[-1][0] is family and first <= found[-1][2] + 1:
+            found[-1] = (family, found[-1][1], max(last, found[-1][2]))
+        else:
+            found.append((family, first, last))
+    return tuple(found)
+
+
+def title(ranges: Sequence[Range]) -> str:
     """Ranges as people write them: blocks where they are some, `BLOCK except BLOCKS` where that is shorter."""
     parts = []
     for family in Family:
         own = [(first, last) for kind, first, last in ranges if kind is family]
         if own:
-            parts.append(_shorter(family, own, all_listed))
+            parts.append(_shorter(family, own))
     return " and ".join(parts)
 
 
-def _shorter(family: Family, ranges: Sequence[tuple[int, int]], all_listed: bool) -> str:
+def _shorter(family: Family, ranges: Sequence[tuple[int, int]]) -> str:
     plain = [span_text(family, first, last) for first, last in ranges]
     whole = Prefix(family.value, 0, 0)
     holes, at = [], 0
@@ -71,12 +82,12 @@ def _shorter(family: Family, ranges: Sequence[tuple[int, int]], all_listed: bool
         holes.append((at, (1 << family.bits) - 1))
     cut = [span_text(family, first, last) for first, last in holes]
     if sum(map(len, cut)) + len(str(whole)) < sum(map(len, plain)):
-        return str(whole) + (f" except {_listed(cut, all_listed)}" if cut else "")
-    return _listed(plain, all_listed)
+        return str(whole) + (f" except {_listed(cut)}" if cut else "")
+    return _listed(plain)
 
 
-def _listed(texts: Sequence[str], all_listed: bool) -> str:
-    if all_listed or len(texts) <= _ENTRIES:
+def _listed(texts: Sequence[str]) -> str:
+    if len(texts) <= _ENTRIES:
         return ", ".join(texts)
     return ", ".join(texts[:_ENTRIES]) + f" and {len(texts) - _ENTRIES} more"
 

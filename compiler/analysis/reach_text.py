@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from compiler.analysis.outside import span_text
+from compiler.analysis.outside import span_text, title, union
 from compiler.analysis.reach import Connection, Reach
 from compiler.analysis.survey import Kind, Party
 from compiler.net import PROTOCOL_NAMES, Family, PortSet, address_text
@@ -49,17 +49,17 @@ def _said(one: Connection) -> Iterator[str]:
 
 
 def _names(targets: Sequence[Party], everyone: Sequence[Party], source: Party) -> Iterator[str]:
-    """Lines that name them: pods and nodes together, addresses outside one by one, whole lists as such."""
-    left, together = list(targets), []
-    for kind, whole, most in ((Kind.PODS, "all other pods", 3), (Kind.OUTSIDE, "everywhere outside", 1)):
-        others = [one for one in everyone if one.kind is kind and one is not source]
-        if len(others) > most and all(one in targets for one in others):
-            together.append(whole)
-            left = [one for one in left if one not in others]
-    together += [one.name for one in left if one.kind is not Kind.OUTSIDE]
-    if together:
-        yield ", ".join(together)
-    yield from (label(one) for one in left if one.kind is Kind.OUTSIDE)
+    """Lines that name them: pods and nodes, all other pods as such, and the addresses outside together."""
+    inside = [one.name for one in targets if one.kind is not Kind.OUTSIDE]
+    others = [one for one in everyone if one.kind is Kind.PODS and one is not source]
+    if len(others) > 3 and all(one in targets for one in others):
+        own = [source.name] if source in targets else []
+        inside = ["all other pods", *own, *(one.name for one in targets if one.kind is Kind.NODES)]
+    if inside:
+        yield ", ".join(inside)
+    ranges = [span for one in targets for member in one.members for span in member.ranges]
+    if ranges:
+        yield f"outside {title(union(ranges))}"
 
 
 def _wrapped(head: str, lines: Iterable[str]) -> Iterator[str]:

@@ -30,7 +30,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
-    """`name` is a pod's or node's; `node` where a pod is; `addresses` of pods and nodes, `ranges` of those outside."""
+    """`name` is a pod's or node's; `node` where a pod is; `addresses` of pods and nodes, `ranges` of those outside.
+    Within a family, spots are in the order of `own_addresses`."""
 
     kind: Kind
     namespace: str
@@ -217,6 +218,6 @@ def _node(
             for together in zip_longest(*(one.get(family, ()) for one in listed))
         ]
         if rows:
-            spots[family] = tuple(dict.fromkeys(rows))
+            spots[family] = tuple(rows)
     every = dict.fromkeys((f, a) for one in reversed(listed) for f in Family for a in one.get(f, ()))
     return Member(Kind.NODES, "", name, name, tuple(every), (), spots)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from compiler.resources.cluster import Pod
 
@@ -81,8 +82,10 @@ def _name(group: Sequence[Pod], templates: Iterable[Pod]) -> str:
     named = sorted({t.name for t in templates if t.name and lasting(t.labels) == labels and t.ports == group[0].ports})
     if len(named) == 1:
         return named[0]
-    stems = {stem(pod) for pod in group}
-    return stems.pop() if len(stems) == 1 else group[0].name
+    stems = sorted({stem(pod) for pod in group})
+    first, last = stems[0].split("-"), stems[-1].split("-")
+    common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))]
+    return "-".join(common) or group[0].name  # what the first and the last begin with, all begin with
 
 
 def stem(pod: Pod) -> str:

@@ -44,7 +44,7 @@ def peopled(policies: Sequence[Policy], cluster: Snapshot) -> Snapshot:
         click.echo(f"note: {some} no pod with an address: stand-ins that as few ipBlocks as possible hold", err=True)
     if not any(pod.holds_addresses for pod in found.pods):
         raise Unreadable(
-            "no pod with an address and no workload in the input: who could reach whom?\n"
-            "       Name them: kubectl get pods,namespaces,nodes -A -o yaml"
+            "no pod with an address and no workload in the input, so nobody to tell of; "
+            "to name them: kubectl get pods,namespaces,nodes -A -o yaml"
         )
     return found

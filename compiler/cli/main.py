@@ -16,11 +16,13 @@ COMMANDS = {
     "compile": "compiler.cli.compile",
     "explain": "compiler.cli.explain",
     "reach": "compiler.cli.reach",
+    "diff": "compiler.cli.diff",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
     "explain": "Tell whether a connection is allowed, and why.",
     "reach": "Tell who can open what to whom.",
+    "diff": "Tell what a change of policies opens and closes.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal.

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ import click
 from compiler.analysis import reach_text
 from compiler.analysis.chosen import any_of, chooser
 from compiler.analysis.reach import By, Reach, narrowed, reach
+from compiler.analysis.reach_page import Template, page
 from compiler.analysis.survey import Kind
 from compiler.cli.cluster import peopled, read, snapshot
 from compiler.cli.outputs import write
@@ -24,6 +26,7 @@ FORMATS: Mapping[str, Callable[[Reach], str]] = {
     "json": reach_text.json_text,
     "csv": reach_text.csv_text,
     "dot": reach_text.dot_text,
+    "html": lambda found: page(found, _template()),
 }
 
 
@@ -70,6 +73,11 @@ def command(
     except NetpolcError as error:
         click.echo(error.render(), err=True)
         sys.exit(2)
+
+
+def _template() -> Template:
+    folder = files("compiler.cli") / "page"
+    return Template(*((folder / f"reach.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")))
 
 
 def _check(found: Reach, option: str, names: Sequence[str]) -> None:

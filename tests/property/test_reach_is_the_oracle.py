@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from operator import and_, or_
 
+import pytest
 from hypothesis import given
 
+from compiler.analysis.diff import Change, Diff, Side, diff
 from compiler.analysis.outside import holds
 from compiler.analysis.reach import By, Reach, reach
-from compiler.analysis.survey import Kind, Party
+from compiler.analysis.survey import Kind, Member, Party
 from compiler.net import NO_PORTS, Family, PortSet, parse_address
 from compiler.semantics.packet import Packet
 from compiler.sources.manifests import load
@@ -107,3 +109,76 @@ def given_pair(source: Party, target: Party, family: Family) -> bool:
     if Kind.PODS not in (source.kind, target.kind) or family not in source.standings or family not in target.standings:
         return True
     return source is target or (source.kind is Kind.NODES and target.members[0].node == source.members[0].name)
+
+
+def sides(one: Scenario, other: Scenario) -> tuple[Side, Side]:
+    """Two states of the policies of a cluster."""
+    made = []
+    for scenario in (one, one.with_policies_of(other)):
+        found = load([("scenario.json", scenario.text)])
+        made.append(Side(found.policies, Trial(one.text, 0).snapshot))
+    return made[0], made[1]
+
+
+def shape(changes: Iterable[Change]) -> set[object]:
+    """What changed, without the rules behind it."""
+
+    def ends(members: Iterable[Member]) -> tuple[object, ...]:
+        return tuple((one.kind, one.title, one.ranges) for one in members)
+
+    return {(ends(one.sources), ends(one.targets), one.families, one.ports) for one in changes}
+
+
+@examples(100)
+@given(scenario=scenarios, later=scenarios)
+def test_diff_is_what_the_oracle_answers_otherwise(scenario: Scenario, later: Scenario) -> None:
+    old, new = sides(scenario, later)
+    before, after = Trial(scenario.text, 300), Trial(scenario.with_policies_of(later).text, 300)
+    found = diff(old, new)
+    for trial in (before, after):
+        asked = Asked(found_reach(trial, scenario.text, By.POD))
+        for packet, _, _ in questions(trial, asked):
+            was, now = (one.oracle.connection(packet).allowed for one in (before, after))
+            assert changed(found, found.opened, packet) is (now and not was), str(packet)
+            assert changed(found, found.closed, packet) is (was and not now), str(packet)
+    for way, changes in ((True, found.opened), (False, found.closed)):
+        for witness in (one for change in changes for one in change.witnesses):
+            assert witness.old is not None
+            assert witness.new is not None
+            assert (witness.old[1].allowed, witness.new[1].allowed) == (not way, way)
+
+
+def member_at(members: Sequence[Member], text: str) -> Member:
+    """Whose address it is; a range outside may run over addresses of pods and nodes, and does not mean them."""
+    at = parse_address(text)
+    return next(
+        (one for one in members if at in one.addresses), next((one for one in members if holds(one.ranges, *at)), None)
+    ) or pytest.fail(f"nobody has {text}")
+
+
+def changed(found: Diff, changes: Iterable[Change], packet: Packet) -> bool:
+    """Whether a change is about the packet; no two are."""
+    source, target = (member_at(found.members, text) for text in (packet.src, packet.dst))
+    about = [
+        change
+        for change in changes
+        if Family(packet.version) in change.families
+        and change.ports.has(packet.proto, packet.dport)
+        and source in change.sources
+        and target in change.targets
+    ]
+    assert len(about) <= 1
+    return bool(about)
+
+
+@examples(60)
+@given(scenario=scenarios, later=scenarios)
+def test_diff_and_back(scenario: Scenario, later: Scenario) -> None:
+    """From a state to itself nothing changes, and on the way back what opened closes."""
+    old, new = sides(scenario, later)
+    same = diff(old, old)
+    assert not same.opened
+    assert not same.closed
+    there, back = diff(old, new), diff(new, old)
+    assert shape(there.opened) == shape(back.closed)
+    assert shape(there.closed) == shape(back.opened)
