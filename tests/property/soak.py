@@ -1,6 +1,6 @@
 """Packets by the million through real netfilter, each verdict held against the oracle's.
 
-    python -m tests.property.soak [--packets N] [--flavour F ...] [--seed N] [--each N] [--limits low]
+    python -m tests.property.soak [--packets N] [--flavour F ...] [--seed N] [--each N] [--limits low|spent]
 
 Scenario number n of a seed is the same on every machine, and goes to every flavour. Prints what was judged, and for a
 disagreement a scenario cut down as far as it still disagrees. Exit status 1 when there was one. Needs root.
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--flavour", action="append", choices=FLAVOURS, help="default: all three")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=1500, help="packets of one scenario at most")
-    parser.add_argument("--limits", choices=LIMITS, default="usual", help="low: the compiler's ways for large clusters")
+    parser.add_argument("--limits", choices=LIMITS, default="usual", help="the compiler's ways for large clusters")
     options = parser.parse_args()
     with limits(options.limits):
         return _soak(options)

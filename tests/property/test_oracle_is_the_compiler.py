@@ -44,7 +44,7 @@ def rigs() -> Iterator[Rigs]:
 
 @pytest.mark.parametrize("which", LIMITS)
 @pytest.mark.parametrize("backend", list(Backend))
-@examples(200)
+@examples(150)
 @given(scenario=scenarios)
 def test_ruleset(backend: Backend, which: str, scenario: Scenario) -> None:
     with limits(which):
@@ -76,7 +76,7 @@ def test_a_connection_is_what_its_nodes_let_through(scenario: Scenario) -> None:
 @pytest.mark.kernel
 @pytest.mark.parametrize("which", LIMITS)
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@examples(30)
+@examples(20)
 @given(scenario=scenarios)
 def test_kernel(flavour: str, which: str, rigs: Rigs, scenario: Scenario) -> None:
     with limits(which):
