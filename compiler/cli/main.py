@@ -17,12 +17,14 @@ COMMANDS = {
     "explain": "compiler.cli.explain",
     "reach": "compiler.cli.reach",
     "diff": "compiler.cli.diff",
+    "verify": "compiler.cli.verify",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
     "explain": "Tell whether a connection is allowed, and why.",
     "reach": "Tell who can open what to whom.",
     "diff": "Tell what a change of policies opens and closes.",
+    "verify": "Prove that rules mean what the policies say.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal.

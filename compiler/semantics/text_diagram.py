@@ -57,12 +57,7 @@ _HOOKS = {
     Path.INPUT: (Hook.PREROUTING, Hook.INPUT),
     Path.OUTPUT: (Hook.OUTPUT, Hook.POSTROUTING),
 }
-_NO_INTERFACE = {
-    Hook.PREROUTING: Level.OUTPUT,
-    Hook.INPUT: Level.OUTPUT,
-    Hook.OUTPUT: Level.INPUT,
-    Hook.POSTROUTING: Level.INPUT,
-}
+_NO_INTERFACE = {Hook.PREROUTING: Level.OUTPUT, Hook.INPUT: Level.OUTPUT, Hook.OUTPUT: Level.INPUT}
 _ALL_BITS = (1 << MARK_BITS) - 1
 #: So many answers of stateful matches are told apart.
 _MOST_BARRIERS = 64
@@ -126,10 +121,14 @@ class TextDiagrams:
         ways = {"accept": "next", "return": over}
         diagram = self._renamed(self._chain(table, chain.name), ways, None if base.accepts else over)
         fixed = {int(_NO_INTERFACE[hook]): 0} if hook in _NO_INTERFACE else {}
-        if base.priority < CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT):
+        if base.priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT):
             fixed[Level.STATE] = State.INVALID
         diagram = made.restrict(diagram, fixed)
-        return made.where(made.inside(Level.STATE, [(State.NEW, State.NEW)]), diagram) if base.nat else diagram
+        return (
+            made.where(made.inside(Level.STATE, [(state, state) for state in (State.NEW, State.RELATED)]), diagram)
+            if base.nat
+            else diagram
+        )
 
     def _refuse_decisions_beyond_nat(self, found: Sequence[tuple[Hook, Table, Chain, int]]) -> None:
         """Filters that see another packet than the FORWARD hook does."""

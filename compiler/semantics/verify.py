@@ -7,17 +7,20 @@ family. Neither side knows how the compiler came to its text.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from compiler.semantics.boundaries import OUTSIDERS
 from compiler.semantics.diagram import Range
 from compiler.semantics.netfilter import AddressType, Ruleset, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
 from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams
-from compiler.semantics.space import ACCEPT, MARK_BITS, Level, Path, address_text, diagrams
-from compiler.semantics.text_diagram import TextDiagrams
+from compiler.semantics.space import MARK_BITS, Level, Path, address_text, diagrams
+from compiler.semantics.text_diagram import TextDiagrams, Unprovable
+from compiler.semantics.trace import Route, Situation, Trace, Tracer, Unanswerable
 from compiler.semantics.verdict import AnyPolicy, Direction, Ruling
 from compiler.snapshot import Snapshot
 
@@ -65,11 +68,13 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Witness:
     """A case on which policies and text differ; `found` is what the text makes of it: "accept", "drop", or the
-    statement whose effect is not known."""
+    statement whose effect is not known. `trace`: its way through the rules, unless they have something on the way that
+    cannot be followed."""
 
     case: Case
     said: Said
     found: str
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ def verify(
 ) -> Equal | Different:
     """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). Raises
     `Unprovable` for rules that no diagram can hold."""
+    if not any(pod.holds_addresses for pod in snapshot.pods):
+        raise Unprovable("no pod with an address in the input, so there is no packet that any policy is about")
     known = tuple(policies)
     oracle = Oracle(known, snapshot)
     found = [
@@ -132,15 +139,16 @@ def _differences(
         one, two = (made.first([out, side.at(path)]) for side in (wanted, text))
         for box, _, found in islice(made.differences(one, two), MOST_WITNESSES):
             case = _case(path, version, box, text.opaque)
-            yield Witness(case, said(oracle, node, case), str(found))
+            yield Witness(case, said(oracle, node, case), str(found), _trace(ruleset, case))
 
 
 def _case(path: Path, version: int, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
     """A packet of the box, as usual as possible."""
+    outsider = int(ipaddress.ip_address(OUTSIDERS[version == 6]))
 
     def value(level: Level) -> int:
         low, high = box.get(level, (0, (1 << 128) - 1))
-        usual = _USUAL.get(level, low)
+        usual = outsider if level in (Level.SOURCE, Level.DESTINATION) else _USUAL.get(level, low)
         return usual if low <= usual <= high else low
 
     protocol = value(Level.PROTOCOL)
@@ -167,10 +175,30 @@ def _case(path: Path, version: int, box: Mapping[int, Range], opaque: Mapping[in
     )
 
 
+def _trace(ruleset: Ruleset, case: Case) -> Trace | None:
+    """The way of the witness, as the kernel would go it."""
+    packet, local = case.packet, set[str]()
+    if case.path is Path.INPUT:
+        local.add(packet.dst)
+    if case.path is Path.FORWARD:  # a router takes one hop off in front of the hook
+        packet = replace(packet, hop_limit=min(packet.hop_limit + 1, 255))
+    if case.source_type is LOCAL:
+        local.add(packet.src)
+    sent = case.path is Path.OUTPUT
+    situation = Situation(
+        packet,
+        Route.SENT if sent else Route.ARRIVES,
+        frozenset(local),
+        "" if sent else case.input,
+        case.output,
+        case.state,
+        case.mark,
+    )
+    try:
+        return Tracer(ruleset, lambda test, _: case.others.get(test.text, False)).trace(situation)
+    except (Unanswerable, ValueError):
+        return None
+
+
 def _interface(value: int) -> str:
     return value.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")
-
-
-def allows(outcome: str) -> bool:
-    """Whether a packet gets through with this outcome of a text."""
-    return outcome == ACCEPT

@@ -1,0 +1,116 @@
+"""Does a text of rules mean what the policies say? The answer in words, with places on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from compiler.analysis.quotes import Quotes, title
+from compiler.errors import NetpolcError
+from compiler.semantics import rulesets
+from compiler.semantics.netfilter import AddressType, State
+from compiler.semantics.space import ACCEPT, Path
+from compiler.semantics.text_diagram import Unprovable
+from compiler.semantics.trace import Trace
+from compiler.semantics.verdict import Because, Direction, Ruling
+from compiler.semantics.verify import Equal, Witness, verify
+from compiler.snapshot import Snapshot
+from compiler.sources.manifests import Located
+from grammar.ruletext import Refused
+from grammar.source import printable
+
+_WHERE = {Path.FORWARD: "forwarded", Path.INPUT: "to the node", Path.OUTPUT: "from the node"}
+
+
+class NotProved(NetpolcError):
+    """Nothing can be said of these rules: the text is wrong, or has something that is not understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`witnesses` in words, several lines each; none when the rules mean what the policies say."""
+
+    families: tuple[int, ...]
+    witnesses: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        return not self.witnesses
+
+
+def prove(
+    policies: Sequence[Located],
+    snapshot: Snapshot,
+    node: str | None,
+    texts: Iterable[tuple[str, str]],
+    families: Sequence[int] = (4, 6),
+) -> Proof:
+    """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
+    `families`: 4 and 6. Raises NotProved."""
+    try:
+        ruleset = rulesets.read(texts)
+        found = verify([one.value for one in policies], snapshot, node, ruleset, families)
+    except Refused as error:
+        flaw = error.flaw
+        told = "\n".join([f"{flaw.span}: error: {flaw.message} [{flaw.code}]", *flaw.excerpt])
+        raise NotProved(told) from None
+    except Unprovable as error:
+        raise NotProved(f"cannot be proved: {error}") from None
+    if isinstance(found, Equal):
+        return Proof(found.families)
+    quotes = Quotes(policies)
+    return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
+
+
+def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
+    case = witness.case
+    beside = (
+        [_WHERE[case.path], f"state {case.state.name.lower()}"] if case.state is not State.NEW else [_WHERE[case.path]]
+    )
+    if case.source_type is AddressType.LOCAL:
+        beside.append("the source is the node's own address")
+    if case.packet.hop_limit == 255 and case.packet.icmp_type is not None:
+        beside.append("hop limit 255")
+    beside += [f"in by {printable(case.input)}"] * bool(case.input) + [f"out by {printable(case.output)}"] * bool(
+        case.output
+    )
+    beside += [f"mark {case.mark:#x}"] * bool(case.mark)
+    beside += [f"{printable(text)}: {'yes' if holds else 'no'}" for text, holds in case.others.items()]
+    yield f"{case.packet} ({', '.join(beside)})"
+    yield f"  policies: {'allowed' if witness.said.allowed else 'denied'}{_because(witness.said.note)}"
+    for direction, ruling in witness.said.rulings.items():
+        if ruling.because is not Because.NO_SUBJECT:
+            yield f"    {_ruling(direction, ruling, quotes)}"
+    yield f"  rules: {_found(witness)}"
+    yield from (f"    {line}" for line in _way(witness.trace))
+
+
+def _because(note: str) -> str:
+    return f": {note}" if note else ""
+
+
+def _ruling(direction: Direction, ruling: Ruling, quotes: Quotes) -> str:
+    verdict = "allowed" if ruling.allowed else "denied"
+    if ruling.because is Because.RULE:
+        (policy,), field = ruling.policies, direction.value.lower()
+        place = quotes.place(policy, "spec", field, ruling.rule if ruling.rule is not None else 0)
+        return f"{field} {verdict} by {title(policy)} {field}[{ruling.rule}] ({place})"
+    by = ", ".join(f"{title(policy)} ({quotes.place(policy)})" for policy in ruling.policies[:3])
+    more = f" and {len(ruling.policies) - 3} more" if len(ruling.policies) > 3 else ""
+    return f"{direction.value.lower()} {verdict}, since {ruling.because.value}{f': {by}{more}' if by else ''}"
+
+
+def _found(witness: Witness) -> str:
+    if witness.found == ACCEPT:
+        return "accepted"
+    return "dropped" if witness.found == "drop" else f"no answer, {printable(witness.found)}"
+
+
+def _way(trace: Trace | None) -> Iterator[str]:
+    for stop in trace.stops if trace is not None else ():
+        for step in stop.steps:
+            where = f"{step.rule.place.span.file_line}: {stop.hook.value}, chain {printable(step.chain.name)}"
+            element = f" [{' '.join(printable(step.element.place.text).split())}]" if step.element is not None else ""
+            yield f"{where}: {' '.join(printable(step.rule.place.text).split())[:120]}{element}"
+        if stop.by_policy and not stop.passed:
+            yield f"{stop.hook.value}, chain {printable(stop.chain.name)}: its policy"

@@ -1,0 +1,114 @@
+"""`netpolc verify` from end to end: texts of both tools, what it answers, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.compiler.cli.conftest import Run
+
+CLUSTER = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {app: db}}
+spec: {nodeName: n1, containers: [{name: c, image: x, ports: [{containerPort: 5432, name: pg}]}]}
+status: {phase: Running, podIPs: [{ip: 10.0.0.2}, {ip: "fd00::2"}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress:
+  - from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]
+    ports: [{port: pg}, {port: 8000, endPort: 9000}]
+"""
+
+Netpolc = Callable[..., Run]
+
+
+@pytest.fixture
+def rules(netpolc: Netpolc, tmp_path: Path) -> Path:
+    """A folder for each back end; the input is `in.yaml`."""
+    (tmp_path / "in.yaml").write_text(CLUSTER)
+    for backend in ("nftables", "iptables"):
+        assert netpolc("compile", "in.yaml", "--node", "n1", "--backend", backend, "-o", backend).status == 0
+    return tmp_path
+
+
+def given(folder: Path) -> list[str]:
+    return [
+        part for path in sorted(folder.iterdir()) if not path.name.startswith(".") for part in ("--rules", str(path))
+    ]
+
+
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_what_compile_wrote_is_equal(rules: Path, netpolc: Netpolc, backend: str) -> None:
+    found = netpolc("verify", "in.yaml", "--node", "n1", *given(rules / backend))
+    assert (found.status, found.stdout) == (0, "equal: every IPv4 and IPv6 packet fares as the policies say\n")
+
+
+def test_a_witness_shows_both_sides(rules: Path, netpolc: Netpolc) -> None:
+    text = (rules / "nftables" / "netpolc.nft").read_text()
+    (rules / "bad.nft").write_text(text.replace("8000-9000 return", "8000-9001 return"))
+    found = netpolc("verify", "in.yaml", "--node", "n1", "--family", "ipv4", "--rules", "bad.nft")
+    assert found.status == 1
+    first = found.stdout.split("\n\n")[1].splitlines()
+    assert first[0] == "10.0.0.0 -> 10.0.0.2 tcp/9001 (forwarded)"
+    assert first[1:3] == [
+        "  policies: denied",
+        "    ingress denied, since NetworkPolicies select the pod and none of their rules allows it: "
+        "shop/p (in.yaml:12)",
+    ]
+    assert first[3] == "  rules: accepted"
+    assert first[-1].endswith("tcp dport 8000-9001 return")
+    assert first[-1].lstrip().startswith("bad.nft:")
+
+
+def test_rules_that_lack_one_family_differ(rules: Path, netpolc: Netpolc) -> None:
+    names = [part for name in ("ipset.save", "iptables.save") for part in ("--rules", f"iptables/{name}")]
+    assert netpolc("verify", "in.yaml", "--node", "n1", "--family", "ipv4", *names).status == 0
+    assert netpolc("verify", "in.yaml", "--node", "n1", *names).status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give --rules FILE (once or more) or --live"),
+        (("--live", "--rules", "bad.nft"), "give --rules FILE (once or more) or --live"),
+        (("--rules", "missing.nft"), "missing.nft: No such file or directory"),
+        (("--rules", "bad.nft"), "bad.nft:1:26: error: foo is not understood here [unsupported]"),
+        (("--rules", "bad.nft", "--node", "n7"), "--node n7: the input knows n1"),
+    ],
+)
+def test_what_is_no_question_is_refused(
+    rules: Path, netpolc: Netpolc, arguments: tuple[str, ...], message: str
+) -> None:
+    (rules / "bad.nft").write_text("table inet x { chain a { foo bar; } }\n")
+    found = netpolc("verify", "in.yaml", *arguments)
+    assert found.status == 2
+    assert message in found.stderr
+
+
+def test_without_pods_nothing_is_claimed(rules: Path, netpolc: Netpolc) -> None:
+    (rules / "alone.yaml").write_text(CLUSTER.split("---\n")[2])
+    found = netpolc("verify", "alone.yaml", *given(rules / "nftables"))
+    assert found.status == 2
+    assert "no pod with an address in the input" in found.stderr
+
+
+def test_only_root_reads_the_rules_of_the_machine(
+    rules: Path, netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    found = netpolc("verify", "in.yaml", "--live")
+    assert found.status == 2
+    assert "only root can read the rules of this machine" in found.stderr
