@@ -90,8 +90,15 @@ def _interface(text: str) -> Interval:
     return interface(text, "*")
 
 
-_STATES = {state.name.lower(): int(state) for state in State}
-_TYPES = {kind.name.lower(): int(kind) for kind in AddressType}
+#: Names, and the numbers that `nft -nn` prints: one bit for each state.
+_STATES = {state.name.lower(): int(state) for state in State} | {
+    "0x1": int(State.INVALID),
+    "0x2": int(State.ESTABLISHED),
+    "0x4": int(State.RELATED),
+    "0x8": int(State.NEW),
+    "0x40": int(State.UNTRACKED),
+}
+_TYPES = {kind.name.lower(): int(kind) for kind in AddressType} | {str(int(kind)): int(kind) for kind in AddressType}
 
 #: Data type -> (what reads its values, the largest number).
 _READERS: dict[str, tuple[Callable[[str], Interval], int]] = {
@@ -109,8 +116,8 @@ _READERS: dict[str, tuple[Callable[[str], Interval], int]] = {
     "icmpv6_code": (_one_of(_names(_ICMPV6_CODES), 255), 255),
     "ct_state": (_one_of(_STATES, -1), int(max(State))),
     "fib_addrtype": (_one_of(_TYPES, -1), int(max(AddressType))),
-    "nf_proto": (_one_of({"ipv4": 4, "ipv6": 6}, -1), 15),
-    "ether_type": (_one_of({"ip": 4, "ip6": 6}, -1), 15),
+    "nf_proto": (_one_of({"ipv4": 4, "ipv6": 6, "2": 4, "10": 6}, -1), 15),
+    "ether_type": (_one_of({"ip": 4, "ip6": 6, "0x0800": 4, "0x86dd": 6}, -1), 15),
 }
 
 

@@ -1,6 +1,6 @@
 """Random rulesets through the kernel and the tracer, side by side: `python -m tests.kernel.random_rulesets` for many.
 
-Each ruleset is judged twice: as it was written, and as the kernel shows it.
+Each ruleset is judged as it was written and as the kernel shows it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ class Rulesets:
             "sent": pools.packets(count // 10),
         }
         answers = {way: getattr(self._rig, way)(packets) for way, packets in batches.items()}
-        for name, text in (("written", files | beside(self._rig)), ("shown", shown(self._rig, flavour))):
+        texts = {"written": files | beside(self._rig), "shown": shown(self._rig, flavour)}
+        if flavour == "nftables":
+            texts["shown in numbers"] = shown(self._rig, flavour, numeric=True)
+        for name, text in texts.items():
             try:
                 traced = Traced(text)
             except Refused as refused:

@@ -35,11 +35,11 @@ def beside(rig: Rig) -> dict[str, str]:
     return {"rig.nft": rig.namespace.run("nft", "list", "table", "inet", "rig")}
 
 
-def shown(rig: Rig, flavour: str) -> dict[str, str]:
-    """What the kernel has, as the tools print it; all of it."""
+def shown(rig: Rig, flavour: str, numeric: bool = False) -> dict[str, str]:
+    """What the kernel has, as the tools print it; all of it. `numeric`: nft in numbers, with handles."""
     run = rig.namespace.run
     if flavour == "nftables":
-        return {"netpolc.nft": run("nft", "list", "ruleset")}
+        return {"netpolc.nft": run("nft", *(("-nn", "-a") if numeric else ()), "list", "ruleset")}
     variant = flavour.removeprefix("iptables-")
     return {
         **beside(rig),
