@@ -43,7 +43,7 @@ def known(snapshot: Snapshot, *policies: Policy, node: str | None = None) -> tup
     return pairs(reaches(snapshot, policies, node, Family.IPV4), Family.IPV4).elements
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(worlds(), st.sampled_from((*NODES, None)), st.sampled_from(list(Family)))
 def test_every_pair_is_allowed_by_every_policy_concerned(world: World, node: str | None, family: Family) -> None:
     meaning = Meaning(world.policies, world.snapshot)
@@ -140,7 +140,7 @@ def test_the_budget_holds_and_small_classes_come_first(budget: int) -> None:
     assert len(found) == (0 if budget < 1 else 1 if budget < 5 else 5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(worlds(), st.sampled_from((*NODES, None)), st.sampled_from(list(Family)))
 def test_whatever_an_answered_class_allows_is_a_pair(world: World, node: str | None, family: Family) -> None:
     """What misses the pairs there is denied: so but for what the other end of this node denies, none may be missing."""

@@ -65,7 +65,7 @@ def served(named: NamedPort, declared: Iterable[ContainerPort]) -> set[tuple[int
     return {(PROTOCOLS[p.protocol], p.port) for p in found if named.protocol in (None, PROTOCOLS[p.protocol])}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=35)
 @given(
     worlds(),
     st.sampled_from(list(Backend)),

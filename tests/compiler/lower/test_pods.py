@@ -90,7 +90,7 @@ def assert_means(world: World, ruleset: Ruleset, node: str | None, hook: Hook, f
 
 
 @pytest.mark.parametrize("backend", list(Backend))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(
     world=worlds(),
     node=st.sampled_from((*NODES, None)),

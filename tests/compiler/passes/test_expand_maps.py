@@ -78,7 +78,7 @@ def maps(draw: st.DrawFn) -> PrefixMap:
     return PrefixMap("lookup4", family, tuple(sorted(chosen.items(), key=lambda e: e[0])), ("a note",))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(maps(), st.sampled_from((Field.SOURCE, Field.DESTINATION)), st.sampled_from((Hook.FORWARD, Hook.OUTPUT)))
 def test_every_packet_keeps_its_verdict(found: PrefixMap, field: Field, hook: Hook) -> None:
     before = ruleset(found, field)

@@ -87,7 +87,7 @@ class TestHeldClauses:
         assert held_at(found, "10.0.0.8", inventory) == set()
         assert held_at(found, "fd00::7", inventory) == {0}
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.lists(st.lists(blocks(), max_size=3).map(tuple), max_size=3), st.sampled_from(list(Family)))
     def test_equal_to_asking_each_block(self, peers: list[tuple[Block, ...]], family: Family) -> None:
         found = clauses(*peers)

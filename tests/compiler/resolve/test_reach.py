@@ -379,7 +379,7 @@ def assert_tidy(reach: Reach) -> None:
         assert max(around, key=lambda net: net[0].length)[1] != allowed, "treats its block as the one around it does"
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=80)
 @given(worlds(), st.sampled_from((1, 2, 3, 1024)), st.sampled_from(list(Family)))
 def test_a_reach_means_what_the_policies_say(world: World, minimum: int, family: Family) -> None:
     assert_reach_means_what_policies_say(world, minimum, family)
