@@ -96,13 +96,35 @@ def _nodes(nodes: Sequence[Member], by: By) -> Iterator[Party]:
 
 
 def _connections(survey: Survey, everyone: Sequence[Party]) -> Iterator[Connection]:
-    for source in everyone:
-        for target in everyone:
-            found: dict[Extent, list[Family]] = {}
-            for family in Family:
-                extent = survey.extent(source, target, family)
-                if extent is not None and extent.some:
-                    found.setdefault(extent, []).append(family)
-            for extent, families in found.items():
+    known: dict[tuple[int, int], _Found] = {}
+    numbers: dict[object, int] = {}
+    alike = [numbers.setdefault(_likeness(one), len(numbers)) for one in everyone]
+    for source, row in zip(everyone, alike, strict=True):
+        for target, column in zip(everyone, alike, strict=True):
+            # What two parties may is the same for all that are like them, but for what is given.
+            if source is target or source.kind is Kind.NODES:
+                found = _between(survey, source, target)
+            elif (before := known.get((row, column))) is not None:
+                found = before
+            else:
+                found = known[row, column] = _between(survey, source, target)
+            for extent, families in found:
                 partly = extent.some if not extent.every else extent.some - extent.every
-                yield Connection(source, target, tuple(families), extent.every, partly)
+                yield Connection(source, target, families, extent.every, partly)
+
+
+_Found = tuple[tuple[Extent, tuple[Family, ...]], ...]
+
+
+def _likeness(one: Party) -> object:
+    return one.members[0].signature if len(one.members) == 1 else id(one)
+
+
+def _between(survey: Survey, source: Party, target: Party) -> _Found:
+    """What the source may open to the target, and in which families."""
+    found: dict[Extent, tuple[Family, ...]] = {}
+    for family in Family:
+        extent = survey.extent(source, target, family)
+        if extent is not None and extent.some:
+            found[extent] = (*found.get(extent, ()), family)
+    return tuple(found.items())

@@ -56,6 +56,26 @@ def test_a_block_that_changes_nothing_cuts_nothing() -> None:
     assert [one.name for one in outside] == ["0.0.0.0/0 and ::/0"]
 
 
+def test_a_block_that_changes_nothing_outside_may_tell_pods_apart() -> None:
+    """Egress is open but to web pods, and to one of them it is open before that: nothing outside is cut."""
+    snapshot = cluster(pod("web-0", "10.0.0.1", app="web"), pod("web-1", "10.0.0.2", app="web"), pod("db", "10.0.0.9"))
+    text = """
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: one}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  egress:
+  - {action: Accept, to: [{networks: [10.0.0.1/32]}]}
+  - {action: Deny, to: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}]}
+"""
+    found = between(reach(translate(load([("p.yaml", text.encode())]).policies), snapshot), "a/db", "a/web")
+    assert found is not None
+    assert (str(found.ports), str(found.partly)) == ("nothing", "everything")
+
+
 def test_a_pod_to_itself_and_a_node_to_its_own_pods_are_not_listed() -> None:
     snapshot = cluster(pod("web", "10.0.0.1"), pod("far", "10.0.0.2", node="n2", app="far"))
     found = reach(policies("  podSelector: {}\n"), snapshot, By.POD)
