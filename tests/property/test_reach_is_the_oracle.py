@@ -17,6 +17,7 @@ from compiler.net import NO_PORTS, Family, PortSet, parse_address
 from compiler.semantics.packet import Packet
 from compiler.sources.manifests import load
 from compiler.translate import translate
+from tests.property.limits import limits
 from tests.property.scenarios import Scenario, scenarios
 from tests.property.test_oracle_is_the_compiler import examples
 from tests.property.trial import Trial
@@ -66,11 +67,13 @@ def questions(trial: Trial, asked: Asked) -> Iterator[tuple[Packet, Party, Party
             yield packet, source, target
 
 
-@examples(150)
+@pytest.mark.parametrize("which", ("usual", "low"))
+@examples(100)
 @given(scenario=scenarios)
-def test_by_pod(scenario: Scenario) -> None:
+def test_by_pod(which: str, scenario: Scenario) -> None:
     trial = Trial(scenario.text, 600)
-    asked = Asked(found_reach(trial, scenario.text, By.POD))
+    with limits(which):
+        asked = Asked(found_reach(trial, scenario.text, By.POD))
     for packet, source, target in questions(trial, asked):
         every, _ = asked.between(source, target, Family(packet.version))
         assert every.has(packet.proto, packet.dport) is trial.oracle.connection(packet).allowed, str(packet)
