@@ -67,7 +67,7 @@ def questions(trial: Trial, asked: Asked) -> Iterator[tuple[Packet, Party, Party
             yield packet, source, target
 
 
-@pytest.mark.parametrize("which", ("usual", "low"))
+@pytest.mark.parametrize("which", ["usual", "low"])
 @examples(100)
 @given(scenario=scenarios)
 def test_by_pod(which: str, scenario: Scenario) -> None:
