@@ -18,6 +18,7 @@ COMMANDS = {
     "reach": "compiler.cli.reach",
     "diff": "compiler.cli.diff",
     "verify": "compiler.cli.verify",
+    "lint": "compiler.cli.lint",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
@@ -25,6 +26,7 @@ HELP = {
     "reach": "Tell who can open what to whom.",
     "diff": "Tell what a change of policies opens and closes.",
     "verify": "Prove that rules mean what the policies say.",
+    "lint": "Find policies that are valid and hardly meant so.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal.
