@@ -154,10 +154,10 @@ function drawGraph(seen) {
     const near = Math.abs(Math.sin((a - b) / 2)), [c1x, c1y] = point(a, radius * (1 - .75 * near)), [c2x, c2y] = point(b, radius * (1 - .75 * near));
     return `M${x1} ${y1}C${c1x} ${c1y} ${c2x} ${c2y} ${x2} ${y2}`;
   };
-  const fade = Math.max(.05, Math.min(.6, 30 / Math.sqrt(seen.links.length + 1) / 8));
+  const fade = Math.max(.04, Math.min(.6, 4 / Math.sqrt(seen.links.length + 1)));
   for (const all of [true, false]) {
     const d = seen.links.filter(one => one.all === all).map(curve).join("");
-    base.append(make("path", { class: "edges" + (all ? " all" : ""), d, style: { opacity: all ? fade * .6 : fade } }));
+    base.append(make("path", { class: "edges" + (all ? " all" : ""), d, style: { opacity: all ? fade * .6 : fade, "--dim": fade * .12 } }));
   }
   if (radius < 300) svg.style.maxHeight = "100%";
   svg.append(base, chosen, arcs, labels);
