@@ -52,8 +52,8 @@ class Compiler:
         self._inventory = Inventory(snapshot)
 
     def remarks(self) -> Iterator[str]:
-        """What somebody who reads the result must know: rules that cannot mean all that they say. They err on the
-        side of denying."""
+        """What somebody who reads the result must know: rules that cannot mean all that they say. What cannot be
+        read is closed; what names nodes or domains that the input does not know matches nothing, a Deny rule too."""
         for origin in self.closed:
             yield f"{origin}: not all of it can be read; an Accept rule matches nothing, any other denies all"
         for policy in self.policies:

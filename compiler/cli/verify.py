@@ -22,10 +22,27 @@ _NFT = ("nft", "list", "table", "inet", "netpolc")
 _IPTABLES = (("ipset", ("ipset", "save")), ("iptables", ("iptables-save",)), ("ip6tables", ("ip6tables-save",)))
 
 
-@click.command("verify", context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """`--rules` takes every file that follows it, up to the next option: iptables needs three."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = False
+        for word in args:
+            if word.startswith("-") and word != "-":
+                taking = word == "--rules"
+                spread += [] if taking else [word]
+            else:
+                spread += ["--rules", word] if taking else [word]
+        return super().parse_args(ctx, spread)
+
+
+@click.command("verify", cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--node", metavar="NODE", help="The node that has the rules. Default: every pod of the input counts.")
-@click.option("--rules", metavar="FILE", multiple=True, help="A text of rules: nft, iptables-save, ipset save. Repeat.")
+@click.option(
+    "--rules", metavar="FILE...", multiple=True, help="Texts of rules, one or more: nft, iptables-save, ipset save."
+)
 @click.option("--live", is_flag=True, help="The rules that this machine has now. Needs root.")
 @click.option("--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses.")
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")

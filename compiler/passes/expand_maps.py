@@ -124,10 +124,10 @@ class _Expansion:
                 prefix = Prefix(family.value, head << family.bits - length, length)
                 child = self._namer.name(f"t{family.value}", lookup.map, f"{lookup.map} {prefix}")
                 rules.append(Rule((InPrefix(field, prefix),), Goto(child), family, lookup.origins))
-                below.append((child, inside))
+                below.append((child, inside, prefix))
         self._trees[name] = Chain(name, tuple(rules), family=family, notes=notes)
-        for child, inside in below:
-            self._grow(child, lookup, inside, ())
+        for child, inside, prefix in below:
+            self._grow(child, lookup, inside, (f"{lookup.map}: {field.value} in {prefix}",))
 
 
 def _only(found: PrefixMap, verdict: Verdict) -> Iterator[tuple[Prefix, bool]]:

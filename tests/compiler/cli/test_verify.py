@@ -45,9 +45,7 @@ def rules(netpolc: Netpolc, tmp_path: Path) -> Path:
 
 
 def given(folder: Path) -> list[str]:
-    return [
-        part for path in sorted(folder.iterdir()) if not path.name.startswith(".") for part in ("--rules", str(path))
-    ]
+    return ["--rules", *(str(path) for path in sorted(folder.iterdir()) if not path.name.startswith("."))]
 
 
 @pytest.mark.parametrize("backend", ["nftables", "iptables"])

@@ -133,7 +133,6 @@ class TestTree:
             assert first.origins == (origin("p"),)
         assert after.chain("t-ingress4").notes == ("who goes where",)
 
-    @pytest.mark.xfail(strict=True, reason="chains below the root of a tree have no notes")
     def test_every_chain_of_it_says_what_it_is(self) -> None:
         after = expand_maps(ruleset(dispatch(40)), IPTABLES)
         assert all(chain.notes for chain in after.chains if chain.name.startswith("t"))
