@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from compiler.analysis.quotes import Quotes, title
 from compiler.errors import NetpolcError
 from compiler.semantics import rulesets
+from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType, State
 from compiler.semantics.space import ACCEPT, Path
-from compiler.semantics.text_diagram import Unprovable
 from compiler.semantics.trace import Trace
 from compiler.semantics.verdict import Because, Direction, Ruling
 from compiler.semantics.verify import Equal, Witness, verify

@@ -176,7 +176,10 @@ class Diagrams:
                 elif place in now:
                     del now[place]
                     del speaking[bisect_left(speaking, place)]
-            kid = self.first([now[place] for place in speaking])
+            if len(speaking) < 2:
+                kid = now[speaking[0]] if speaking else NOTHING
+            else:
+                kid = self.first([now[place] for place in speaking])
             if not kids or kid != kids[-1]:
                 starts.append(start)
                 kids.append(kid)
@@ -203,9 +206,33 @@ class Diagrams:
         if two < one:
             kids = [self.where(among, kid) for kid in self._kids[diagram]]
             return self._joined(two, self._starts[diagram], kids)
-        starts = sorted({*self._starts[among], *self._starts[diagram]})
-        pairs = zip(self._along(among, starts), self._along(diagram, starts), strict=True)
-        return self._joined(one, starts, [self.where(a, b) for a, b in pairs])
+        if len(self._starts[among]) <= len(self._starts[diagram]):
+            parts = ((low, self.where(a, b)) for low, a, b in self._overlaps(among, diagram))
+        else:
+            parts = ((low, self.where(a, b)) for low, b, a in self._overlaps(diagram, among))
+        starts, kids = [0], [NOTHING]
+        for low, kid in parts:
+            if kid != kids[-1]:
+                if low == starts[-1]:
+                    starts.pop()
+                    kids.pop()
+                starts.append(low)
+                kids.append(kid)
+        return self._node(one, starts, kids)
+
+    def _overlaps(self, few: int, many: int) -> Iterator[tuple[int, int, int]]:
+        """(start, kid of `few`, kid of `many`), ascending; where `few` says nothing, that alone. The cost follows
+        what `few` says something of, not the size of `many`."""
+        ends = [*self._starts[few][1:], self.sizes[self._levels[few]]]
+        starts, kids = self._starts[many], self._kids[many]
+        for low, end, kid in zip(self._starts[few], ends, self._kids[few], strict=True):
+            if kid == NOTHING:
+                yield low, NOTHING, NOTHING
+                continue
+            first = bisect_right(starts, low)
+            yield low, kid, kids[first - 1]
+            for at in range(first, bisect_left(starts, end)):
+                yield starts[at], kid, kids[at]
 
     def _along(self, diagram: int, starts: Sequence[int]) -> Iterator[int]:
         """Its kid at each of the starts, which are ascending and have all of its own among them."""
@@ -280,6 +307,11 @@ class Diagrams:
     def outcomes(self) -> Mapping[Hashable, int]:
         """Every outcome so far, with its diagram."""
         return self._leaves
+
+    def width(self, diagram: int) -> int:
+        """Into how many intervals it splits the first field that it asks, or the one behind that, if those are more."""
+        own = self._kids[diagram]
+        return max(len(own), max((len(self._kids[kid]) for kid in own[:3]), default=0))
 
     def said(self, diagram: int) -> Iterator[Hashable]:
         """The outcomes that it has for some packet, `NOTHING` too."""

@@ -12,11 +12,11 @@ judged like first packets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
 from compiler.resources import NetworkPolicy, clusterpolicy, networkpolicy
 from compiler.resources.cluster import Pod
-from compiler.semantics.diagram import NOTHING, Diagrams, Range
+from compiler.semantics.diagram import IN, NOTHING, Range
 from compiler.semantics.ends import Ends, Reached
 from compiler.semantics.netfilter import AddressType, State
 from compiler.semantics.oracle import ACTIONS, namespace_of, policy_types, sides, tier_order
@@ -31,36 +31,26 @@ from compiler.semantics.reading import (
     port_test,
     selects,
 )
-from compiler.semantics.space import ACCEPT, DROP, Level, Path
+from compiler.semantics.space import ACCEPT, DROP, Level, Path, Space
 from compiler.semantics.verdict import AnyPolicy, ClusterPolicy, Direction, PortTest, Verdict
 from compiler.snapshot import Snapshot
 
 #: Conntrack's states of replies and related packets; and the type of the machine's own addresses.
 REPLIES, LOCAL = (State.ESTABLISHED, State.RELATED), AddressType.LOCAL
-#: The field of the subject, and that of the other end.
-_LEVELS = {
-    Direction.INGRESS: (Level.DESTINATION, Level.SOURCE),
-    Direction.EGRESS: (Level.SOURCE, Level.DESTINATION),
-}
 
 
 class PolicyDiagrams:
-    """The policies of a node (None: of all pods) for the packets of one family."""
+    """The policies of a node (None: of all pods) for the packets of one space. `region`: the packets that count, by
+    their destinations; of others the diagrams may say anything."""
 
     def __init__(
-        self,
-        policies: Iterable[AnyPolicy],
-        snapshot: Snapshot,
-        node: str | None,
-        diagrams: Diagrams,
-        version: int,
+        self, policies: Iterable[AnyPolicy], snapshot: Snapshot, node: str | None, over: Space, region: int = IN
     ) -> None:
-        self._made = diagrams
-        self._version = version
-        self._ends = Ends(snapshot, version)
-        self._subjects = {a: pod for a, pod in self._ends.holders.items() if node in (None, pod.node)}
-        self._accept, self._drop = diagrams.outcome(ACCEPT), diagrams.outcome(DROP)
-        clauses = Clauses(policies, self._ends, diagrams)
+        self._over, self._made, self._region = over, over.made, region
+        self._ends = Ends(snapshot, over.version)
+        self._subjects = subjects(self._ends, node)
+        self._accept = self._made.outcome(ACCEPT)
+        clauses = Clauses(policies, self._ends, over, region)
         self._denied = {direction: self._denials(clauses, direction) for direction in Direction}
 
     def at(self, path: Path) -> int:
@@ -86,13 +76,13 @@ class PolicyDiagrams:
         made, ends = self._made, self._ends
         if path is Path.INPUT:
             nodes = {address for own in ends.of_node.values() for address in own}
-            return made.inside(Level.DESTINATION, [(a, a) for a in ends.holders if a not in nodes])
+            return made.inside(self._over.destination, [(a, a) for a in ends.holders if a not in nodes])
         foreign = [(0, LOCAL - 1), (LOCAL + 1, max(AddressType))] if path is Path.OUTPUT else [(0, max(AddressType))]
         return made.inside(Level.SOURCE_TYPE, foreign, self._own_node())
 
     def _neighbours(self) -> int:
         """Neighbour discovery that no router forwarded."""
-        if self._version == 4:
+        if self._over.version == 4:
             return NOTHING
         hops = self._made.inside(Level.HOPS, [(LINK_LOCAL_HOPS, LINK_LOCAL_HOPS)])
         types = self._made.inside(Level.ICMP_TYPE, [(number, number) for number in NEIGHBOUR_DISCOVERY], hops)
@@ -104,7 +94,7 @@ class PolicyDiagrams:
         for address, pod in self._subjects.items():
             own.setdefault(id(pod), []).append(address)
         pairs = [((a, a), (b, b)) for same in own.values() for a in same for b in same]
-        return self._made.rows((Level.SOURCE, Level.DESTINATION), pairs) if pairs else NOTHING
+        return self._made.rows((self._over.source, self._over.destination), pairs) if pairs else NOTHING
 
     def _own_node(self) -> int:
         """ "OR if the traffic source is the pod's local node"; kubelet's probes come from there."""
@@ -113,31 +103,40 @@ class PolicyDiagrams:
             by_node.setdefault(pod.node, []).append((address, address))
         made, nodes = self._made, self._ends.of_node
         return made.first(
-            made.inside(Level.DESTINATION, pods, made.inside(Level.SOURCE, [(a, a) for a in nodes.get(name, ())]))
+            made.where(
+                made.inside(self._over.destination, pods),
+                made.inside(self._over.source, [(a, a) for a in nodes.get(name, ())]),
+            )
             for name, pods in by_node.items()
         )
 
     def _denials(self, clauses: Clauses, direction: Direction) -> int:
         """`DROP` for what a direction denies to any of its subjects."""
-        subject, _ = _LEVELS[direction]
+        subject = self._over.destination if direction is Direction.INGRESS else self._over.source
         made = self._made
         alike: dict[int, list[Range]] = {}
         for address, pod in self._subjects.items():
-            alike.setdefault(clauses.denied(direction, pod), []).append((address, address))
-        outcomes = {clauses.denies: self._drop}
+            if made.where(self._region, made.inside(subject, [(address, address)])) != NOTHING:
+                alike.setdefault(clauses.denied(direction, pod), []).append((address, address))
         return made.first(
-            made.where(made.inside(subject, pods), made.relabel(denied, outcomes)) for denied, pods in alike.items()
+            [made.where(made.where(self._region, made.inside(subject, pods)), denied) for denied, pods in alike.items()]
         )
+
+
+def subjects(ends: Ends, node: str | None) -> Mapping[int, Pod]:
+    """The pods that a node (None: any) asks policies for, by address."""
+    return {address: pod for address, pod in ends.holders.items() if node in (None, pod.node)}
 
 
 class Clauses:
     """What each pod's policies say of other ends, protocols and ports, as diagrams of these."""
 
-    def __init__(self, policies: Iterable[AnyPolicy], ends: Ends, diagrams: Diagrams) -> None:
+    def __init__(self, policies: Iterable[AnyPolicy], ends: Ends, over: Space, region: int) -> None:
         known = tuple(policies)
-        self._made, self._ends = diagrams, ends
-        self._says = {verdict: diagrams.outcome(verdict) for verdict in Verdict}
-        self.denies = self._says[Verdict.DENY]
+        self._made, self._ends, self._region = over.made, ends, region
+        self._others = {Direction.INGRESS: over.source, Direction.EGRESS: over.destination}
+        self._denies = self._made.outcome(DROP)
+        self._says = {verdict: self._made.outcome(verdict) for verdict in Verdict} | {Verdict.DENY: self._denies}
         self._network: dict[str, list[NetworkPolicy]] = {}
         for policy in known:
             if isinstance(policy, NetworkPolicy):
@@ -149,7 +148,7 @@ class Clauses:
         self._ports: dict[Hashable, int] = {}
 
     def denied(self, direction: Direction, pod: Pod) -> int:
-        """Of other end, protocol and port: says `DENY` where the pod's policies deny, else nothing."""
+        """Of other end, protocol and port: says `DROP` where the pod's policies deny, else nothing."""
         isolating = [
             policy
             for policy in self._network.get(pod.namespace, ())
@@ -165,11 +164,12 @@ class Clauses:
             made, says = self._made, self._says
             front = made.first(self._of_cluster(policy, direction, pod) for policy in admin)
             if isolating:
-                behind = made.first([*(self._of_network(p, direction, pod) for p in isolating), self.denies])
+                behind = made.first([*(self._of_network(p, direction, pod) for p in isolating), self._denies])
             else:
                 behind = made.first(self._of_cluster(policy, direction, pod) for policy in baseline)
             # From the admin tier, Pass goes on behind it; from the baseline tier, to the default, which is to allow.
-            whole = made.first([made.relabel(front, {says[Verdict.PASS]: NOTHING}), behind])
+            front = front and made.relabel(front, {says[Verdict.PASS]: NOTHING})
+            whole = made.first([front, behind])
             found = made.relabel(whole, {says[Verdict.PASS]: NOTHING, says[Verdict.ALLOW]: NOTHING})
             self._done[key] = found
         return found
@@ -218,7 +218,7 @@ class Clauses:
                 yield from self._clause(direction, pod, reached, test, _names_ports(rule), self._says[verdict])
             elif verdict is not Verdict.ALLOW:
                 # For Accept, "treat the rule as matching no traffic"; for Deny and Pass "as a 'Deny all' rule".
-                yield self.denies
+                yield self._denies
 
     def _once(
         self, policy: AnyPolicy, direction: Direction, pod: Pod, named: bool, parts: Callable[[], Iterator[int]]
@@ -261,8 +261,8 @@ class Clauses:
         yield self._to_ports(ports, says) if anyone else self._towards(direction, addresses, ports, says)
 
     def _towards(self, direction: Direction, others: Iterable[Range], ports: PortTest, says: int) -> int:
-        _, other = _LEVELS[direction]
-        return self._made.inside(other, others, self._to_ports(ports, says))
+        found = self._made.inside(self._others[direction], others, self._to_ports(ports, says))
+        return self._made.where(self._region, found) if direction is Direction.EGRESS else found
 
     def _to_ports(self, ports: PortTest, says: int) -> int:
         """Protocols without policy ports pass "only where a rule has no ports"."""

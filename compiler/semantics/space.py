@@ -1,14 +1,15 @@
 """The fields of a packet that rules and policies ask, in the order in which diagrams ask them.
 
 One family at a time: a packet has one, and nothing that IPv4 rules say is about IPv6. Connection state and where the
-source is at home come first, because nearly all rules have them in front; the destination before the source gave the
-fewest nodes; what few rules ask comes last. The mark is 32 bits of which rules ask some, so each is a level.
-Booleans for tests that nobody can look into follow behind these as they are met.
+source is at home come first, because nearly all rules have them in front; then the addresses, that of the pods in
+question before the other, which gives the fewest nodes; what few rules ask comes last. The mark is 32 bits of which
+rules ask some, so each is a level. Booleans for tests that nobody can look into follow behind as they are met.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from compiler.semantics.diagram import Diagrams, Range
@@ -67,11 +68,29 @@ LEVELS = {
 _BITS = {4: 32, 6: 128}
 
 
-def diagrams(version: int) -> Diagrams:
-    """For the packets of one family, 4 or 6."""
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The packets of one family, 4 or 6, and their diagrams. `source` and `destination` are the levels of the
+    addresses: whichever is asked first."""
+
+    version: int
+    made: Diagrams
+    source: int
+    destination: int
+
+    def level(self, field: Field) -> int:
+        """Where a field is asked."""
+        swapped = {Field.SOURCE: self.source, Field.DESTINATION: self.destination}
+        return swapped[field] if field in swapped else LEVELS[field]
+
+
+def space(version: int, source_first: bool = False) -> Space:
+    """A space without diagrams yet."""
     tops = {level: field.top for field, level in LEVELS.items()}
     tops[Level.SOURCE] = tops[Level.DESTINATION] = (1 << _BITS[version]) - 1
-    return Diagrams([*(tops[level] + 1 for level in sorted(tops)), *([2] * MARK_BITS)])
+    made = Diagrams([*(tops[level] + 1 for level in sorted(tops)), *([2] * MARK_BITS)])
+    ends = (Level.DESTINATION, Level.SOURCE) if source_first else (Level.SOURCE, Level.DESTINATION)
+    return Space(version, made, *ends)
 
 
 def block_range(cidr: str) -> tuple[int, Range]:

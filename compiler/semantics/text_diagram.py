@@ -14,11 +14,12 @@ does are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from compiler.semantics.diagram import IN, NOTHING, Diagrams, Range
+from compiler.semantics.diagram import IN, NOTHING
+from compiler.semantics.match_diagram import ALL_BITS, Matches, Unprovable
 from compiler.semantics.netfilter import (
     CONNTRACK,
     Accept,
@@ -35,7 +36,6 @@ from compiler.semantics.netfilter import (
     In,
     InSet,
     Jump,
-    Key,
     Lookup,
     NoTrack,
     Opaque,
@@ -49,7 +49,7 @@ from compiler.semantics.netfilter import (
     Unmodelled,
     Verdict,
 )
-from compiler.semantics.space import ACCEPT, LEVELS, MARK_BITS, Level, Path
+from compiler.semantics.space import ACCEPT, MARK_BITS, Level, Path, Space
 
 #: The hooks on each path, and the interface that a packet there does not have.
 _HOOKS = {
@@ -57,20 +57,22 @@ _HOOKS = {
     Path.INPUT: (Hook.PREROUTING, Hook.INPUT),
     Path.OUTPUT: (Hook.OUTPUT, Hook.POSTROUTING),
 }
-_NO_INTERFACE = {Hook.PREROUTING: Level.OUTPUT, Hook.INPUT: Level.OUTPUT, Hook.OUTPUT: Level.INPUT}
-_ALL_BITS = (1 << MARK_BITS) - 1
-#: So many answers of stateful matches are told apart.
-_MOST_BARRIERS = 64
-
-
-class Unprovable(Exception):
-    """The text has something whose meaning no diagram can hold; the message names it."""
+_NO_INTERFACE = {
+    (Path.FORWARD, Hook.PREROUTING): Level.OUTPUT,
+    (Path.INPUT, Hook.PREROUTING): Level.OUTPUT,
+    (Path.INPUT, Hook.INPUT): Level.OUTPUT,
+    (Path.OUTPUT, Hook.OUTPUT): Level.INPUT,
+    (Path.OUTPUT, Hook.POSTROUTING): Level.INPUT,
+}
+#: What packets have to be asked for to be fewer, and the widest diagram of those that are left.
+_NARROWING = ([Field.SOURCE], [Field.DESTINATION])
+_NARROW = 300
 
 
 class Effect(NamedTuple):
     """What happened to the packet: mark = (mark & keep) ^ flip; `untracked`: conntrack leaves it alone."""
 
-    keep: int = _ALL_BITS
+    keep: int = ALL_BITS
     flip: int = 0
     untracked: bool = False
 
@@ -87,22 +89,29 @@ _AS_IT_CAME = Effect()
 
 
 class TextDiagrams:
-    """The rules of a text for the packets of one family. Raises `Unprovable`."""
+    """The rules of a text for the packets of one space. `region`: the packets that count, by their addresses; of
+    others the diagrams may say anything. Raises `Unprovable`.
 
-    def __init__(self, ruleset: Ruleset, diagrams: Diagrams, version: int) -> None:
-        self._ruleset, self._made, self._version = ruleset, diagrams, version
-        self._chains: dict[tuple[str, str], int] = {}
-        self._open: list[tuple[str, str]] = []
-        self._sets: dict[tuple[str, tuple[Key, ...], str], int] = {}
-        #: Text of each test that nobody can look into, by its level.
-        self.opaque: dict[int, str] = {}
-        self._levels: dict[str, int] = {}
-        self._barriers = 0
+    Chains are executed for the packets that count there, as far as the addresses asked on the way tell: else a chain
+    that many others lead to would be told apart in each of them for all the others' packets.
+    """
+
+    def __init__(self, ruleset: Ruleset, over: Space, region: int = IN) -> None:
+        self._ruleset, self._over, self._made, self._version = ruleset, over, over.made, over.version
+        self._region = region
+        self._chains: dict[tuple[int, str, int], int] = {}
+        self._open: list[tuple[int, str]] = []
+        self._matches = Matches(over)
+
+    @property
+    def opaque(self) -> Mapping[int, str]:
+        """Text of each test that nobody can look into, by its level."""
+        return self._matches.opaque
 
     def at(self, path: Path) -> int:
         """The diagram of a path: `ACCEPT`, `DROP`, or the text of a statement whose effect is not known."""
         found = [
-            (hook, table, chain, self._base(hook, table, chain))
+            (hook, table, chain, self._base(path, hook, table, chain))
             for hook in _HOOKS[path]
             for table, chain in self._ruleset.at(hook, self._version)
         ]
@@ -113,14 +122,14 @@ class TextDiagrams:
         ends = {leaf: self._made.outcome(ACCEPT if left.how == "next" else left.how) for left, leaf in self._lefts()}
         return self._made.relabel(whole, {NOTHING: self._made.outcome(ACCEPT), **ends})
 
-    def _base(self, hook: Hook, table: Table, chain: Chain) -> int:
+    def _base(self, path: Path, hook: Hook, table: Table, chain: Chain) -> int:
         """How a packet leaves a base chain: "next", or it is gone."""
         made, base = self._made, chain.base
         assert base is not None, "a base chain"
         over = "next" if base.accepts else "drop"
         ways = {"accept": "next", "return": over}
-        diagram = self._renamed(self._chain(table, chain.name), ways, None if base.accepts else over)
-        fixed = {int(_NO_INTERFACE[hook]): 0} if hook in _NO_INTERFACE else {}
+        diagram = self._renamed(self._chain(table, chain.name, self._region), ways)
+        fixed = {int(_NO_INTERFACE[path, hook]): 0} if (path, hook) in _NO_INTERFACE else {}
         if base.priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT):
             fixed[Level.STATE] = State.INVALID
         diagram = made.restrict(diagram, fixed)
@@ -156,48 +165,56 @@ class TextDiagrams:
 
     # Chains and rules
 
-    def _chain(self, table: Table, name: str) -> int:
-        """How a packet leaves the chain: nothing for its end, else a `Left`."""
-        key = (table.name, name)
-        if key in self._chains:
-            return self._chains[key]
+    def _chain(self, table: Table, name: str, here: int) -> int:
+        """How the packets that are in `here` leave the chain: always a `Left`; its end is a return."""
+        key = (id(table), name)
+        if (*key, here) in self._chains:
+            return self._chains[*key, here]
         if key in self._open:
             raise Unprovable(f"table {table.name}: chain {name} leads back to itself")
         self._open.append(key)
-        before = self._barriers
-        rest, plain = NOTHING, list[int]()
+        before = self._matches.barriers
+        rest, plain = self._left("return"), list[int]()
         for rule in reversed(table.chains[name].rules):
-            found = self._parts(table, rule.parts, 0)
+            found = self._parts(table, rule.parts, 0, here)
             if self._has_effects(found):
                 rest, plain = self._then(found, self._made.first([*reversed(plain), rest])), []
             else:
                 plain.append(found)
         whole = self._made.first([*reversed(plain), rest])
         self._open.pop()
-        if self._barriers == before:  # else every visit may be answered otherwise
-            self._chains[key] = whole
+        if self._matches.barriers == before:  # else every visit may be answered otherwise
+            self._chains[*key, here] = whole
         return whole
 
-    def _parts(self, table: Table, parts: Sequence[Condition | Statement], place: int) -> int:
-        """How a packet leaves the rule, from its part `place` on."""
+    def _parts(self, table: Table, parts: Sequence[Condition | Statement], place: int, here: int) -> int:
+        """How the packets that are in `here` leave the rule, from its part `place` on."""
         if place == len(parts):
             return NOTHING
         part = parts[place]
         if isinstance(part, In | InSet | Opaque | Barrier):
-            holds = self._holds(table, part)
-            return NOTHING if holds == NOTHING else self._made.where(holds, self._parts(table, parts, place + 1))
+            met = self._made.where(here, self._matches.holds(table, part))
+            if met == NOTHING:
+                return NOTHING
+            return self._made.where(met, self._parts(table, parts, place + 1, self._narrower(part, met, here)))
         if isinstance(part, SetMark | NoTrack):
             effect = Effect(part.keep, part.flip) if isinstance(part, SetMark) else Effect(untracked=True)
-            return self._after(effect, self._parts(table, parts, place + 1))
+            return self._after(effect, self._parts(table, parts, place + 1, here))
         if isinstance(part, Lookup):
-            return self._lookup(table, part)
+            return self._lookup(table, part, here)
         if isinstance(part, Translate):
             return self._left("accept")
         if isinstance(part, Unmodelled):
             return self._left(f"unknown: {part.text}")
-        return self._verdict(table, part)
+        return self._verdict(table, part, here)
 
-    def _verdict(self, table: Table, verdict: Verdict) -> int:
+    def _narrower(self, asked: Condition | Lookup, met: int, here: int) -> int:
+        """The packets for which to go on: those that met the condition where that is quickly said, for addresses are
+        what tells chains apart and no statement changes; else all of `here`."""
+        fields = [asked.field] if isinstance(asked, In) else [k.field for k in getattr(asked, "keys", ())]
+        return met if fields in _NARROWING and self._made.width(met) <= _NARROW else here
+
+    def _verdict(self, table: Table, verdict: Verdict, here: int) -> int:
         match verdict:
             case Accept():
                 return self._left("accept")
@@ -208,119 +225,34 @@ class TextDiagrams:
             case Continue():
                 return NOTHING
             case Jump(chain):
-                return self._renamed(self._chain(table, chain), {"return": "next"}, None)
+                return self._renamed(self._chain(table, chain, here), {"return": "next"})
             case Goto(chain):
-                return self._renamed(self._chain(table, chain), {"next": "return"}, "return")
+                return self._chain(table, chain, here)
 
-    def _lookup(self, table: Table, lookup: Lookup) -> int:
+    def _lookup(self, table: Table, lookup: Lookup, here: int) -> int:
         """Each element's verdict where the keys are in it; of those that hold a key the first decides."""
         made, found = self._made, table.sets[lookup.set]
-        leaves: dict[Verdict, int] = {}
         boxes: dict[Verdict, list[Element]] = {}
         for element in found.elements:
             assert element.verdict is not None, "a verdict map"
             boxes.setdefault(element.verdict, []).append(element)
         if _disjoint(found.elements):
-            among = {verdict: self._elements(lookup.keys, own) for verdict, own in boxes.items()}
+            among = {verdict: self._matches.elements(lookup.keys, own) for verdict, own in boxes.items()}
         else:
             leaves = {verdict: made.outcome(("element", verdict)) for verdict in boxes}
             whole = made.first(
-                [self._elements(lookup.keys, [e], leaves[v]) for e in found.elements if (v := e.verdict)]
+                [self._matches.elements(lookup.keys, [e], leaves[v]) for e in found.elements if (v := e.verdict)]
             )
             among = {
                 verdict: made.relabel(whole, {leaf: IN if leaf == own else NOTHING for leaf in leaves.values()})
                 for verdict, own in leaves.items()
             }
-        return made.first([made.where(keys, self._verdict(table, verdict)) for verdict, keys in among.items()])
-
-    # Conditions
-
-    def _holds(self, table: Table, condition: Condition) -> int:
-        match condition:
-            case In(Field.FAMILY, intervals):
-                return IN if any(low <= self._version <= high for low, high in intervals) else NOTHING
-            case In(Field.MARK, intervals, mask):
-                return self._mark(intervals, _ALL_BITS if mask is None else mask)
-            case In(field, intervals, mask):
-                return self._made.inside(LEVELS[field], self._values(Key(field, mask), intervals))
-            case InSet(keys, name, negated):
-                members = self._members(table, keys, name)
-                return self._made.outside(members) if negated else members
-            case Opaque(text, negated):
-                level = self._boolean(text)
-                return self._made.inside(level, [(0, 0) if negated else (1, 1)])
-            case Barrier(text):
-                self._barriers += 1
-                if self._barriers > _MOST_BARRIERS:
-                    raise Unprovable(f"more than {_MOST_BARRIERS} stateful matches on a path, the last: {text}")
-                return self._made.inside(self._boolean(f"{text} (time {self._barriers})"), [(1, 1)])
-
-    def _boolean(self, text: str) -> int:
-        if text not in self._levels:
-            self._levels[text] = self._made.add_field(2)
-            self.opaque[self._levels[text]] = text
-        return self._levels[text]
-
-    def _members(self, table: Table, keys: tuple[Key, ...], name: str) -> int:
-        cached = (table.name, keys, name)
-        if cached not in self._sets:
-            made, elements = self._made, table.sets[name].elements
-            if all(element.member for element in elements):
-                self._sets[cached] = self._elements(keys, elements)
-            else:
-                left_out = made.outcome("no member")
-                whole = made.first([self._elements(keys, [e], IN if e.member else left_out) for e in elements])
-                self._sets[cached] = made.relabel(whole, {left_out: NOTHING})
-        return self._sets[cached]
-
-    def _elements(self, keys: Sequence[Key], elements: Sequence[Element], then: int = IN) -> int:
-        for key in keys:
-            if key.field not in LEVELS:
-                raise Unprovable(f"a set or map that is asked for the {key.field.value}")
-        plain = all(key.mask is None for key in keys)
-        rows: Iterable[tuple[Range, ...]]
-        if plain:
-            rows = [element.box for element in elements]
-        else:
-            rows = [
-                spans
-                for element in elements
-                if len(spans := tuple(s for k, i in zip(keys, element.box, strict=True) for s in self._values(k, (i,))))
-                == len(keys)
-            ]
-        members = self._made.rows([LEVELS[key.field] for key in keys], rows)
-        return members if then == IN else self._made.relabel(members, {IN: then})
-
-    def _values(self, key: Key, intervals: Iterable[Range]) -> list[Range]:
-        """Where the field has to be for its number, masked, to be in the intervals."""
-        top = self._made.sizes[LEVELS[key.field]] - 1
-        if key.mask is None:
-            return [(low, min(high, top)) for low, high in intervals if low <= top]
-        host = ~key.mask & top
-        if host & (host + 1):
-            raise Unprovable(f"a mask of the {key.field.value} that is no prefix: {key.mask:#x}")
-        spans = [(low + host & ~host, high & ~host) for low, high in intervals]
-        return [(low, min(high | host, top)) for low, high in spans if low <= high and low <= top]
-
-    def _mark(self, intervals: Iterable[Range], mask: int) -> int:
-        """The marks that lie, masked, in one of the intervals."""
-
-        def build(bit: int, low: int, high: int) -> int:
-            """For the bits from `bit` down; low and high are bounds of those bits alone."""
-            full = (1 << bit + 1) - 1
-            if low > high or high < 0 or low > full:
-                return NOTHING
-            if low <= 0 and high >= full:
-                return IN
-            half = 1 << bit
-            zero = build(bit - 1, low, min(high, half - 1))
-            if not mask & half:
-                return zero
-            one = build(bit - 1, max(low, half) - half, high - half)
-            level = Level.MARK + MARK_BITS - 1 - bit
-            return self._made.first([self._made.inside(level, [(0, 0)], zero), self._made.inside(level, [(1, 1)], one)])
-
-        return self._made.first([build(MARK_BITS - 1, low, high) for low, high in intervals])
+        parts = []
+        for verdict, keys in among.items():
+            met = made.where(here, keys)
+            if met != NOTHING:
+                parts.append(made.where(met, self._verdict(table, verdict, self._narrower(lookup, met, here))))
+        return made.first(parts)
 
     # Outcomes and effects
 
@@ -333,11 +265,9 @@ class TextDiagrams:
     def _left_ways(self, diagram: int) -> Iterator[Left]:
         yield from (left for left in self._made.said(diagram) if isinstance(left, Left))
 
-    def _renamed(self, diagram: int, ways: dict[str, str], end: str | None) -> int:
-        """The same with other ways out; `end`: what the end of the chain is now."""
+    def _renamed(self, diagram: int, ways: dict[str, str]) -> int:
+        """The same with other ways out."""
         leaves = {leaf: self._left(ways[how], effect) for (how, effect), leaf in self._lefts() if how in ways}
-        if end is not None:
-            leaves[NOTHING] = self._left(end)
         return self._made.relabel(diagram, leaves)
 
     def _has_effects(self, diagram: int) -> bool:

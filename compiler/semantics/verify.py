@@ -14,12 +14,14 @@ from itertools import islice
 
 from compiler.semantics.boundaries import OUTSIDERS
 from compiler.semantics.diagram import Range
+from compiler.semantics.ends import Ends
+from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType, Ruleset, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
-from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams
-from compiler.semantics.space import MARK_BITS, Level, Path, address_text, diagrams
-from compiler.semantics.text_diagram import TextDiagrams, Unprovable
+from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams, subjects
+from compiler.semantics.space import MARK_BITS, Level, Path, Space, address_text, space
+from compiler.semantics.text_diagram import TextDiagrams
 from compiler.semantics.trace import Route, Situation, Trace, Tracer, Unanswerable
 from compiler.semantics.verdict import AnyPolicy, Direction, Ruling
 from compiler.snapshot import Snapshot
@@ -28,7 +30,7 @@ from compiler.snapshot import Snapshot
 MOST_WITNESSES = 3
 
 #: What a witness has in a field that does not matter, where the field's range allows it.
-_USUAL = {
+_USUAL: Mapping[int, int] = {
     Level.STATE: State.NEW,
     Level.SOURCE_TYPE: AddressType.UNICAST,
     Level.DESTINATION_TYPE: AddressType.UNICAST,
@@ -131,30 +133,38 @@ def _differences(
     ruleset: Ruleset,
     version: int,
 ) -> Iterator[Witness]:
-    made = diagrams(version)
-    wanted = PolicyDiagrams(policies, snapshot, node, made, version)
-    text = TextDiagrams(ruleset, made, version)
-    for path in Path:
-        out = made.where(wanted.impossible(path), made.outcome("impossible"))
-        one, two = (made.first([out, side.at(path)]) for side in (wanted, text))
-        for box, _, found in islice(made.differences(one, two), MOST_WITNESSES):
-            case = _case(path, version, box, text.opaque)
-            yield Witness(case, said(oracle, node, case), str(found), _trace(ruleset, case))
+    own = [(address, address) for address in subjects(Ends(snapshot, version), node)]
+    shown: dict[Path, int] = dict.fromkeys(Path, 0)
+    # Packets to our pods and packets to others, each with the address of our pods asked first.
+    for source_first in (False, True):
+        over = space(version, source_first)
+        made = over.made
+        ours = made.inside(over.destination, own)
+        region = made.outside(ours) if source_first else ours
+        wanted = PolicyDiagrams(policies, snapshot, node, over, region)
+        text = TextDiagrams(ruleset, over, region)
+        for path in Path:
+            out = made.where(wanted.impossible(path), made.outcome("impossible"))
+            one, two = (made.where(region, made.first([out, side.at(path)])) for side in (wanted, text))
+            for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
+                shown[path] += 1
+                case = _case(path, over, box, text.opaque)
+                yield Witness(case, said(oracle, node, case), str(found), _trace(ruleset, case))
 
 
-def _case(path: Path, version: int, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
+def _case(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
     """A packet of the box, as usual as possible."""
-    outsider = int(ipaddress.ip_address(OUTSIDERS[version == 6]))
+    outsider = int(ipaddress.ip_address(OUTSIDERS[over.version == 6]))
 
-    def value(level: Level) -> int:
+    def value(level: int) -> int:
         low, high = box.get(level, (0, (1 << 128) - 1))
-        usual = outsider if level in (Level.SOURCE, Level.DESTINATION) else _USUAL.get(level, low)
+        usual = outsider if level in (over.source, over.destination) else _USUAL.get(level, low)
         return usual if low <= usual <= high else low
 
     protocol = value(Level.PROTOCOL)
     packet = Packet(
-        address_text(version, value(Level.SOURCE)),
-        address_text(version, value(Level.DESTINATION)),
+        address_text(over.version, value(over.source)),
+        address_text(over.version, value(over.destination)),
         protocol,
         value(Level.SPORT),
         value(Level.DPORT),

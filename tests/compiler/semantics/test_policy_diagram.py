@@ -14,7 +14,7 @@ from compiler.semantics.netfilter import AddressType, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, Packet, packets
 from compiler.semantics.policy_diagram import PolicyDiagrams
-from compiler.semantics.space import ACCEPT, DROP, Level, Path, diagrams
+from compiler.semantics.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.verify import Case, said
 from compiler.snapshot import build
 from compiler.sources.manifests import load
@@ -61,19 +61,19 @@ def test_it_says_what_the_oracle_says(scenario: Scenario) -> None:
     ends = sorted({OUTSIDERS[1], *(packet.src for packet in asked if packet.version == 6)})
     for icmp_type, hops in product((133, 134, 135, 136, 137), (254, 255)):
         asked += [Packet(ends[0], end, ICMPV6, icmp_type=icmp_type, hop_limit=hops) for end in ends[:3]]
-    made = {version: diagrams(version) for version in VERSIONS}
+    over = {version: space(version) for version in VERSIONS}
     for node in (None, *snapshot.node_names()):
-        sides = {v: PolicyDiagrams(policies, snapshot, node, made[v], v) for v in VERSIONS}
+        sides = {v: PolicyDiagrams(policies, snapshot, node, over[v]) for v in VERSIONS}
         whole = {(version, path): sides[version].at(path) for version in VERSIONS for path in Path}
         for n, packet in enumerate(asked):
             for case in cases(packet, n):
                 diagram = whole[packet.version, case.path]
-                verdict = made[packet.version].says(diagram, values(case))
+                verdict = over[packet.version].made.says(diagram, values(case))
                 assert verdict == (ACCEPT if said(oracle, node, case).allowed else DROP), (node, case)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_policies_everything_passes(version: int) -> None:
-    made = diagrams(version)
-    side = PolicyDiagrams([], build(), None, made, version)
-    assert {side.at(path) for path in Path} == {made.outcome(ACCEPT)}
+    over = space(version)
+    side = PolicyDiagrams([], build(), None, over)
+    assert {side.at(path) for path in Path} == {over.made.outcome(ACCEPT)}

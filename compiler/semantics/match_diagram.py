@@ -1,0 +1,118 @@
+"""What one condition of a rule holds for, as a set of packets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from compiler.semantics.diagram import IN, NOTHING, Range
+from compiler.semantics.netfilter import Barrier, Condition, Element, Field, In, InSet, Key, Opaque, Table
+from compiler.semantics.space import LEVELS, MARK_BITS, Level, Space
+
+ALL_BITS = (1 << MARK_BITS) - 1
+#: So many answers of stateful matches are told apart.
+_MOST_BARRIERS = 64
+
+
+class Unprovable(Exception):
+    """The text has something whose meaning no diagram can hold; the message names it."""
+
+
+class Matches:
+    """Sets of packets of one space. A test that is not modelled but pure is one Boolean for each text; one that
+    depends on more than the packet (limit, recent, statistic) is another one each time it is asked."""
+
+    def __init__(self, over: Space) -> None:
+        self._over, self._made = over, over.made
+        self._sets: dict[tuple[int, tuple[Key, ...], str], int] = {}
+        #: Text of each test that nobody can look into, by its level.
+        self.opaque: dict[int, str] = {}
+        self._levels: dict[str, int] = {}
+        #: How many tests that depend on more than the packet were asked.
+        self.barriers = 0
+
+    def holds(self, table: Table, condition: Condition) -> int:
+        match condition:
+            case In(Field.FAMILY, intervals):
+                return IN if any(low <= self._over.version <= high for low, high in intervals) else NOTHING
+            case In(Field.MARK, intervals, mask):
+                return self._mark(intervals, ALL_BITS if mask is None else mask)
+            case In(field, intervals, mask):
+                return self._made.inside(self._over.level(field), self._values(Key(field, mask), intervals))
+            case InSet(keys, name, negated):
+                members = self._members(table, keys, name)
+                return self._made.outside(members) if negated else members
+            case Opaque(text, negated):
+                level = self._boolean(text)
+                return self._made.inside(level, [(0, 0) if negated else (1, 1)])
+            case Barrier(text):
+                self.barriers += 1
+                if self.barriers > _MOST_BARRIERS:
+                    raise Unprovable(f"more than {_MOST_BARRIERS} stateful matches on a path, the last: {text}")
+                return self._made.inside(self._boolean(f"{text} (time {self.barriers})"), [(1, 1)])
+
+    def _boolean(self, text: str) -> int:
+        if text not in self._levels:
+            self._levels[text] = self._made.add_field(2)
+            self.opaque[self._levels[text]] = text
+        return self._levels[text]
+
+    def _members(self, table: Table, keys: tuple[Key, ...], name: str) -> int:
+        cached = (id(table), keys, name)
+        if cached not in self._sets:
+            made, elements = self._made, table.sets[name].elements
+            if all(element.member for element in elements):
+                self._sets[cached] = self.elements(keys, elements)
+            else:
+                left_out = made.outcome("no member")
+                whole = made.first([self.elements(keys, [e], IN if e.member else left_out) for e in elements])
+                self._sets[cached] = made.relabel(whole, {left_out: NOTHING})
+        return self._sets[cached]
+
+    def elements(self, keys: Sequence[Key], elements: Sequence[Element], then: int = IN) -> int:
+        for key in keys:
+            if key.field not in LEVELS:
+                raise Unprovable(f"a set or map that is asked for the {key.field.value}")
+        plain = all(key.mask is None for key in keys)
+        rows: Iterable[tuple[Range, ...]]
+        if plain:
+            rows = [element.box for element in elements]
+        else:
+            rows = [
+                spans
+                for element in elements
+                if len(spans := tuple(s for k, i in zip(keys, element.box, strict=True) for s in self._values(k, (i,))))
+                == len(keys)
+            ]
+        members = self._made.rows([self._over.level(key.field) for key in keys], rows)
+        return members if then == IN else self._made.relabel(members, {IN: then})
+
+    def _values(self, key: Key, intervals: Iterable[Range]) -> list[Range]:
+        """Where the field has to be for its number, masked, to be in the intervals."""
+        top = self._made.sizes[self._over.level(key.field)] - 1
+        if key.mask is None:
+            return [(low, min(high, top)) for low, high in intervals if low <= top]
+        host = ~key.mask & top
+        if host & (host + 1):
+            raise Unprovable(f"a mask of the {key.field.value} that is no prefix: {key.mask:#x}")
+        spans = [(low + host & ~host, high & ~host) for low, high in intervals]
+        return [(low, min(high | host, top)) for low, high in spans if low <= high and low <= top]
+
+    def _mark(self, intervals: Iterable[Range], mask: int) -> int:
+        """The marks that lie, masked, in one of the intervals."""
+
+        def build(bit: int, low: int, high: int) -> int:
+            """For the bits from `bit` down; low and high are bounds of those bits alone."""
+            full = (1 << bit + 1) - 1
+            if low > high or high < 0 or low > full:
+                return NOTHING
+            if low <= 0 and high >= full:
+                return IN
+            half = 1 << bit
+            zero = build(bit - 1, low, min(high, half - 1))
+            if not mask & half:
+                return zero
+            one = build(bit - 1, max(low, half) - half, high - half)
+            level = Level.MARK + MARK_BITS - 1 - bit
+            return self._made.first([self._made.inside(level, [(0, 0)], zero), self._made.inside(level, [(1, 1)], one)])
+
+        return self._made.first([build(MARK_BITS - 1, low, high) for low, high in intervals])
