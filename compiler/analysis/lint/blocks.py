@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from compiler.analysis.lint.findings import Finding, Level, World, listed
@@ -17,14 +18,16 @@ def block_over_pods(world: World) -> Iterator[Finding]:
         for text in pod.ips if pod.holds_addresses else ():
             family, value = parse_address(text)
             held.append((Prefix(family.value, value, family.bits), f"{text} ({pod.namespace}/{pod.name})"))
+    held.sort()
     for entry in world.entries:
         for direction, index, _ in entry.rules():
             for peer, path in entry.peers(direction, index):
                 if not isinstance(peer, Block):
                     continue
-                inside = [
-                    name for at, name in held if peer.prefix.covers(at) and not any(c.covers(at) for c in peer.excepts)
-                ]
+                first, size = peer.prefix, 1 << peer.prefix.family.bits - peer.prefix.length
+                begin = bisect_left(held, ((first.version, first.base, 0), ""))
+                end = bisect_left(held, ((first.version, first.base + size, 0), ""))
+                inside = [name for at, name in held[begin:end] if not any(c.covers(at) for c in peer.excepts)]
                 if inside:
                     level = Level.INFO if peer.prefix.length == 0 else Level.WARNING
                     text = f"{peer} matches pods too: {listed(inside)}"

@@ -95,6 +95,24 @@ def pods_within(one: PodSelector, two: PodSelector, namespaces: Mapping[str, Nam
     return implies(one.namespaces, two.namespaces)
 
 
+#: (version, first, last) of each block, and whether there are other peers.
+Extent = tuple[tuple[tuple[int, int, int], ...], bool]
+
+
+def extent(rule: Rule) -> Extent:
+    """Where a rule's peers are, roughly: enough to see that two rules have nothing to do with each other."""
+    blocks = [peer.prefix for peer in rule.peers if isinstance(peer, Block)]
+    ranges = ((p.version, p.base, p.base + (1 << p.family.bits - p.length) - 1) for p in blocks)
+    return tuple(ranges), len(blocks) < len(rule.peers)
+
+
+def meet(one: Extent, two: Extent) -> bool:
+    """Whether two rules may have an end in common: False is certain."""
+    if two[1] or one[1]:
+        return True
+    return any(v == w and a <= d and c <= b for v, a, b in one[0] for w, c, d in two[0])
+
+
 def is_covered(rule: Rule, others: Sequence[Rule], direction: Direction, namespaces: Mapping[str, Namespace]) -> bool:
     """Whether every connection that a rule matches is matched by one of the others, for a subject of all of them."""
     return all(_peer_covered(peer, rule, others, direction, namespaces) for peer in rule.peers)

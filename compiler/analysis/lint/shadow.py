@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.analysis.lint.cover import is_covered, pods_within, reach_of
+from compiler.analysis.lint.cover import Extent, extent, is_covered, meet, pods_within, reach_of
 from compiler.analysis.lint.findings import Entry, Finding, Level, World
 from compiler.policy import Block, Direction, Domains, Rule, Tier
 
@@ -37,21 +37,19 @@ def shadowed_rule(world: World) -> Iterator[Finding]:
     """A rule of the admin or baseline tier that never matches first."""
     entries = sorted((e for e in world.entries if e.model.tier is not Tier.APPLICATION), key=lambda e: e.model.order)
     for direction in Direction:
-        before: list[Place] = []
+        before: list[tuple[Place, Extent]] = []
         for entry in entries:
+            wider = {id(e) for e in entries if e.model.tier is entry.model.tier and _same_subjects(entry, e, world)}
             for index, rule in enumerate(entry.model.rules(direction)):
-                others = [
-                    one
-                    for one in before
-                    if one[0].model.tier is entry.model.tier and _same_subjects(entry, one[0], world)
-                ]
+                mine = extent(rule)
+                others = [one for one, theirs in before if id(one[0]) in wider and meet(mine, theirs)]
                 covering = _covering((entry, index, rule), others, direction, world)
                 if covering:
                     names = ", ".join(e.rule_title(direction, n) for e, n, _ in covering)
                     text = f"this rule never decides: {names} match before it whatever it matches"
                     yield entry.finding(Level.ERROR, "shadowed-rule", text, ("spec", direction.value, index))
                 else:
-                    before.append((entry, index, rule))
+                    before.append(((entry, index, rule), mine))
 
 
 def _same_subjects(entry: Entry, other: Entry, world: World) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.analysis.lint.cover import implies, is_covered
+from compiler.analysis.lint.cover import extent, implies, is_covered, meet
 from compiler.analysis.lint.labels import distance
 from compiler.net import Prefix
 from compiler.policy import Action, Block, Direction, Origin, Ports, Requirement, Rule, Selector
@@ -48,6 +48,12 @@ def points(rule: Rule) -> set[tuple[int, int]]:
 def test_blocks_and_ports_are_exact(rule: Rule, others: list[Rule]) -> None:
     everything = set[tuple[int, int]]().union(*map(points, others))
     assert is_covered(rule, others, Direction.INGRESS, {}) is (points(rule) <= everything)
+
+
+@given(rules(), rules())
+def test_rules_that_do_not_meet_have_nothing_in_common(one: Rule, two: Rule) -> None:
+    if not meet(extent(one), extent(two)):
+        assert not points(one) & points(two)
 
 
 requirements = st.builds(
