@@ -302,6 +302,25 @@ class Diagrams:
 
         return walk(diagram)
 
+    def shift(self, diagram: int, field: int) -> int:
+        """What it says of packets with one more in this field; those that have the most already stay."""
+        done: dict[int, int] = {}
+
+        def walk(here: int) -> int:
+            level = self._levels[here]
+            if level > field:
+                return here
+            found = done.get(here)
+            if found is None:
+                starts, kids = self._starts[here], self._kids[here]
+                if level == field:
+                    at = bisect_right(starts, 1) - 1
+                    starts, kids = (0, *(start - 1 for start in starts[at + 1 :])), kids[at:]
+                found = done[here] = self._joined(level, starts, list(map(walk, kids)))
+            return found
+
+        return walk(diagram)
+
     # Asking
 
     def outcomes(self) -> Mapping[Hashable, int]:

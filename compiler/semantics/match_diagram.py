@@ -27,6 +27,8 @@ class Matches:
         #: Text of each test that nobody can look into, by its level.
         self.opaque: dict[int, str] = {}
         self._levels: dict[str, int] = {}
+        #: Tests of addresses under a mask that is no prefix, which intervals cannot say: Booleans, too.
+        self.masked: dict[int, In] = {}
         #: How many tests that depend on more than the packet were asked.
         self.barriers = 0
 
@@ -36,6 +38,10 @@ class Matches:
                 return IN if any(low <= self._over.version <= high for low, high in intervals) else NOTHING
             case In(Field.MARK, intervals, mask):
                 return self._mark(intervals, ALL_BITS if mask is None else mask)
+            case In(field, intervals, mask) if mask is not None and self._host(field, mask) is None:
+                level = self._boolean(f"{field.value} & {mask:#x} in {intervals}")
+                self.masked[level] = condition
+                return self._made.inside(level, [(1, 1)])
             case In(field, intervals, mask):
                 return self._made.inside(self._over.level(field), self._values(Key(field, mask), intervals))
             case InSet(keys, name, negated):
@@ -91,11 +97,16 @@ class Matches:
         top = self._made.sizes[self._over.level(key.field)] - 1
         if key.mask is None:
             return [(low, min(high, top)) for low, high in intervals if low <= top]
-        host = ~key.mask & top
-        if host & (host + 1):
-            raise Unprovable(f"a mask of the {key.field.value} that is no prefix: {key.mask:#x}")
+        host = self._host(key.field, key.mask)
+        if host is None:
+            raise Unprovable(f"a set that is asked for the {key.field.value} & {key.mask:#x}, which is no prefix")
         spans = [(low + host & ~host, high & ~host) for low, high in intervals]
         return [(low, min(high | host, top)) for low, high in spans if low <= high and low <= top]
+
+    def _host(self, field: Field, mask: int) -> int | None:
+        """The bits of a field that a prefix's mask leaves out; None for other masks."""
+        host = ~mask & self._made.sizes[self._over.level(field)] - 1
+        return None if host & (host + 1) else host
 
     def _mark(self, intervals: Iterable[Range], mask: int) -> int:
         """The marks that lie, masked, in one of the intervals."""

@@ -14,7 +14,7 @@ does are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -101,12 +101,7 @@ class TextDiagrams:
         self._region = region
         self._chains: dict[tuple[int, str, int], int] = {}
         self._open: list[tuple[int, str]] = []
-        self._matches = Matches(over)
-
-    @property
-    def opaque(self) -> Mapping[int, str]:
-        """Text of each test that nobody can look into, by its level."""
-        return self._matches.opaque
+        self.matches = Matches(over)
 
     def at(self, path: Path) -> int:
         """The diagram of a path: `ACCEPT`, `DROP`, or the text of a statement whose effect is not known."""
@@ -133,6 +128,8 @@ class TextDiagrams:
         if base.priority <= CONNTRACK and hook in (Hook.PREROUTING, Hook.OUTPUT):
             fixed[Level.STATE] = State.INVALID
         diagram = made.restrict(diagram, fixed)
+        if path is Path.FORWARD and hook is Hook.PREROUTING:  # ip_forward takes one off on the way to the next hook
+            diagram = made.shift(diagram, Level.HOPS)
         return (
             made.where(made.inside(Level.STATE, [(state, state) for state in (State.NEW, State.RELATED)]), diagram)
             if base.nat
@@ -173,7 +170,7 @@ class TextDiagrams:
         if key in self._open:
             raise Unprovable(f"table {table.name}: chain {name} leads back to itself")
         self._open.append(key)
-        before = self._matches.barriers
+        before = self.matches.barriers
         rest, plain = self._left("return"), list[int]()
         for rule in reversed(table.chains[name].rules):
             found = self._parts(table, rule.parts, 0, here)
@@ -183,7 +180,7 @@ class TextDiagrams:
                 plain.append(found)
         whole = self._made.first([*reversed(plain), rest])
         self._open.pop()
-        if self._matches.barriers == before:  # else every visit may be answered otherwise
+        if self.matches.barriers == before:  # else every visit may be answered otherwise
             self._chains[*key, here] = whole
         return whole
 
@@ -193,7 +190,7 @@ class TextDiagrams:
             return NOTHING
         part = parts[place]
         if isinstance(part, In | InSet | Opaque | Barrier):
-            met = self._made.where(here, self._matches.holds(table, part))
+            met = self._made.where(here, self.matches.holds(table, part))
             if met == NOTHING:
                 return NOTHING
             return self._made.where(met, self._parts(table, parts, place + 1, self._narrower(part, met, here)))
@@ -237,11 +234,11 @@ class TextDiagrams:
             assert element.verdict is not None, "a verdict map"
             boxes.setdefault(element.verdict, []).append(element)
         if _disjoint(found.elements):
-            among = {verdict: self._matches.elements(lookup.keys, own) for verdict, own in boxes.items()}
+            among = {verdict: self.matches.elements(lookup.keys, own) for verdict, own in boxes.items()}
         else:
             leaves = {verdict: made.outcome(("element", verdict)) for verdict in boxes}
             whole = made.first(
-                [self._matches.elements(lookup.keys, [e], leaves[v]) for e in found.elements if (v := e.verdict)]
+                [self.matches.elements(lookup.keys, [e], leaves[v]) for e in found.elements if (v := e.verdict)]
             )
             among = {
                 verdict: made.relabel(whole, {leaf: IN if leaf == own else NOTHING for leaf in leaves.values()})

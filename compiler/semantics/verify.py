@@ -148,7 +148,7 @@ def _differences(
             one, two = (made.where(region, made.first([out, side.at(path)])) for side in (wanted, text))
             for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                 shown[path] += 1
-                case = _case(path, over, box, text.opaque)
+                case = _case(path, over, box, text.matches.opaque)
                 yield Witness(case, said(oracle, node, case), str(found), _trace(ruleset, case))
 
 

@@ -90,6 +90,7 @@ def test_operations_point_by_point(found: list[Rule], among: list[Rule]) -> None
     renamed = made.relabel(diagram, {NOTHING: made.outcome("accept"), made.outcome("drop"): NOTHING})
     other_way = made.swap(diagram, (2,))
     fixed = made.restrict(diagram, {0: 5, 2: 1})
+    shifted = made.shift(diagram, 1)
     for point, inside in zip(POINTS, held, strict=True):
         says = naive(found, point)
         assert made.says(where, point) == (says if inside else "nothing")
@@ -97,6 +98,7 @@ def test_operations_point_by_point(found: list[Rule], among: list[Rule]) -> None
         assert made.says(renamed, point) == {"nothing": "accept", "drop": "nothing"}.get(says, says)
         assert made.says(other_way, point) == naive(found, {**point, 2: 1 - point[2]})
         assert made.says(fixed, point) == naive(found, {**point, 0: 5, 2: 1})
+        assert made.says(shifted, point) == naive(found, {**point, 1: min(point[1] + 1, SIZES[1] - 1)})
 
 
 spans = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)).map(lambda pair: (min(pair), max(pair))), max_size=5)
