@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from compiler.backends import iptables, nftables
 from compiler.backends.target import Backend, Target
+from compiler.backends.text import comments
 from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
 from compiler.lower.lists import lower_lists
@@ -37,9 +38,16 @@ class Artifacts:
     """`files` by name, in the order of loading; `ruleset` is what was printed; `symbolic` when the input names no
     pod with an address."""
 
+    target: Target
     files: Mapping[str, str]
     ruleset: Ruleset
     symbolic: bool
+
+    def headed(self, note: str) -> Artifacts:
+        """The same with one more comment in the head of every file."""
+        (line,) = comments(note)
+        files = {name: text.replace("\n", f"\n{line}\n", 1) for name, text in self.files.items()}
+        return replace(self, files=files)
 
 
 class Compiler:
@@ -71,7 +79,7 @@ class Compiler:
             ruleset = step(ruleset, target.capabilities)
             check(ruleset)
         ruleset = replace(ruleset, notes=self._head(target))
-        return Artifacts(_EMIT[target.backend](ruleset), ruleset, self._inventory.symbolic)
+        return Artifacts(target, _EMIT[target.backend](ruleset), ruleset, self._inventory.symbolic)
 
     def _lower(self, target: Target) -> Ruleset:
         if self._inventory.symbolic:

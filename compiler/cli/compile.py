@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 
 from compiler.analysis.layout import describe
+from compiler.analysis.proof import NotProved, prove
 from compiler.backends.target import Backend, Target
-from compiler.cli.inputs import texts
+from compiler.cli import cluster
 from compiler.cli.outputs import write
 from compiler.errors import NetpolcError, Unreadable
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler
-from compiler.snapshot import build
-from compiler.sources.manifests import Manifests, load
+from compiler.sources.manifests import Manifests
 
 _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV4, Family.IPV6)}
 
@@ -33,6 +33,7 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Write files here."
 )
 @click.option("--explain-layout", is_flag=True, help="Print chains and sets with sizes instead of the rules.")
+@click.option("--prove", "proving", is_flag=True, help="Read the rules back and prove them before they are written.")
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -41,6 +42,7 @@ def command(
     family: str,
     output: Path | None,
     explain_layout: bool,
+    proving: bool,
     lenient: bool,
 ) -> None:
     """Turn policies into the rules of a node.
@@ -49,15 +51,16 @@ def command(
     (Baseline)AdminNetworkPolicies, and the Pods, Namespaces, Nodes, Services and workloads they are about.
     Without -o the scripts go to standard output.
 
-    Exit status: 0 done, 2 bad input (nothing is written).
+    Exit status: 0 done; 2 bad input, or rules that cannot be proved; 70 rules that --prove found wrong, which is a
+    defect of netpolc. Then nothing is written.
     """
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
-        found = load(texts(inputs), lenient=lenient)
-        for warning in found.warnings:
-            click.echo(warning.render(), err=True)
-        compiler = _compiler(found)
+        found = cluster.read(inputs, lenient)
+        compiler = Compiler(found.policies, cluster.snapshot(found))
         artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
+        if proving:
+            artifacts = {where: _proved(found, compiler, one) for where, one in artifacts.items()}
         for note in _notes(found, compiler, artifacts):
             click.echo(f"note: {note}", err=True)
         if explain_layout:
@@ -66,15 +69,12 @@ def command(
             write(output, {f"{where}{name}": text for where, a in artifacts.items() for name, text in a.files.items()})
         else:
             sys.stdout.writelines(_stdout(artifacts))
+    except NotProved as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
     except NetpolcError as error:
         click.echo(error.render(), err=True)
         sys.exit(2)
-
-
-def _compiler(found: Manifests) -> Compiler:
-    referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
-    pods = (*found.pods, *found.templates)
-    return Compiler(found.policies, build(pods, found.namespaces, found.nodes, referred))
 
 
 def _compile(
@@ -91,10 +91,21 @@ def _compile(
     return {"": compiler.compile(Target(backend, node, families))}
 
 
+def _proved(found: Manifests, compiler: Compiler, made: Artifacts) -> Artifacts:
+    """The artifacts, with a head that says so, when their text means what the policies say; else this ends the run:
+    rules that are wrong must not get anywhere."""
+    versions = [family.value for family in made.target.families]
+    proof = prove(found.policies, compiler.snapshot, made.target.node, made.files.items(), versions)
+    if proof.equal:
+        return made.headed("Proved: read back, every packet fares as the policies say (netpolc verify repeats it).")
+    click.echo("error: these rules do not mean what the policies say; please report this defect of netpolc", err=True)
+    for witness in proof.witnesses:
+        click.echo(f"\n{witness}", err=True)
+    sys.exit(70)
+
+
 def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts]) -> Iterator[str]:
     """What the user should know beside the result."""
-    if found.skipped:
-        yield "passed over: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
     yield from compiler.remarks()
     if not found.policies:
         yield "no policy in the input: these rules deny nothing"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.cli import compile as command
-from compiler.cli import main
+from compiler.cli import cluster, main
 from tests.compiler.cli.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,7 +85,7 @@ def test_a_defect_is_told_in_one_message(
     def broken(*arguments: object, **more: object) -> object:
         raise error
 
-    monkeypatch.setattr(command, "load", broken)
+    monkeypatch.setattr(cluster, "load", broken)
     (tmp_path / "policy.yaml").write_text(POLICY)
     done = netpolc("compile", "policy.yaml")
     assert done.status == 70
@@ -103,7 +102,7 @@ def test_an_interrupt_is_no_defect(
     def interrupted(*arguments: object, **more: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "load", interrupted)
+    monkeypatch.setattr(cluster, "load", interrupted)
     (tmp_path / "policy.yaml").write_text(POLICY)
     done = netpolc("compile", "policy.yaml")
     assert done.status == 130
