@@ -104,7 +104,8 @@ def test_namespaces_end_with_their_files() -> None:
             assert os.readlink("/proc/thread-self/ns/net") != before
         assert {p.name for p in Path("/sys/class/net").iterdir()}.isdisjoint({"tin", "tout"})
     assert os.readlink("/proc/thread-self/ns/net") == before
-    assert (set(Path("/run/netns").iterdir()) if Path("/run/netns").exists() else set()) == names
+    # Others may take theirs away meanwhile; none may have come.
+    assert (set(Path("/run/netns").iterdir()) if Path("/run/netns").exists() else set()) <= names
     with pytest.raises(OSError, match="Bad file descriptor"), rig.namespace:
         pass
 

@@ -133,8 +133,12 @@ spec:
   priority: 1
   subject: {namespaces: {matchLabels: {purpose: tenant}}}
   egress:
-  - {action: Deny, to: [{pods: {podSelector: {matchLabels: {tier: database}}}}], protocols: [{tcp: {destinationPort: {range: {start: 1, end: 65535}}}}]}
-  - {action: Pass, to: [{namespaces: {matchLabels: {purpose: tenant}}}], protocols: [{tcp: {destinationPort: {range: {start: 1, end: 65535}}}}]}
+  - action: Deny
+    to: [{pods: {podSelector: {matchLabels: {tier: database}}}}]
+    protocols: [{tcp: {destinationPort: {range: {start: 1, end: 65535}}}}]
+  - action: Pass
+    to: [{namespaces: {matchLabels: {purpose: tenant}}}]
+    protocols: [{tcp: {destinationPort: {range: {start: 1, end: 65535}}}}]
   - {action: Deny, to: [{networks: [10.244.0.0/16]}]}
   ingress:
   - {action: Accept, from: [{namespaces: {matchLabels: {purpose: operations}}}]}

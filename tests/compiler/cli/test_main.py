@@ -117,6 +117,8 @@ def test_signals_end_a_run_in_order(number: signal.Signals, status: int) -> None
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell that runs us in the background has it ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as child:
         deadline = time.monotonic() + 20
         wanted = f"{child.pid}"
