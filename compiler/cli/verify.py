@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,8 +17,8 @@ from compiler.errors import NetpolcError, Unreadable
 
 _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 _NFT = ("nft", "list", "table", "inet", "netpolc")
-#: Name of the text, command. The names tell the families apart.
-_IPTABLES = (("ipset", ("ipset", "save")), ("iptables", ("iptables-save",)), ("ip6tables", ("ip6tables-save",)))
+#: A machine may have rules in either variant, whichever goes by the name without one.
+_SAVES = ("-save", "-legacy-save", "-nft-save")
 
 
 class _Command(click.Command):
@@ -104,17 +103,24 @@ def _live() -> list[tuple[str, str]]:
         table = subprocess.run(_NFT, capture_output=True, text=True, check=False)
         if table.returncode == 0:
             return [("nft list table inet netpolc", table.stdout)]
-    found = list(_saved())
-    if not any("NETPOLC-" in text for _, text in found):
-        raise Unreadable("--live: neither the table inet netpolc nor chains NETPOLC-... are loaded on this machine")
-    return found
+    for save in _SAVES:
+        found = _saved(save)
+        if any("NETPOLC-" in text for _, text in found):
+            return [("ipset save", _printed("ipset", "save")), *found]
+    raise Unreadable("--live: neither the table inet netpolc nor chains NETPOLC-... are loaded on this machine")
 
 
-def _saved() -> Iterator[tuple[str, str]]:
-    for name, command_line in _IPTABLES:
-        if shutil.which(command_line[0]) is None:
-            raise Unreadable(f"--live: there is no {command_line[0]} on this machine")
-        done = subprocess.run(command_line, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Unreadable(f"--live: {' '.join(command_line)}: {done.stderr.strip()}")
-        yield name, done.stdout
+def _saved(save: str) -> list[tuple[str, str]]:
+    """What one variant of iptables has, IPv4's and IPv6's; nothing when it is not installed."""
+    commands = [f"{tool}{save}" for tool in ("iptables", "ip6tables")]
+    return [(name, _printed(name)) for name in commands if shutil.which(name)]
+
+
+def _printed(*command_line: str) -> str:
+    shown = " ".join(command_line)
+    if shutil.which(command_line[0]) is None:
+        raise Unreadable(f"--live: there is no {command_line[0]} on this machine")
+    done = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unreadable(f"--live: {shown}: {done.stderr.strip()}")
+    return done.stdout
