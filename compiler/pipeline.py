@@ -89,7 +89,8 @@ class Compiler:
 
     def _head(self, target: Target) -> tuple[str, ...]:
         where = f"node {target.node}" if target.node else "every pod of the input"
-        return (f"netpolc: {where}, {len(self.policies)} policies, {target.backend.value}",)
+        policies = "1 policy" if len(self.policies) == 1 else f"{len(self.policies)} policies"
+        return (f"netpolc: {where}, {policies}, {target.backend.value}",)
 
 
 def compile_node(policies: Sequence[Located], snapshot: Snapshot, target: Target) -> Artifacts:

@@ -97,6 +97,7 @@ PURE = """
 """
 #: Parts that may use more, and what: of other distributions, or of the standard library.
 BESIDES: dict[str, frozenset[str]] = {
+    "grammar.tree": frozenset({"marshal"}),
     "grammar.yamltext": frozenset({"yaml"}),
     "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
     "compiler.net": frozenset({"socket"}),
@@ -104,10 +105,11 @@ BESIDES: dict[str, frozenset[str]] = {
     "compiler.semantics.ends": frozenset({"socket"}),
     "compiler.semantics.numbers": frozenset({"socket"}),
 }
-#: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `sys`, nothing that reads or
-#: writes.
+#: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `marshal`, bytes and never a
+#: file; of `sys`, nothing that reads or writes.
 SOME_ONLY = {
     "codecs": frozenset({"BOM_UTF8", "BOM_UTF16_BE", "BOM_UTF16_LE", "BOM_UTF32_BE", "BOM_UTF32_LE"}),
+    "marshal": frozenset({"dumps", "loads"}),
     "socket": frozenset({"inet_pton", "inet_ntop", "AF_INET", "AF_INET6"}),
     "sys": frozenset({"intern", "maxsize"}),
 }

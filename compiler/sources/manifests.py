@@ -19,7 +19,7 @@ from compiler.sources import cluster, fields
 from compiler.sources.fields import Report
 from grammar.manifest import documents
 from grammar.source import Span
-from grammar.tree import Path, Tree
+from grammar.tree import Packed, Path, Tree
 
 AnyPolicy = NetworkPolicy | ClusterNetworkPolicy | AdminNetworkPolicy | BaselineAdminNetworkPolicy
 
@@ -42,10 +42,15 @@ _CLUSTER_SCOPED = POLICIES - {"NetworkPolicy"} | {"Namespace", "Node"}
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A policy and where it was written."""
+    """A policy and where it was written. Whoever asks for several places asks one `tree` for all of them."""
 
     value: AnyPolicy
-    tree: Tree
+    written: Packed
+
+    @property
+    def tree(self) -> Tree:
+        """The policy as it was written."""
+        return self.written.tree()
 
     @property
     def span(self) -> Span:
@@ -184,7 +189,7 @@ class _Loader:
             flaw = tree.flaw(problem.path, problem.message, problem.code, on_key=problem.on_key)
             self.problems.add(flaw, Severity(problem.severity))
         if model is not None:
-            self._policies.append(Located(model, tree))
+            self._policies.append(Located(model, tree.packed()))
             self._unique(kind, model.metadata.namespace or "default", model.metadata.name, tree)
 
     def _member(self, tree: Tree, kind: str, value: dict[str, object]) -> None:

@@ -15,14 +15,13 @@ Place = Callable[[str, int | None], Origin]
 
 def places(located: Located, namespace: str) -> Place:
     """The origins of one policy's parts."""
-    policy = located.value
+    policy, tree = located.value, located.tree
 
     def place(field: str, index: int | None) -> Origin:
         if index is None:
-            return Origin(policy.kind, namespace, policy.metadata.name, "", located.span)
-        return Origin(
-            policy.kind, namespace, policy.metadata.name, f"{field}[{index}]", located.at("spec", field, index)
-        )
+            return Origin(policy.kind, namespace, policy.metadata.name, "", tree.span())
+        where = tree.span("spec", field, index)
+        return Origin(policy.kind, namespace, policy.metadata.name, f"{field}[{index}]", where)
 
     return place
 

@@ -255,6 +255,23 @@ def test_any_punctuation_is_read_or_refused(text: str) -> None:
     _judge_places(text.encode(), "f.json")
 
 
+@given(JSON, st.sampled_from(["f.json", "f.yaml"]), st.sampled_from([None, 1]))
+def test_a_packed_tree_comes_back_as_it_was(value: object, name: str, indent: int | None) -> None:
+    (tree,), flaws = read(json.dumps({"a": value}, indent=indent), name)
+    assert flaws == []
+    again = tree.packed().tree()
+    assert again.value == tree.value and again.place == tree.place
+    for path in places(tree.value):
+        assert again.span(*path) == tree.span(*path)
+
+
+def test_the_deepest_trees_can_be_packed() -> None:
+    for name in ("f.json", "f.yaml"):
+        deepest = next(n for n in range(1200, 0, -1) if not read("[" * n + "]" * n, name)[1])
+        (tree,) = read("[" * deepest + "]" * deepest, name)[0]
+        assert tree.packed().tree().place == tree.place
+
+
 def _judge_places(data: bytes, name: str) -> None:
     """Whatever a text holds, its places are inside it."""
     trees, flaws = read(data, name)
