@@ -9,7 +9,7 @@ from compiler.analysis.quotes import Quotes, title
 from compiler.errors import NetpolcError
 from compiler.semantics import rulesets
 from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType, State
+from compiler.semantics.netfilter import AddressType, Ruleset, State
 from compiler.semantics.space import ACCEPT, Path
 from compiler.semantics.trace import Trace
 from compiler.semantics.verdict import Because, Direction, Ruling
@@ -47,19 +47,25 @@ def prove(
 ) -> Proof:
     """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
     `families`: 4 and 6. Raises NotProved."""
+    ruleset = understood(texts)
     try:
-        ruleset = rulesets.read(texts)
         found = verify([one.value for one in policies], snapshot, node, ruleset, families)
-    except Refused as error:
-        flaw = error.flaw
-        told = "\n".join([f"{flaw.span}: error: {flaw.message} [{flaw.code}]", *flaw.excerpt])
-        raise NotProved(told) from None
     except Unprovable as error:
         raise NotProved(f"cannot be proved: {error}") from None
     if isinstance(found, Equal):
         return Proof(found.families)
     quotes = Quotes(policies)
     return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
+
+
+def understood(texts: Iterable[tuple[str, str]]) -> Ruleset:
+    """What texts of rules say, (name, text) each. Raises NotProved."""
+    try:
+        return rulesets.read(texts)
+    except Refused as error:
+        flaw = error.flaw
+        told = "\n".join([f"{flaw.span}: error: {flaw.message} [{flaw.code}]", *flaw.excerpt])
+        raise NotProved(told) from None
 
 
 def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
@@ -80,7 +86,7 @@ def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
     yield f"  policies: {'allowed' if witness.said.allowed else 'denied'}{_because(witness.said.note)}"
     for direction, ruling in witness.said.rulings.items():
         if ruling.because is not Because.NO_SUBJECT:
-            yield f"    {_ruling(direction, ruling, quotes)}"
+            yield f"    {ruled(direction, ruling, quotes)}"
     yield f"  rules: {_found(witness)}"
     yield from (f"    {line}" for line in _way(witness.trace))
 
@@ -89,7 +95,8 @@ def _because(note: str) -> str:
     return f": {note}" if note else ""
 
 
-def _ruling(direction: Direction, ruling: Ruling, quotes: Quotes) -> str:
+def ruled(direction: Direction, ruling: Ruling, quotes: Quotes) -> str:
+    """One direction's verdict and the policies behind it, with their places."""
     verdict = "allowed" if ruling.allowed else "denied"
     if ruling.because is Because.RULE:
         (policy,), field = ruling.policies, direction.value.lower()
