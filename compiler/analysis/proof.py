@@ -13,7 +13,7 @@ from compiler.semantics.netfilter import AddressType, Ruleset, State
 from compiler.semantics.space import ACCEPT, Path
 from compiler.semantics.trace import Trace
 from compiler.semantics.verdict import Because, Direction, Ruling
-from compiler.semantics.verify import Equal, Witness, verify
+from compiler.semantics.verify import Equal, Verifier, Witness
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from grammar.ruletext import Refused
@@ -38,24 +38,31 @@ class Proof:
         return not self.witnesses
 
 
-def prove(
-    policies: Sequence[Located],
-    snapshot: Snapshot,
-    node: str | None,
-    texts: Iterable[tuple[str, str]],
-    families: Sequence[int] = (4, 6),
-) -> Proof:
-    """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
-    `families`: 4 and 6. Raises NotProved."""
-    ruleset = understood(texts)
-    try:
-        found = verify([one.value for one in policies], snapshot, node, ruleset, families)
-    except Unprovable as error:
-        raise NotProved(f"cannot be proved: {error}") from None
-    if isinstance(found, Equal):
-        return Proof(found.families)
-    quotes = Quotes(policies)
-    return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
+class Prover:
+    """Policies and a snapshot, prepared once for the texts of any number of nodes."""
+
+    def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
+        self._policies = policies
+        self._verifier = Verifier([one.value for one in policies], snapshot)
+
+    @property
+    def obstacle(self) -> str:
+        """Why no text can be proved for this input, whatever it says; empty when there is nothing in the way. The one
+        place that decides it."""
+        return self._verifier.obstacle
+
+    def prove(self, node: str | None, texts: Iterable[tuple[str, str]], families: Sequence[int] = (4, 6)) -> Proof:
+        """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
+        `families`: 4 and 6. Raises NotProved."""
+        ruleset = understood(texts)
+        try:
+            found = self._verifier.verify(node, ruleset, families)
+        except Unprovable as error:
+            raise NotProved(f"cannot be proved: {error}") from None
+        if isinstance(found, Equal):
+            return Proof(found.families)
+        quotes = Quotes(self._policies)
+        return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
 
 
 def understood(texts: Iterable[tuple[str, str]]) -> Ruleset:
@@ -86,7 +93,7 @@ def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
     yield f"  policies: {'allowed' if witness.said.allowed else 'denied'}{_because(witness.said.note)}"
     for direction, ruling in witness.said.rulings.items():
         if ruling.because is not Because.NO_SUBJECT:
-            yield f"    {ruled(direction, ruling, quotes)}"
+            yield f"    {_ruling(direction, ruling, quotes)}"
     yield f"  rules: {_found(witness)}"
     yield from (f"    {line}" for line in _way(witness.trace))
 
@@ -95,8 +102,7 @@ def _because(note: str) -> str:
     return f": {note}" if note else ""
 
 
-def ruled(direction: Direction, ruling: Ruling, quotes: Quotes) -> str:
-    """One direction's verdict and the policies behind it, with their places."""
+def _ruling(direction: Direction, ruling: Ruling, quotes: Quotes) -> str:
     verdict = "allowed" if ruling.allowed else "denied"
     if ruling.because is Because.RULE:
         (policy,), field = ruling.policies, direction.value.lower()

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from compiler.analysis.layout import describe
-from compiler.analysis.proof import NotProved, prove
+from compiler.analysis.proof import NotProved, Prover
 from compiler.backends.target import Backend, Target
 from compiler.cli import cluster
 from compiler.cli.outputs import write
@@ -33,7 +33,13 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Write files here."
 )
 @click.option("--explain-layout", is_flag=True, help="Print chains and sets with sizes instead of the rules.")
-@click.option("--prove", "proving", is_flag=True, help="Read the rules back and prove them before they are written.")
+@click.option(
+    "--prove/--no-prove",
+    "proving",
+    default=True,
+    show_default=True,
+    help="Read the rules back and prove them before they are written.",
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -51,16 +57,19 @@ def command(
     (Baseline)AdminNetworkPolicies, and the Pods, Namespaces, Nodes, Services and workloads they are about.
     Without -o the scripts go to standard output.
 
-    Exit status: 0 done; 2 bad input, or rules that cannot be proved; 70 rules that --prove found wrong, which is a
-    defect of netpolc. Then nothing is written.
+    Rules are read back and proved before they are written: for every packet, that they mean what the policies say.
+    Each script's head tells whether that was done.
+
+    Exit status: 0 done; 2 bad input, or rules that cannot be proved (--no-prove writes them all the same); 70 rules
+    that the proof found wrong, which is a defect of netpolc. Then nothing is written.
     """
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
         found = cluster.read(inputs, lenient)
         compiler = Compiler(found.policies, cluster.snapshot(found))
         artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
-        if proving:
-            artifacts = {where: _proved(found, compiler, one) for where, one in artifacts.items()}
+        if not explain_layout:
+            artifacts = _headed(found, compiler, artifacts, proving)
         for note in _notes(found, compiler, artifacts):
             click.echo(f"note: {note}", err=True)
         if explain_layout:
@@ -70,7 +79,7 @@ def command(
         else:
             sys.stdout.writelines(_stdout(artifacts))
     except NotProved as error:
-        click.echo(str(error), err=True)
+        click.echo(f"{error}\nerror: rules that cannot be proved are not written; --no-prove writes them", err=True)
         sys.exit(2)
     except NetpolcError as error:
         click.echo(error.render(), err=True)
@@ -91,11 +100,22 @@ def _compile(
     return {"": compiler.compile(Target(backend, node, families))}
 
 
-def _proved(found: Manifests, compiler: Compiler, made: Artifacts) -> Artifacts:
+def _headed(
+    found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts], proving: bool
+) -> dict[str, Artifacts]:
+    """The artifacts, each with a head that tells whether its text was proved. Raises NotProved."""
+    if not proving:
+        return {where: made.headed("Not proved: --no-prove.") for where, made in artifacts.items()}
+    prover = Prover(found.policies, compiler.snapshot)
+    if prover.obstacle:
+        return {where: made.headed(f"Not proved: {prover.obstacle}.") for where, made in artifacts.items()}
+    return {where: _proved(prover, made) for where, made in artifacts.items()}
+
+
+def _proved(prover: Prover, made: Artifacts) -> Artifacts:
     """The artifacts, with a head that says so, when their text means what the policies say; else this ends the run:
     rules that are wrong must not get anywhere."""
-    versions = [family.value for family in made.target.families]
-    proof = prove(found.policies, compiler.snapshot, made.target.node, made.files.items(), versions)
+    proof = prover.prove(made.target.node, made.files.items(), [family.value for family in made.target.families])
     if proof.equal:
         return made.headed("Proved: read back, every packet fares as the policies say (netpolc verify repeats it).")
     click.echo("error: these rules do not mean what the policies say; please report this defect of netpolc", err=True)

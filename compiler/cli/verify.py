@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from compiler.analysis.proof import NotProved, prove
+from compiler.analysis.proof import NotProved, Prover
 from compiler.cli import cluster
 from compiler.cli.rules import BARE, RulesCommand, texts
 from compiler.errors import NetpolcError, Unreadable
@@ -44,7 +44,7 @@ def command(
         names = snapshot.node_names()
         if node is not None and node not in names:
             raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8]) or 'no node'}")
-        proof = prove(found.policies, snapshot, node, texts(files, live), _FAMILIES[family])
+        proof = Prover(found.policies, snapshot).prove(node, texts(files, live), _FAMILIES[family])
     except NotProved as error:
         click.echo(str(error), err=True)
         sys.exit(2)

@@ -93,6 +93,48 @@ class Different:
     witnesses: tuple[Witness, ...]
 
 
+class Verifier:
+    """Policies and a snapshot, prepared once for the rules of any number of nodes."""
+
+    def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot) -> None:
+        self._policies, self._snapshot = tuple(policies), snapshot
+        self._oracle = Oracle(self._policies, snapshot)
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be proved of any rules; empty when there is nothing in the way."""
+        if any(pod.holds_addresses for pod in self._snapshot.pods):
+            return ""
+        return "no pod with an address in the input, so there is no packet that any policy is about"
+
+    def verify(self, node: str | None, ruleset: Ruleset, families: Sequence[int] = (4, 6)) -> Equal | Different:
+        """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). Raises
+        `Unprovable` for rules that no diagram can hold."""
+        if self.obstacle:
+            raise Unprovable(self.obstacle)
+        found = [witness for version in families for witness in self._differences(node, ruleset, version)]
+        return Different(tuple(found)) if found else Equal(tuple(families))
+
+    def _differences(self, node: str | None, ruleset: Ruleset, version: int) -> Iterator[Witness]:
+        own = [(address, address) for address in subjects(Ends(self._snapshot, version), node)]
+        shown: dict[Path, int] = dict.fromkeys(Path, 0)
+        # Packets to our pods and packets to others, each with the address of our pods asked first.
+        for source_first in (False, True):
+            over = space(version, source_first)
+            made = over.made
+            ours = made.inside(over.destination, own)
+            region = made.outside(ours) if source_first else ours
+            wanted = PolicyDiagrams(self._policies, self._snapshot, node, over, region)
+            text = TextDiagrams(ruleset, over, region)
+            for path in Path:
+                out = made.where(wanted.impossible(path), made.outcome("impossible"))
+                one, two = (made.where(region, made.first([out, side.at(path)])) for side in (wanted, text))
+                for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
+                    shown[path] += 1
+                    case = _case(path, over, box, text.matches.opaque)
+                    yield Witness(case, said(self._oracle, node, case), str(found), _trace(ruleset, case))
+
+
 def verify(
     policies: Iterable[AnyPolicy],
     snapshot: Snapshot,
@@ -100,16 +142,8 @@ def verify(
     ruleset: Ruleset,
     families: Sequence[int] = (4, 6),
 ) -> Equal | Different:
-    """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). Raises
-    `Unprovable` for rules that no diagram can hold."""
-    if not any(pod.holds_addresses for pod in snapshot.pods):
-        raise Unprovable("no pod with an address in the input, so there is no packet that any policy is about")
-    known = tuple(policies)
-    oracle = Oracle(known, snapshot)
-    found = [
-        witness for version in families for witness in _differences(known, oracle, snapshot, node, ruleset, version)
-    ]
-    return Different(tuple(found)) if found else Equal(tuple(families))
+    """The rules of one node, from scratch."""
+    return Verifier(policies, snapshot).verify(node, ruleset, families)
 
 
 def said(oracle: Oracle, node: str | None, case: Case) -> Said:
@@ -123,33 +157,6 @@ def said(oracle: Oracle, node: str | None, case: Case) -> Said:
     if case.path is not Path.INPUT:
         rulings[Direction.INGRESS] = connection.ingress
     return Said(all(ruling.allowed for ruling in rulings.values()), rulings)
-
-
-def _differences(
-    policies: Sequence[AnyPolicy],
-    oracle: Oracle,
-    snapshot: Snapshot,
-    node: str | None,
-    ruleset: Ruleset,
-    version: int,
-) -> Iterator[Witness]:
-    own = [(address, address) for address in subjects(Ends(snapshot, version), node)]
-    shown: dict[Path, int] = dict.fromkeys(Path, 0)
-    # Packets to our pods and packets to others, each with the address of our pods asked first.
-    for source_first in (False, True):
-        over = space(version, source_first)
-        made = over.made
-        ours = made.inside(over.destination, own)
-        region = made.outside(ours) if source_first else ours
-        wanted = PolicyDiagrams(policies, snapshot, node, over, region)
-        text = TextDiagrams(ruleset, over, region)
-        for path in Path:
-            out = made.where(wanted.impossible(path), made.outcome("impossible"))
-            one, two = (made.where(region, made.first([out, side.at(path)])) for side in (wanted, text))
-            for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
-                shown[path] += 1
-                case = _case(path, over, box, text.matches.opaque)
-                yield Witness(case, said(oracle, node, case), str(found), _trace(ruleset, case))
 
 
 def _case(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:

@@ -1,56 +1,124 @@
-"""`netpolc compile --prove`: what is written was read back and proved, and a wrong text is never written."""
+"""`netpolc compile` proves: what is written was read back, a wrong text is never written, and every head tells."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from compiler import pipeline
-from compiler.backends import nftables
+from compiler.backends import iptables, nftables
 from compiler.backends.target import Backend
-from compiler.cli.compile import command
+from compiler.cli import compile as compile_command
 from compiler.ir.ruleset import Ruleset
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOP = str(ROOT / "fixtures/examples/shop")
+Emit = Callable[[Ruleset], dict[str, str]]
+
+
+def compiled(*arguments: str) -> Result:
+    return CliRunner().invoke(compile_command.command, list(arguments))
+
+
+def heads(folder: Path) -> list[str]:
+    """The second line of every file."""
+    return [path.read_text().splitlines()[1] for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Backend, Callable[[str], str]], None]:
+    """Makes a back end write something else."""
+    ours: dict[Backend, Emit] = {Backend.NFTABLES: nftables.emit, Backend.IPTABLES: iptables.emit}
+
+    def change(backend: Backend, how: Callable[[str], str]) -> None:
+        def wrong(ruleset: Ruleset) -> dict[str, str]:
+            return {name: how(text) for name, text in ours[backend](ruleset).items()}
+
+        monkeypatch.setitem(pipeline._EMIT, backend, wrong)  # type: ignore[arg-type]
+
+    return change
 
 
 @pytest.mark.parametrize("backend", [b.value for b in Backend])
-def test_the_head_says_so(tmp_path: Path, backend: str) -> None:
-    made = CliRunner().invoke(command, [SHOP, "--node", "node-a", "--backend", backend, "--prove", "-o", str(tmp_path)])
+@pytest.mark.parametrize("node", ["node-a", "all"])
+def test_the_head_says_so(tmp_path: Path, backend: str, node: str) -> None:
+    made = compiled(SHOP, "--node", node, "--backend", backend, "-o", str(tmp_path))
     assert made.exit_code == 0, made.output
-    files = [path for path in tmp_path.iterdir() if path.is_file()]
-    assert files
-    for path in files:
-        assert path.read_text().splitlines()[1].startswith("# Proved: read back")
+    found = heads(tmp_path)
+    assert len(found) == (3 if backend == "iptables" else 1) * (2 if node == "all" else 1)
+    assert all(line.startswith("# Proved: read back") for line in found)
 
 
-def test_without_it_nothing_is_claimed(tmp_path: Path) -> None:
-    assert CliRunner().invoke(command, [SHOP, "--node", "node-a", "-o", str(tmp_path)]).exit_code == 0
-    assert "Proved" not in (tmp_path / "netpolc.nft").read_text()
+@pytest.mark.parametrize("backend", [b.value for b in Backend])
+def test_without_it_the_head_says_that(tmp_path: Path, backend: str) -> None:
+    made = compiled(SHOP, "--node", "node-a", "--backend", backend, "--no-prove", "-o", str(tmp_path))
+    assert made.exit_code == 0, made.output
+    assert set(heads(tmp_path)) == {"# Not proved: --no-prove."}
 
 
-def test_a_wrong_text_is_shown_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(ruleset: Ruleset) -> dict[str, str]:
-        return {
-            name: text.replace("dport 8080 return", "dport 8081 return")
-            for name, text in nftables.emit(ruleset).items()
-        }
+def test_policies_alone_say_why_not(tmp_path: Path) -> None:
+    assert compiled(f"{SHOP}/policies.yaml", "-o", str(tmp_path)).exit_code == 0
+    (head,) = heads(tmp_path)
+    assert head.startswith("# Not proved: no pod with an address in the input")
 
-    monkeypatch.setitem(pipeline._EMIT, Backend.NFTABLES, wrong)  # type: ignore[arg-type]
+
+@pytest.mark.parametrize(
+    ("backend", "right", "wrong"),
+    [
+        (Backend.NFTABLES, "dport 8080 return", "dport 8081 return"),
+        (Backend.IPTABLES, "--dport 8080 -j RETURN", "--dport 8081 -j RETURN"),
+    ],
+)
+def test_a_wrong_text_is_shown_and_not_written(
+    tmp_path: Path,
+    emitted: Callable[[Backend, Callable[[str], str]], None],
+    backend: Backend,
+    right: str,
+    wrong: str,
+) -> None:
+    emitted(backend, lambda text: text.replace(right, wrong))
     out = tmp_path / "out"
-    made = CliRunner().invoke(command, [SHOP, "--node", "node-a", "--prove", "-o", str(out)])
+    arguments = (SHOP, "--node", "node-a", "--backend", backend.value, "-o", str(out))
+    made = compiled(*arguments)
     assert made.exit_code == 70
+    assert "do not mean what the policies say" in made.output
     assert "tcp/8080" in made.output or "tcp/8081" in made.output
     assert "p-tcp8080" in made.output
     assert not out.exists()
+    assert compiled(*arguments, "--no-prove").exit_code == 0
 
 
-def test_what_cannot_be_proved_is_not_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("ct state established,related", "meta l4proto { tcp, udp } fib bogus", "[unsupported]"),
+        (
+            "chain deny {",
+            "chain deny {\n\t\tgoto deny",
+            "cannot be proved: table netpolc: chain deny leads back to itself",
+        ),
+    ],
+)
+def test_what_cannot_be_proved_is_not_written(
+    tmp_path: Path,
+    emitted: Callable[[Backend, Callable[[str], str]], None],
+    right: str,
+    wrong: str,
+    message: str,
+) -> None:
+    emitted(Backend.NFTABLES, lambda text: text.replace(right, wrong))
     out = tmp_path / "out"
-    made = CliRunner().invoke(command, [f"{SHOP}/policies.yaml", "--prove", "-o", str(out)])
+    made = compiled(SHOP, "--node", "node-a", "-o", str(out))
     assert made.exit_code == 2
-    assert "cannot be proved" in made.output
+    assert message in made.output
+    assert "error: rules that cannot be proved are not written; --no-prove writes them" in made.output
     assert not out.exists()
+
+
+def test_a_layout_needs_no_proof(emitted: Callable[[Backend, Callable[[str], str]], None]) -> None:
+    emitted(Backend.NFTABLES, lambda text: text.replace("dport 8080 return", "dport 8081 return"))
+    assert compiled(SHOP, "--node", "node-a").exit_code == 70
+    assert compiled(SHOP, "--node", "node-a", "--explain-layout").exit_code == 0
