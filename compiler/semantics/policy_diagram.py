@@ -59,7 +59,7 @@ class PolicyDiagrams:
         parts = [made.inside(Level.STATE, [(state, state) for state in REPLIES], accept)]
         if path is Path.OUTPUT:
             parts.append(made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)], accept))
-        parts += [made.where(self._neighbours(), accept), made.where(self._itself(), accept)]
+        parts += [made.where(neighbour_discovery(self._over), accept), made.where(self._itself(), accept)]
         parts.append(self._denied[Direction.EGRESS])
         if path is not Path.INPUT:
             parts += [made.where(self._own_node(), accept), self._denied[Direction.INGRESS]]
@@ -79,14 +79,6 @@ class PolicyDiagrams:
             return made.inside(self._over.destination, [(a, a) for a in ends.holders if a not in nodes])
         foreign = [(0, LOCAL - 1), (LOCAL + 1, max(AddressType))] if path is Path.OUTPUT else [(0, max(AddressType))]
         return made.inside(Level.SOURCE_TYPE, foreign, self._own_node())
-
-    def _neighbours(self) -> int:
-        """Neighbour discovery that no router forwarded."""
-        if self._over.version == 4:
-            return NOTHING
-        hops = self._made.inside(Level.HOPS, [(LINK_LOCAL_HOPS, LINK_LOCAL_HOPS)])
-        types = self._made.inside(Level.ICMP_TYPE, [(number, number) for number in NEIGHBOUR_DISCOVERY], hops)
-        return self._made.inside(Level.PROTOCOL, [(ICMPV6, ICMPV6)], types)
 
     def _itself(self) -> int:
         """A pod always reaches itself, whichever of its addresses it uses."""
@@ -121,6 +113,15 @@ class PolicyDiagrams:
         return made.first(
             [made.where(made.where(self._region, made.inside(subject, pods)), denied) for denied, pods in alike.items()]
         )
+
+
+def neighbour_discovery(over: Space) -> int:
+    """Neighbour discovery that no router forwarded."""
+    if over.version == 4:
+        return NOTHING
+    hops = over.made.inside(Level.HOPS, [(LINK_LOCAL_HOPS, LINK_LOCAL_HOPS)])
+    types = over.made.inside(Level.ICMP_TYPE, [(number, number) for number in NEIGHBOUR_DISCOVERY], hops)
+    return over.made.inside(Level.PROTOCOL, [(ICMPV6, ICMPV6)], types)
 
 
 def subjects(ends: Ends, node: str | None) -> Mapping[int, Pod]:

@@ -1,9 +1,10 @@
 """The fields of a packet that rules and policies ask, in the order in which diagrams ask them.
 
 One family at a time: a packet has one, and nothing that IPv4 rules say is about IPv6. Connection state and where the
-source is at home come first, because nearly all rules have them in front; then the addresses, that of the pods in
-question before the other, which gives the fewest nodes; what few rules ask comes last. The mark is 32 bits of which
-rules ask some, so each is a level. Booleans for tests that nobody can look into follow behind as they are met.
+source is at home come first, because nearly all rules have them in front; then who the ends are, where only their
+labels are known (`facts`); then the addresses, that of the pods in question before the other, which gives the fewest
+nodes; what few rules ask comes last. The mark is 32 bits of which rules ask some, so each is a level. Booleans for
+tests that nobody can look into follow behind as they are met.
 """
 
 from __future__ import annotations
@@ -24,24 +25,30 @@ class Path(Enum):
     OUTPUT = "output"
 
 
+#: As many levels are kept free for what is known of ends besides their addresses.
+ROOM = 1000
+
+
 class Level(IntEnum):
     """The number is the place in the order; what the values mean is in the table of `netfilter`."""
 
     STATE = 0
     SOURCE_TYPE = 1
-    DESTINATION = 2
-    SOURCE = 3
-    PROTOCOL = 4
-    DPORT = 5
-    ICMP_TYPE = 6
-    ICMP_CODE = 7
-    HOPS = 8
-    SPORT = 9
-    INPUT = 10
-    OUTPUT = 11
-    DESTINATION_TYPE = 12
+    #: The first of `ROOM` levels, of two values or as many as `facts` gives them.
+    ENDS = 2
+    DESTINATION = 2 + ROOM
+    SOURCE = 3 + ROOM
+    PROTOCOL = 4 + ROOM
+    DPORT = 5 + ROOM
+    ICMP_TYPE = 6 + ROOM
+    ICMP_CODE = 7 + ROOM
+    HOPS = 8 + ROOM
+    SPORT = 9 + ROOM
+    INPUT = 10 + ROOM
+    OUTPUT = 11 + ROOM
+    DESTINATION_TYPE = 12 + ROOM
     #: The highest bit of the mark; the others follow.
-    MARK = 13
+    MARK = 13 + ROOM
 
 
 MARK_BITS = 32
@@ -86,9 +93,9 @@ class Space:
 
 def space(version: int, source_first: bool = False) -> Space:
     """A space without diagrams yet."""
-    tops = {level: field.top for field, level in LEVELS.items()}
+    tops = {int(level): field.top for field, level in LEVELS.items()}
     tops[Level.SOURCE] = tops[Level.DESTINATION] = (1 << _BITS[version]) - 1
-    made = Diagrams([*(tops[level] + 1 for level in sorted(tops)), *([2] * MARK_BITS)])
+    made = Diagrams([tops.get(level, 1) + 1 for level in range(Level.MARK + MARK_BITS)])
     ends = (Level.DESTINATION, Level.SOURCE) if source_first else (Level.SOURCE, Level.DESTINATION)
     return Space(version, made, *ends)
 
