@@ -334,14 +334,24 @@ class Diagrams:
 
     def said(self, diagram: int) -> Iterator[Hashable]:
         """The outcomes that it has for some packet, `NOTHING` too."""
+        return (self._values[here] for here in self._below(diagram) if self._levels[here] == _LEAF)
+
+    def asked(self, diagram: int) -> frozenset[int]:
+        """The fields that it asks."""
+        return frozenset(map(self._levels.__getitem__, self._below(diagram))) - {_LEAF}
+
+    def pieces(self, diagram: int, field: int) -> list[Range]:
+        """The ranges of the field within which it says the same, whatever the others are; ascending."""
+        starts = {0}.union(*(self._starts[here] for here in self._below(diagram) if self._levels[here] == field))
+        return [(low, end - 1) for low, end in pairwise([*sorted(starts), self.sizes[field]])]
+
+    def _below(self, diagram: int) -> set[int]:
         seen, todo = {diagram}, [diagram]
         while todo:
-            here = todo.pop()
-            if self._levels[here] == _LEAF:
-                yield self._values[here]
-            fresh = set(self._kids[here]) - seen
+            fresh = set(self._kids[todo.pop()]) - seen
             seen |= fresh
             todo.extend(fresh)
+        return seen
 
     def says(self, diagram: int, packet: Mapping[int, int]) -> Hashable:
         """The outcome for a packet, fields by number; what it lacks is 0."""
@@ -351,10 +361,8 @@ class Diagrams:
         return self._values[diagram]
 
     def differences(self, one: int, two: int) -> Iterator[tuple[dict[int, Range], Hashable, Hashable]]:
-        """Disjoint boxes of packets of which the two say different things, and these; none when they are equal.
-
-        Every pair of different parts is shown once, not in each place where it occurs.
-        """
+        """Disjoint boxes of packets of which the two say different things, and these; none when they are equal. Every
+        pair of different parts is shown once, not in each place where it occurs."""
         shown: set[tuple[int, int]] = set()
 
         def walk(a: int, b: int, box: dict[int, Range]) -> Iterator[tuple[dict[int, Range], Hashable, Hashable]]:

@@ -151,3 +151,16 @@ def test_another_kind_of_diagram_agrees(
     both = [*one, *two]
     shuffled = [row for n, row in enumerate(both) if not any(row[0] == earlier[0] for earlier in both[:n])]
     assert (ours(both) == ours(shuffled)) is (others.accepts(both) == others.accepts(shuffled)) is True
+
+
+@given(rules, st.integers(0, len(SIZES) - 1))
+def test_pieces_of_a_field_are_all_that_matters_of_it(found: list[Rule], field: int) -> None:
+    made = Diagrams(SIZES)
+    diagram = listed(made, found)
+    pieces = made.pieces(diagram, field)
+    assert [low for low, _ in pieces] == [0, *(high + 1 for _, high in pieces[:-1])]
+    assert pieces[-1][1] == SIZES[field] - 1
+    for low, high in pieces:
+        inside = {made.restrict(diagram, {field: value}) for value in range(low, high + 1)}
+        assert len(inside) == 1
+    assert (field in made.asked(diagram)) == (len(pieces) > 1)
