@@ -7,7 +7,7 @@ asked about once; groups with the same account are told together. So the answer 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.analysis.ends import End, Place, Wanted
 from compiler.errors import Unreadable
@@ -21,8 +21,23 @@ from compiler.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """Pairs of places that policies cannot tell apart: of a pod with itself (`itself`), or all others."""
+
+    sources: tuple[Place, ...]
+    destinations: tuple[Place, ...]
+    itself: bool
+
+    def pairs(self) -> Iterator[tuple[Place, Place]]:
+        """One at least."""
+        if self.itself:
+            return _same(self.sources, self.destinations)
+        return ((a, b) for a in self.sources for b in self.destinations if not _is_same(a, b))
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """`count` connections like that of `packet`, from `source` to `destination`."""
+    """`count` connections like that of `packet`, from `source` to `destination`: the first pair of `alike`."""
 
     packet: Packet
     source: Place
@@ -30,6 +45,7 @@ class Answer:
     count: int
     egress: Account
     ingress: Account
+    alike: tuple[Alike, ...]
 
     @property
     def allowed(self) -> bool:
@@ -57,18 +73,17 @@ def explain(
     """Asks about every pair of addresses of one family. Raises Unreadable where there is none."""
     oracle = Oracle(policies, snapshot)
     found: dict[Hashable, Answer] = {}
-    for one, two, count in _pairs(policies, snapshot, source, destination):
+    for alike, count in _pairs(policies, snapshot, source, destination):
+        one, two = next(alike.pairs())
         protocol, port = wanted.of(two)
         packet = connection(one.address, two.address, protocol, port, 0)
         egress, ingress = account(oracle, packet)
         key = (_shape(egress), _shape(ingress))
         before = found.get(key)
         if before is None:
-            found[key] = Answer(packet, one, two, count, egress, ingress)
+            found[key] = Answer(packet, one, two, count, egress, ingress, (alike,))
         else:
-            found[key] = Answer(
-                before.packet, before.source, before.destination, before.count + count, before.egress, before.ingress
-            )
+            found[key] = replace(before, count=before.count + count, alike=(*before.alike, alike))
     if not found:
         raise Unreadable(f"{source.name} and {destination.name} have no address of the same family")
     return Explanation(source, destination, wanted, tuple(sorted(found.values(), key=lambda a: -a.count)))
@@ -85,9 +100,9 @@ def _shape(told: Account) -> Hashable:
 
 def _pairs(
     policies: Sequence[AnyPolicy], snapshot: Snapshot, source: End, destination: End
-) -> Iterator[tuple[Place, Place, int]]:
-    """Pairs of places that stand for all of them, each with the number of pairs that policies cannot tell from it. A
-    pod and itself are told from a pod and its fellow."""
+) -> Iterator[tuple[Alike, int]]:
+    """All pairs of places of one family, those together that policies cannot tell apart, with their number. A pod and
+    itself are told from a pod and its fellow."""
     blocks = tuple(dict.fromkeys(_blocks(policies))) if len(source.places) + len(destination.places) > 2 else ()
     nodes = frozenset(ip for node in snapshot.nodes.values() for ip in node.ips)
 
@@ -106,20 +121,19 @@ def _pairs(
         for twos in _classes(destination.places, lambda place: kind(place, wired)):
             if (":" in ones[0].address) != (":" in twos[0].address):
                 continue
-            itself = list(_same(ones, twos))
-            others = len(ones) * len(twos) - len(itself)
+            itself = sum(1 for _ in _same(ones, twos))
+            others = len(ones) * len(twos) - itself
             if itself:
-                yield *itself[0], len(itself)
+                yield Alike(ones, twos, True), itself
             if others:
-                pair = next((a, b) for a in ones for b in twos if not _is_same(a, b))
-                yield *pair, others
+                yield Alike(ones, twos, False), others
 
 
-def _classes(places: Iterable[Place], kind: Callable[[Place], Hashable]) -> Iterable[list[Place]]:
+def _classes(places: Iterable[Place], kind: Callable[[Place], Hashable]) -> list[tuple[Place, ...]]:
     found: dict[Hashable, list[Place]] = {}
     for place in places:
         found.setdefault(kind(place), []).append(place)
-    return found.values()
+    return [tuple(alike) for alike in found.values()]
 
 
 def _is_same(one: Place, two: Place) -> bool:

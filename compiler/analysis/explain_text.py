@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from compiler.analysis.changes import Change, as_yaml, change
 from compiler.analysis.explain import Answer, Explanation
@@ -14,14 +14,18 @@ _TITLES = {"admin": "admin tier", "application": "NetworkPolicies", "baseline": 
 _NEAR = MATCHES | {Outcome.PORT, Outcome.PEER, Outcome.CLOSED}
 
 
-def text(found: Explanation, quotes: Quotes) -> Iterator[str]:
-    """The lines of an explanation."""
+def text(found: Explanation, quotes: Quotes, beside: Callable[[Answer], Iterable[str]] = lambda _: ()) -> Iterator[str]:
+    """The lines of an explanation; `beside`: those that follow each answer."""
     verdicts = {answer.allowed for answer in found.answers}
     verdict = "allowed" if found.allowed else "denied" if verdicts == {False} else "allowed in part"
     yield f"{verdict}: {found.source.name} -> {found.destination.name}, {found.wanted}"
     for answer in found.answers:
         yield ""
         yield from _answer(found, answer, quotes)
+        for n, line in enumerate(beside(answer)):
+            if not n:
+                yield ""
+            yield line
 
 
 def _answer(found: Explanation, answer: Answer, quotes: Quotes) -> Iterator[str]:
@@ -125,8 +129,10 @@ def _change(told: Account, found: Change | None, quotes: Quotes) -> Iterator[str
         yield f"  or the {what} of {word}[{index}] of {title(other)} ({quotes.place(other, *_path(told, index))})"
 
 
-def as_json(found: Explanation, quotes: Quotes) -> dict[str, object]:
-    """The same as plain values."""
+def as_json(
+    found: Explanation, quotes: Quotes, beside: Callable[[Answer], Mapping[str, object]] = lambda _: {}
+) -> dict[str, object]:
+    """The same as plain values; `beside`: what each answer has besides."""
     return {
         "from": found.source.name,
         "to": found.destination.name,
@@ -142,6 +148,7 @@ def as_json(found: Explanation, quotes: Quotes) -> dict[str, object]:
                 "pairs": answer.count,
                 "egress": _direction_json(answer.egress, answer, quotes),
                 "ingress": _direction_json(answer.ingress, answer, quotes),
+                **beside(answer),
             }
             for answer in found.answers
         ],

@@ -1,0 +1,260 @@
+"""The ways of connections through rules, as text to read and as values for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.analysis.explain import Answer
+from compiler.analysis.explain_rules import Journey, Passage
+from compiler.analysis.quotes import title
+from compiler.semantics.netfilter import (
+    Continue,
+    Drop,
+    Element,
+    Goto,
+    Jump,
+    NoTrack,
+    Rule,
+    SetMark,
+    Translate,
+    Verdict,
+)
+from compiler.semantics.space import Path
+from compiler.semantics.trace import Step, Stop
+from compiler.semantics.verdict import Because, Direction, Ruling
+from grammar.source import printable
+
+_WHERE = {Path.FORWARD: "forwarded", Path.INPUT: "to the node itself", Path.OUTPUT: "from the node itself"}
+#: Columns of a rule's text that are shown at most, and those behind which places are not lined up.
+_WIDTH, _COLUMN = 110, 90
+
+
+def text(answer: Answer, journey: Journey | None) -> Iterator[str]:
+    """The lines about one answer."""
+    if journey is None:
+        yield "rules: none of these connections comes by this node"
+        return
+    if not journey.passages:
+        yield "rules: no node of the input is on the way"
+        return
+    if answer.count > 1:
+        yield f"one of these connections, {journey.source} -> {journey.destination}:"
+    for n, passage in enumerate(journey.passages):
+        if n:
+            yield ""
+        yield from _passage(passage)
+
+
+def disagreements(journey: Journey | None) -> Iterator[str]:
+    """One sentence for each node where the rules do not do what the policies say."""
+    for passage in journey.passages if journey is not None else ():
+        if passage.agrees is False:
+            where = f"at {passage.node}" if passage.node is not None else "there"
+            if passage.ways.passed is not passage.said.allowed:
+                found, wanted = ("pass", "deny") if passage.ways.passed else ("drop", "allow")
+                yield f"the rules {where} {found} {passage.packet}, which the policies {wanted}"
+            else:
+                yield f"the rules {where} drop replies of {passage.packet}, which the policies allow"
+
+
+def _passage(passage: Passage) -> Iterator[str]:
+    whose = f"rules of {passage.node}" if passage.node is not None else "rules of every pod"
+    beyond = "" if passage.arrives else ", but it does not get there"
+    yield f"{whose} {_do(passage)} ({_WHERE[passage.path]}){beyond}"
+    yield from (f"  {line}" for line in _way(passage))
+    yield from (f"  {line}" for line in _unknown(passage))
+    yield from (f"  {line}" for line in _policies(passage))
+    if passage.replies is not None:
+        yield from (f"  {line}" for line in _replies(passage.replies))
+
+
+def _do(passage: Passage) -> str:
+    would = "" if passage.arrives else "would "
+    if passage.ways.passed is None:
+        return "give no answer that is known here"
+    if passage.ways.passed:
+        return f"{would}let it pass"
+    assert passage.ways.trace is not None
+    stop = passage.ways.trace.stops[-1]
+    last = stop.steps[-1].verdict if not stop.by_policy else None
+    return f"{would}{'reject' if isinstance(last, Drop) and last.rejected else 'drop'} it"
+
+
+def _way(passage: Passage) -> Iterator[str]:
+    """Chain by chain, each rule and element with its place."""
+    stops = passage.ways.trace.stops if passage.ways.trace is not None else ()
+    shown = [(stop, steps) for stop in stops if (steps := telling(stop)) or not stop.passed]
+    if stops and not shown:
+        hooks = dict.fromkeys(stop.hook.value for stop in stops)
+        yield f"no rule says anything of it: the chains of {', '.join(hooks)} end with their policy, accept"
+    rows = [row for stop, steps in shown for row in _rows(stop, steps)]
+    column = max((len(said) for said, place in rows if place and len(said) <= _COLUMN), default=0)
+    yield from (f"{said:<{column}}  {place}" if place else said for said, place in rows)
+
+
+def _rows(stop: Stop, steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
+    chain = ""
+    for n, step in enumerate(steps):
+        if step.chain.name != chain or not n:
+            chain = step.chain.name
+            yield _chain(stop, step), ""
+        yield f"  {_line(step.rule.place.text)}", step.rule.place.span.file_line
+        if step.element is not None and not _is_within(step.element, step.rule):
+            yield f"    {_element(step.element)}", step.element.place.span.file_line
+    if stop.by_policy:
+        policy = "accept" if stop.passed else "drop"
+        yield f"end of {stop.hook.value}, chain {printable(stop.chain.name)}: {policy}, its policy", ""
+
+
+def _chain(stop: Stop, step: Step) -> str:
+    name = f"chain {printable(step.chain.name)}"
+    return f"{stop.hook.value}, {name} of table {printable(step.table.name)}" if step.chain is stop.chain else name
+
+
+def _unknown(passage: Passage) -> Iterator[str]:
+    ways = passage.ways
+    if ways.stuck is not None:
+        what, rule = ways.stuck
+        yield f"{printable(what)} is not understood ({rule.place.span.file_line}): {_line(rule.place.text)}"
+    for test, rule in ways.assumed.items():
+        depends = "the verdict depends on it" if ways.passed is None else "the verdict is the same if it does"
+        yield f"taken not to hold, since nobody can tell: {printable(test)} ({rule.place.span.file_line}); {depends}"
+    if passage.translated:
+        yield "it gets another destination on the way, so the policies' verdict above is about another connection"
+
+
+def _policies(passage: Passage) -> Iterator[str]:
+    """Who is behind a drop; loudly where nobody is."""
+    said = passage.said
+    if passage.agrees is None or (passage.ways.passed is said.allowed and said.allowed):
+        return
+    if passage.ways.passed is not said.allowed:
+        yield f"NOT AS THE POLICIES SAY: they {'allow' if said.allowed else 'deny'} it here{_because(said.note)}"
+    for direction, ruling in said.rulings.items():
+        if ruling.allowed is said.allowed and ruling.because is not Because.NO_SUBJECT:
+            yield f"{direction.value.lower()} is {_ruling(direction, ruling)}"
+
+
+def _ruling(direction: Direction, ruling: Ruling) -> str:
+    """Short: the policies' own account has the places."""
+    verdict = "allowed" if ruling.allowed else "denied"
+    names = [title(policy) for policy in ruling.policies]
+    if ruling.because is Because.RULE:
+        return f"{verdict} by {direction.value.lower()}[{ruling.rule}] of {names[0]}"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{verdict}, since {ruling.because.value}{_because(', '.join(names[:3]) + more)}"
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _replies(replies: Passage) -> Iterator[str]:
+    if replies.ways.passed is None:
+        yield "replies: no answer"
+        yield from (f"  {line}" for line in (*_way(replies), *_unknown(replies)))
+    elif not replies.ways.passed:
+        yield "REPLIES ARE DROPPED, which conntrack knows as parts of an accepted connection:"
+        yield from (f"  {line}" for line in _way(replies))
+    else:
+        assert replies.ways.trace is not None
+        rules = [step.rule for stop in replies.ways.trace.stops for step in telling(stop)]
+        by = [f"{_line(rule.place.text)} ({rule.place.span.file_line})" for rule in rules]
+        yield f"replies pass: {'; '.join(by) if by else 'no rule says anything of packets of known connections'}"
+
+
+def telling(stop: Stop) -> tuple[Step, ...]:
+    """The steps that matter: no mere counters, and no jumps into chains that had nothing to say."""
+    kept: list[Step] = []
+    for step in reversed(stop.steps):
+        match step.verdict:
+            case None | Continue():
+                matters = any(isinstance(part, SetMark | NoTrack | Translate) for part in step.rule.parts)
+            case Jump(name):
+                matters = bool(kept) and kept[-1].chain.name == name
+            case _:
+                matters = True
+        if matters:
+            kept.append(step)
+    return tuple(reversed(kept))
+
+
+def _element(element: Element) -> str:
+    found = _line(element.place.text)
+    return f"{found} : {_verdict(element.verdict)}" if element.verdict is not None else found
+
+
+def _is_within(element: Element, rule: Rule) -> bool:
+    """Whether the rule itself lists it."""
+    one, whole = element.place, rule.place
+    return one.source is whole.source and whole.start <= one.start < whole.end
+
+
+def _verdict(verdict: Verdict) -> str:
+    match verdict:
+        case Jump(name) | Goto(name):
+            return f"{type(verdict).__name__.lower()} {printable(name)}"
+        case _:
+            return type(verdict).__name__.lower()
+
+
+def _line(found: str) -> str:
+    whole = " ".join(printable(found.replace("\n", " ").replace("\t", " ")).split())
+    return whole if len(whole) <= _WIDTH else f"{whole[: _WIDTH - 3]}..."
+
+
+# As plain values
+
+
+def as_json(journey: Journey | None) -> dict[str, object] | None:
+    """The same for JSON; None when the connection does not come by the node."""
+    if journey is None:
+        return None
+    return {
+        "source": journey.source.address,
+        "destination": journey.destination.address,
+        "nodes": [_passage_json(passage) for passage in journey.passages],
+    }
+
+
+def _passage_json(passage: Passage) -> dict[str, object]:
+    ways, stuck = passage.ways, passage.ways.stuck
+    return {
+        "node": passage.node,
+        "hook": passage.path.value,
+        "arrives": passage.arrives,
+        "verdict": None if ways.passed is None else "accept" if ways.passed else "drop",
+        "policies": "accept" if passage.said.allowed else "drop",
+        "because": [
+            f"{direction.value.lower()} {_ruling(direction, ruling)}"
+            for direction, ruling in passage.said.rulings.items()
+            if ruling.because is not Because.NO_SUBJECT
+        ],
+        "agrees": passage.agrees,
+        "chains": [_stop_json(stop) for stop in (ways.trace.stops if ways.trace is not None else ())],
+        "assumed": [{"test": test, "place": rule.place.span.file_line} for test, rule in ways.assumed.items()],
+        "stuck": None if stuck is None else {"at": stuck[0], "place": stuck[1].place.span.file_line},
+        "replies": None if passage.replies is None else _passage_json(passage.replies),
+    }
+
+
+def _stop_json(stop: Stop) -> dict[str, object]:
+    return {
+        "hook": stop.hook.value,
+        "chain": stop.chain.name,
+        "verdict": "accept" if stop.passed else "drop",
+        "by-policy": stop.by_policy,
+        "steps": [
+            {
+                "table": step.table.name,
+                "chain": step.chain.name,
+                "rule": " ".join(step.rule.place.text.split()),
+                "place": step.rule.place.span.file_line,
+                "verdict": None if step.verdict is None else _verdict(step.verdict),
+                "element": None
+                if step.element is None
+                else {"text": " ".join(step.element.place.text.split()), "place": step.element.place.span.file_line},
+            }
+            for step in stop.steps
+        ],
+    }

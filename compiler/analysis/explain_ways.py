@@ -1,0 +1,145 @@
+"""The ways of a packet through rules that may ask what nobody can tell from a policy repository.
+
+A test that is not modelled (`-m owner`, `limit`) and every question for an interface's name has two answers. All
+ways are followed, and only if they end alike is the verdict known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from compiler.semantics.netfilter import (
+    Barrier,
+    Chain,
+    Condition,
+    Field,
+    In,
+    InSet,
+    Intervals,
+    Lookup,
+    Opaque,
+    Rule,
+    Ruleset,
+    Statement,
+    Table,
+    Unmodelled,
+)
+from compiler.semantics.trace import Situation, Trace, Tracer, Unanswerable
+
+#: Ways that are followed; with more the verdict is not known.
+MOST_WAYS = 64
+_INTERFACES = {Field.INPUT, Field.OUTPUT}
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """`trace`: the way if none of the tests in `assumed` (each with the first rule that asked it) holds, None where
+    even that has no answer: `stuck` says why and at which rule. `passed` None: not known."""
+
+    trace: Trace | None
+    passed: bool | None
+    assumed: Mapping[str, Rule]
+    stuck: tuple[str, Rule] | None = None
+
+
+class Follower:
+    """Follows packets through one ruleset; good for many."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._tracer = Tracer(without_interfaces(ruleset), self._answer)
+        self._given: dict[tuple[str, int], bool] = {}
+        self._left: list[dict[tuple[str, int], bool]] = []
+        self._asked: dict[str, Rule] = {}
+
+    def follow(self, situation: Situation) -> Ways:
+        """Raises ValueError when jumps lead in a circle."""
+        self._left, self._asked = [{}], {}
+        first = self._next(situation)
+        passed = {first.passed if isinstance(first, Trace) else None}
+        for _ in range(MOST_WAYS):
+            if not self._left:
+                break
+            found = self._next(situation)
+            passed.add(found.passed if isinstance(found, Trace) else None)
+        known = passed.pop() if len(passed) == 1 and not self._left else None
+        if isinstance(first, Trace):
+            return Ways(first, known, self._asked)
+        return Ways(None, None, self._asked, (first.what, first.rule))
+
+    def _next(self, situation: Situation) -> Trace | Unanswerable:
+        self._given = self._left.pop()
+        try:
+            return self._tracer.trace(situation)
+        except Unanswerable as error:
+            return error
+
+    def _answer(self, test: Opaque | Barrier, rule: Rule) -> bool:
+        """An opaque match says the same everywhere, a barrier at each place for itself."""
+        key = test.text, 0 if isinstance(test, Opaque) else id(rule)
+        if key not in self._given:
+            self._left.append({**self._given, key: True})
+            self._given[key] = False
+            self._asked.setdefault(test.text, rule)
+        return self._given[key]
+
+
+def without_interfaces(ruleset: Ruleset) -> Ruleset:
+    """The ruleset with every question for an interface as a test that is not modelled: pods' interfaces have names
+    that only their node knows."""
+    return Ruleset(tuple(_table(table) for table in ruleset.tables))
+
+
+def _table(table: Table) -> Table:
+    changed = {
+        name: replace(chain, rules=tuple(map(_rule, chain.rules)))
+        for name, chain in table.chains.items()
+        if _asks_interfaces(chain)
+    }
+    return replace(table, chains={**table.chains, **changed}) if changed else table
+
+
+def _asks_interfaces(chain: Chain) -> bool:
+    return any(_interfaces(part) for rule in chain.rules for part in rule.parts)
+
+
+def _interfaces(part: Condition | Statement) -> bool:
+    match part:
+        case In(field):
+            return field in _INTERFACES
+        case InSet(keys) | Lookup(keys):
+            return any(key.field in _INTERFACES for key in keys)
+    return False
+
+
+def _rule(rule: Rule) -> Rule:
+    return replace(rule, parts=tuple(_part(part) if _interfaces(part) else part for part in rule.parts))
+
+
+def _part(part: Condition | Statement) -> Condition | Statement:
+    match part:
+        case In(field, intervals):
+            negated = bool(intervals) and intervals[0][0] == 0
+            names = " or ".join(_names(_complement(intervals, field.top) if negated else intervals))
+            return Opaque(f"{field.value} {names}", negated)
+        case InSet(keys, name, negated):
+            return Opaque(f"{' . '.join(key.field.value for key in keys)} in {name}", negated)
+        case Lookup(keys, name):
+            return Unmodelled(f"{' . '.join(key.field.value for key in keys)} in {name}")
+    raise AssertionError(part)
+
+
+def _complement(intervals: Intervals, top: int) -> Intervals:
+    found, begin = [], 0
+    for low, high in intervals:
+        if low > begin:
+            found.append((begin, low - 1))
+        begin = high + 1
+    return (*found, (begin, top)) if begin <= top else tuple(found)
+
+
+def _names(intervals: Intervals) -> Iterator[str]:
+    """Names of interfaces as rules write them: `eth0`, `veth*`."""
+    for low, high in intervals:
+        name = low.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")
+        yield name if low == high else f"{name}*"
