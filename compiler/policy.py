@@ -7,12 +7,22 @@ the model from API objects and decides every default there; the policy language 
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from compiler.net import PROTOCOL_NAMES, Prefix
 from grammar.source import Span
+
+_PLAIN = frozenset(string.ascii_letters + string.digits + "-._/")
+
+
+def plain(text: str) -> str:
+    """A key, value or name as selectors print it. Custom resources may have any text there: what labels cannot have
+    is percent-encoded, so that no two selectors print alike, and somebody who fills a set by hand, or proves it, can
+    read what is meant."""
+    return "".join(c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text)
 
 
 class Tier(IntEnum):
@@ -73,17 +83,18 @@ class Requirement:
                 return self.key not in labels
 
     def __str__(self) -> str:
+        key, values = plain(self.key) or "''", [plain(value) for value in self.values]
         match self.operator:
-            case "In" if len(self.values) == 1:
-                return f"{self.key}={self.values[0]}"
+            case "In" if len(values) == 1:
+                return f"{key}={values[0]}"
             case "In":
-                return f"{self.key} in ({', '.join(self.values)})"
+                return f"{key} in ({', '.join(values)})"
             case "NotIn":
-                return f"{self.key} notin ({', '.join(self.values)})"
+                return f"{key} notin ({', '.join(values)})"
             case "Exists":
-                return self.key
+                return key
             case _:
-                return f"!{self.key}"
+                return f"!{key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,8 @@ class Selector:
         return all(r.matches(labels) for r in self.requirements)
 
     def __str__(self) -> str:
-        return ",".join(map(str, self.requirements)) or "all"
+        text = ",".join(map(str, self.requirements))
+        return "%61ll" if text == "all" else text or "all"  # a label may be called so
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,7 @@ class NamedPort:
 
     def __str__(self) -> str:
         protocol = "" if self.protocol is None else f"{PROTOCOL_NAMES[self.protocol]} "
-        return f"{protocol}port named {self.name}"
+        return f"{protocol}port named {plain(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,13 +64,14 @@ def emit(ruleset: Ruleset) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Filled:
-    """A set or map as it is declared and filled; `kind` is nft's word for it."""
+    """A set or map as it is declared and filled; `kind` is nft's word for it. `above`: comments on the declaration."""
 
     kind: str
     name: str
     declaration: str
     notes: tuple[str, ...]
     texts: tuple[str, ...]
+    above: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
         yield f"add chain {TABLE} {chain.name}{_hook(chain)}"
     yield f"flush table {TABLE}"
     for filled in names.all():
+        yield from filled.above
         yield f"add {filled.kind} {TABLE} {filled.name} {{ {filled.declaration}}}"
     yield ""
     yield f"table {TABLE} {{"
@@ -113,9 +115,13 @@ def _set(found: Set | PrefixSet) -> _Filled:
     if not isinstance(found, Set):
         raise refuse("a prefix set", "nftables")
     texts = tuple(_element(found, element) for element in found.elements)
-    declaration = f"type {_key_type(found.key, found.family)} ; {_remark(found.notes)}"
-    name = found.name if found.by_hand else _named(found.name, texts)
-    return _Filled("set", name, declaration, found.notes, texts)
+    remark = _remark(found.notes)
+    declaration = f"type {_key_type(found.key, found.family)} ; " + (f'comment "{remark}" ; ' if remark else "")
+    if not found.by_hand:
+        return _Filled("set", _named(found.name, texts), declaration, found.notes, texts)
+    # Nothing else says who belongs in it: what the kernel has no room for stands above.
+    above = comments(f"{found.name}: {found.notes[0]}") if found.notes and remark != found.notes[0] else ()
+    return _Filled("set", found.name, declaration, found.notes, texts, tuple(above))
 
 
 def _hashes(found: PrefixMap) -> Iterator[tuple[int, _Filled]]:
@@ -212,7 +218,7 @@ def _key_type(key: Sequence[Field], family: Family | None) -> str:
 def _remark(notes: Sequence[str]) -> str:
     """The first note as the set's comment in the kernel, where there is room for 127 bytes."""
     text = "".join(c for c in " ".join(notes[:1]) if c.isascii() and c.isprintable() and c not in '"\\')
-    return f'comment "{text[:120]}" ; ' if text else ""
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _element(found: Set, element: tuple[int, ...]) -> str:

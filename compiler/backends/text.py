@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Iterable, Iterator
 
 from compiler.errors import Unsupported
@@ -15,12 +15,27 @@ _WIDTH = 200
 
 def comments(*texts: str) -> Iterator[str]:
     """`#` lines. File names and the like may hold anything: what could end a line or continue it is replaced, and
-    what is long goes on in the next line."""
+    what is long goes on in the next line, four columns in: whoever takes these away has the text again."""
     for text in texts:
         clean = "".join(c if c.isprintable() and c != "\\" else "?" for c in text)
         indent = " " * min(len(clean) - len(clean.lstrip()), 8)
-        lines = textwrap.wrap(indent + clean.lstrip(), _WIDTH, subsequent_indent=f"{indent}    ", drop_whitespace=False)
-        yield from (f"# {line.rstrip()}" for line in lines)
+        for n, line in enumerate(_lines(clean.strip(), _WIDTH - len(indent) - 4)):
+            yield f"# {indent}{line}" if n == 0 else f"# {indent}    {line}"
+
+
+def _lines(text: str, width: int) -> Iterator[str]:
+    """The text in parts, broken before spaces where there are any."""
+    line = ""
+    for word in re.findall(r" *[^ ]+", text):
+        if line and len(line) + len(word) > width:
+            yield line
+            line = ""
+        line += word
+        while len(line) > width:
+            yield line[:width]
+            line = line[width:]
+    if line:
+        yield line
 
 
 def noted(rules: Iterable[Rule | Lookup]) -> Iterator[tuple[str, Rule | Lookup]]:

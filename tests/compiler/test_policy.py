@@ -116,6 +116,28 @@ class TestWords:
         assert str(cluster_wide) == "AdminNetworkPolicy top egress[3] (a.yaml)"
 
 
+def test_selectors_of_custom_resources_never_print_alike() -> None:
+    """Their schemas take any text for keys and values."""
+    alike = [
+        Selector(),
+        Selector((Requirement("all", "Exists"),)),
+        Selector((Requirement("", "Exists"),)),
+        Selector((Requirement("a", "Exists"), Requirement("b", "Exists"))),
+        Selector((Requirement("a,b", "Exists"),)),
+        Selector((Requirement("a", "In", ("b,c",)),)),
+        Selector((Requirement("a", "In", ("b",)), Requirement("c", "Exists"))),
+        Selector((Requirement("a in (b, c)", "Exists"),)),
+        Selector((Requirement("a", "In", ("b", "c")),)),
+        Selector((Requirement("a", "In", ("b, c",)),)),
+        Selector((Requirement("a", "In", ("", "c")),)),
+        Selector((Requirement("!a", "Exists"),)),
+        Selector((Requirement("a", "DoesNotExist"),)),
+    ]
+    assert len({str(selector) for selector in alike}) == len(alike)
+    assert str(alike[1]) == "%61ll"
+    assert str(Selector((Requirement("ä", "In", ('"x"\n',)),))) == "%C3%A4=%22x%22%0A"
+
+
 class TestOrder:
     """Admin tier -> NetworkPolicy -> Baseline tier; within a tier by priority, lower first, ties by name."""
 

@@ -264,3 +264,14 @@ class TestNft:
         forward = Chain("forward", tuple(Lookup(Field.SOURCE, m.name, m.family) for m in maps), Hook.FORWARD)
         deny = Chain("deny", (Rule((), Drop()),))
         assert accepted(script(Ruleset((forward, deny), maps=tuple(maps)))) == ""
+
+
+def test_what_the_kernel_has_no_room_for_stands_above_the_set() -> None:
+    """Nothing else says who belongs in a set that is filled by hand."""
+    note = f"to be filled: pods(app in ({', '.join(f'value-{n}' for n in range(40))})) in shop"
+    ruleset = Ruleset((), (Set("s4-app", Family.IPV4, (Field.SOURCE,), (), (note,), by_hand=True),))
+    lines = script(ruleset).split("\n")
+    at = next(n for n, line in enumerate(lines) if line.startswith("add set"))
+    assert lines[at].endswith(f'comment "{note[:117]}..." ; }}')
+    first = lines.index(next(line for line in lines if line.startswith("# s4-app: ")))
+    assert "".join([lines[first][2:], *(line[6:] for line in lines[first + 1 : at])]) == f"s4-app: {note}"

@@ -41,6 +41,12 @@ def test_printable_text_is_kept_whole(text: str) -> None:
     assert shown == "".join(c if c.isprintable() else "?" for c in text)
 
 
+@given(st.text(st.characters(codec="ascii", exclude_characters="\\", exclude_categories=["Cc"]), max_size=900))
+def test_whoever_takes_the_marks_away_has_the_text_again(text: str) -> None:
+    shown = [line[2:] if n == 0 else line[6:] for n, line in enumerate(comments(text.strip()))]
+    assert "".join(shown) == text.strip()
+
+
 def test_words_are_kept_together_and_continued_with_an_indent() -> None:
     first, *others = comments("  " + "word " * 100)
     assert first.startswith("#   word word")
