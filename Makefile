@@ -18,12 +18,14 @@ golden:
 	.venv/bin/pytest -q tests/golden --update
 
 # The locks of requirements/, without any address in them. Needs uv (pip install uv).
-UV_COMPILE = uv pip compile pyproject.toml --quiet --python-version 3.11 --universal --generate-hashes \
+UV_COMPILE = uv pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url
 
 lock:
-	$(UV_COMPILE) --group build --output-file requirements/run.txt
-	$(UV_COMPILE) --group build --group test --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --group build --output-file requirements/run.txt
+	$(UV_COMPILE) pyproject.toml --group build --group test --constraint requirements/run.txt \
+		--output-file requirements/dev.txt
+	$(UV_COMPILE) --group analyzer --output-file requirements/analyzer.txt
 
 # Random packets through real netfilter against the oracle, as root: 10^7 take half an hour on two cores.
 # SOAK='--packets 100000 --flavour nftables --seed 7' for less or for others.

@@ -183,9 +183,12 @@ def test_lock_pins_everything_with_hashes_and_no_address(path: Path) -> None:
         assert re.match(r"[a-z0-9-]+==\S+", entry), entry
         assert "--hash=sha256:" in entry, entry
     pinned = {entry.split("==")[0] for entry in entries}
-    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["build"]]
-    if path.name == "dev.txt":
-        wanted += PROJECT["dependency-groups"]["test"]
+    groups, ours = PROJECT["dependency-groups"], PROJECT["project"]["dependencies"]
+    wanted = {
+        "run.txt": [*ours, *groups["build"]],
+        "dev.txt": [*ours, *groups["build"], *groups["test"]],
+        "analyzer.txt": groups["analyzer"],
+    }[path.name]
     assert {re.split(r"[<>=]", text)[0] for text in wanted} <= pinned
 
 

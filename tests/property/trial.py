@@ -43,7 +43,7 @@ class Trial:
         self._policies = found.policies
         self.snapshot = build(found.pods, found.namespaces, found.nodes, referred)
         self._wiring = Wiring(self.snapshot)
-        values = [policy.value for policy in found.policies]
+        self.policies = values = tuple(policy.value for policy in found.policies)
         self.oracle = Oracle(values, self.snapshot)
         # What policies say of two addresses is asked again for every port: remembered here, not in the oracle.
         self.oracle.meeting = cache(self.oracle.meeting)  # type: ignore[method-assign]
