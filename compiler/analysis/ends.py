@@ -110,7 +110,7 @@ class Directory:
         kind = found.group(1).lower() if (found := _KIND.match(text)) else ""
         rest = text[len(kind) + 1 :] if kind else text
         if not kind and _is_address(rest):
-            return self._end(kind, rest), Wanted(ICMP, 0)
+            return self._end(kind, rest.strip("[]")), Wanted(ICMP, 0)
         name, colon, port = rest.rpartition(":") if not rest.endswith("]") else (rest, "", "")
         if not colon:
             name, port = rest, "icmp"

@@ -51,6 +51,7 @@ def ask(source: str, destination: str) -> Explanation:
         ("node-b", "shop/database-0:5432", False),
         ("10.244.1.11", "[fd00:10:244:1::12]:8080", None),
         ("fd00:10:244:1::11", "[fd00:10:244:1::12]:8080", True),
+        ("[fd00:10:244:1::11]", "[fd00:10:244:1::12]", False),
         ("monitoring/prometheus-0", "shop/database:metrics", True),
     ],
 )
