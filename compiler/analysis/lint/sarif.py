@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 
 from compiler.analysis.lint.findings import Finding, Level
 
+#: What a path of a URI may have as it is (RFC 3986, 3.3), but for the colon, which would end a scheme, and %.
+_PLAIN = frozenset(f"{string.ascii_letters}{string.digits}-._~/!$&'()*+,;=@".encode())
 _LEVELS = {Level.INFO: "note", Level.WARNING: "warning", Level.ERROR: "error"}
 
 
@@ -39,6 +42,11 @@ def _result(found: Finding, index: int) -> dict[str, object]:
         "endLine": span.end_line,
         "endColumn": span.end_column,
     }
-    place = {"artifactLocation": {"uri": span.file.replace("%", "%25").replace(" ", "%20")}, "region": region}
+    place = {"artifactLocation": {"uri": _uri(span.file)}, "region": region}
     result["locations"] = [{"physicalLocation": place}]
     return result
+
+
+def _uri(file: str) -> str:
+    """The name of a file, printable as it is in every span, as a reference."""
+    return "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in file.encode())
