@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from compiler.semantics.diagram import IN, NOTHING, Range
 from compiler.semantics.netfilter import Barrier, Condition, Element, Field, In, InSet, Key, Opaque, Table
@@ -24,6 +24,7 @@ class Matches:
     def __init__(self, over: Space) -> None:
         self._over, self._made = over, over.made
         self._sets: dict[tuple[int, tuple[Key, ...], str], int] = {}
+        self._defined: dict[tuple[int, str], Callable[[tuple[Key, ...]], int]] = {}
         #: Text of each test that nobody can look into, by its level.
         self.opaque: dict[int, str] = {}
         self._levels: dict[str, int] = {}
@@ -31,6 +32,10 @@ class Matches:
         self.masked: dict[int, In] = {}
         #: How many tests that depend on more than the packet were asked.
         self.barriers = 0
+
+    def define(self, table: Table, name: str, members: Callable[[tuple[Key, ...]], int]) -> None:
+        """From here on `members` tells which packets are in the set, by what it is asked for, and not its elements."""
+        self._defined[id(table), name] = members
 
     def holds(self, table: Table, condition: Condition) -> int:
         match condition:
@@ -64,6 +69,8 @@ class Matches:
 
     def _members(self, table: Table, keys: tuple[Key, ...], name: str) -> int:
         cached = (id(table), keys, name)
+        if (id(table), name) in self._defined:
+            return self._defined[id(table), name](keys)
         if cached not in self._sets:
             made, elements = self._made, table.sets[name].elements
             if all(element.member for element in elements):
