@@ -71,12 +71,13 @@ class Said:
 class Witness:
     """A case on which policies and text differ; `found` is what the text makes of it: "accept", "drop", or the
     statement whose effect is not known. `trace`: its way through the rules, unless they have something on the way that
-    cannot be followed."""
+    cannot be followed. `setting`: who the ends are, in words, where the input knows no pod."""
 
     case: Case
     said: Said
     found: str
     trace: Trace | None = None
+    setting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,8 @@ class Verifier:
                 one, two = (made.where(region, made.first([out, side.at(path)])) for side in (wanted, text))
                 for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                     shown[path] += 1
-                    case = _case(path, over, box, text.matches.opaque)
-                    yield Witness(case, said(self._oracle, node, case), str(found), _trace(ruleset, case))
+                    case = case_of(path, over, box, text.matches.opaque)
+                    yield Witness(case, said(self._oracle, node, case), str(found), way_of(ruleset, case))
 
 
 def verify(
@@ -159,7 +160,7 @@ def said(oracle: Oracle, node: str | None, case: Case) -> Said:
     return Said(all(ruling.allowed for ruling in rulings.values()), rulings)
 
 
-def _case(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
+def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
     """A packet of the box, as usual as possible."""
     outsider = int(ipaddress.ip_address(OUTSIDERS[over.version == 6]))
 
@@ -192,7 +193,7 @@ def _case(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int
     )
 
 
-def _trace(ruleset: Ruleset, case: Case) -> Trace | None:
+def way_of(ruleset: Ruleset, case: Case) -> Trace | None:
     """The way of the witness, as the kernel would go it."""
     packet, local = case.packet, set[str]()
     if case.path is Path.INPUT:
