@@ -8,7 +8,7 @@ referred to exists with that label alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from compiler.resources.cluster import Namespace, Node, Pod
 
@@ -48,5 +48,5 @@ def build(
     named = {n.name: n for n in namespaces}
     for name in {*referred, *(p.namespace for p in ordered)} - named.keys():
         named[name] = Namespace(name)
-    complete = {name: Namespace(name, {**ns.labels, NAME_LABEL: name}) for name, ns in sorted(named.items())}
+    complete = {name: replace(ns, labels={**ns.labels, NAME_LABEL: name}) for name, ns in sorted(named.items())}
     return Snapshot(ordered, complete, {n.name: n for n in sorted(nodes, key=lambda node: node.name)})

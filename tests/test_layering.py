@@ -45,6 +45,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.semantics.packet": (),
     "compiler.analysis": (
         "grammar.source",
+        "grammar.tree",
         "grammar.ruletext",
         "compiler.errors",
         "compiler.semantics",

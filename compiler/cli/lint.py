@@ -32,8 +32,8 @@ def command(inputs: tuple[str, ...], fail_on: str, shape: str, lenient: bool) ->
     """Find policies that are valid and hardly meant so.
 
     INPUT is as for compile. What the policies are held against are the pods, workloads, namespaces and nodes in it:
-    checks that need them are silent without them. To accept a finding, annotate the policy:
-    netpolc.io/lint-ignore: "CODE reason". docs/LINT.md tells of every code.
+    checks that need them are silent without them. To accept a finding, annotate the policy or the
+    namespace: netpolc.io/lint-ignore: "CODE reason". docs/LINT.md tells of every code.
 
     Exit status: 0 nothing at or above --fail-on, 1 something, 2 bad input.
     """
@@ -47,7 +47,7 @@ def command(inputs: tuple[str, ...], fail_on: str, shape: str, lenient: bool) ->
         click.echo(warning.render(), err=True)
     referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
     snapshot = build((*found.pods, *found.templates), found.namespaces, found.nodes, referred)
-    findings = lint(found.policies, snapshot)
+    findings = lint(found.policies, snapshot, found.spaces)
     if shape == "text":
         click.echo("\n".join([*(one.render() for one in findings), _summary(findings)]))
     elif shape == "json":

@@ -49,8 +49,11 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
+    """A namespace. `annotations` are for people and their tools: no policy can ask for them."""
+
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

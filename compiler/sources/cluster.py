@@ -67,6 +67,7 @@ def namespace(value: Object, report: Report) -> Namespace:
     return Namespace(
         fields.name_of(metadata, report, dns_label_fault),
         fields.string_map(metadata, "labels", ("metadata",), report),
+        fields.annotations_of(metadata, report),
     )
 
 

@@ -112,6 +112,12 @@ def string_map(value: Object, key: str, path: Path, report: Report) -> dict[str,
     return found if strings else {name: item if isinstance(item, str) else "" for name, item in found.items()}
 
 
+def annotations_of(metadata: Object, report: Report) -> dict[str, str]:
+    """metadata.annotations: any texts; a null value is the empty string."""
+    found = mapping(metadata, "annotations", ("metadata",), report)
+    return {name: text(found, name, ("metadata", "annotations"), report) for name in found}
+
+
 def name_of(
     metadata: Object, report: Report, fault: Callable[[str], str | None] = subdomain_fault, *, generated: bool = False
 ) -> str:

@@ -64,13 +64,14 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """What was found, in the order of the input. `templates` are the pod templates of workloads; `skipped` counts
-    by kind what was passed over."""
+    """What was found, in the order of the input. `templates` are the pod templates of workloads; `spaces` says by
+    name where a namespace is written; `skipped` counts by kind what was passed over."""
 
     policies: tuple[Located, ...] = ()
     pods: tuple[Pod, ...] = ()
     templates: tuple[Pod, ...] = ()
     namespaces: tuple[Namespace, ...] = ()
+    spaces: Mapping[str, Packed] = field(default_factory=dict)
     nodes: tuple[Node, ...] = ()
     services: tuple[Service, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class _Loader:
         self._pods: list[Pod] = []
         self._templates: list[Pod] = []
         self._namespaces: list[Namespace] = []
+        self._spaces: dict[str, Packed] = {}
         self._nodes: list[Node] = []
         self._services: list[Service] = []
         self._skipped: Counter[str] = Counter()
@@ -111,6 +113,7 @@ class _Loader:
             tuple(self._pods),
             tuple(self._templates),
             tuple(self._namespaces),
+            self._spaces,
             tuple(self._nodes),
             tuple(self._services),
             dict(self._skipped),
@@ -200,7 +203,9 @@ class _Loader:
                 found = cluster.pod(value, report)
                 self._pods.append(found)
             case "Namespace":
-                self._namespaces.append(cluster.namespace(value, report))
+                space = cluster.namespace(value, report)
+                self._namespaces.append(space)
+                self._spaces[space.name] = tree.packed()
             case "Node":
                 self._nodes.append(cluster.node(value, report))
             case "Service":

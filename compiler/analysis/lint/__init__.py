@@ -3,7 +3,7 @@ in which they run, with their codes and what those mean. docs/LINT.md says more 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from compiler.analysis.lint.blocks import block_over_pods
 from compiler.analysis.lint.findings import Finding, World
@@ -17,6 +17,7 @@ from compiler.analysis.lint.ties import priority_tie
 from compiler.analysis.lint.unread import fails_closed, no_answers
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
+from grammar.tree import Packed
 
 CHECKS: tuple[Callable[[World], Iterator[Finding]], ...] = (
     selects_nothing,
@@ -54,12 +55,14 @@ CODES = {
 }
 
 
-def lint(policies: Sequence[Located], snapshot: Snapshot) -> tuple[Finding, ...]:
-    """Everything found and not suppressed, in the order of files and lines."""
-    world = World(policies, snapshot)
+def lint(policies: Sequence[Located], snapshot: Snapshot, spaces: Mapping[str, Packed]) -> tuple[Finding, ...]:
+    """Everything found and not suppressed, in the order of files and lines. `spaces` says by name where a namespace
+    is written."""
+    world = World(policies, snapshot, spaces)
     found = (one for check in CHECKS for one in check(world))
     order = {name: n for n, name in enumerate(dict.fromkeys(one.span.file for one in policies))}
-    return tuple(sorted(judged(world.entries, found, CODES), key=lambda one: _place(one, order)))
+    kept = judged((*world.entries, *world.spaces.values()), found, CODES)
+    return tuple(sorted(kept, key=lambda one: _place(one, order)))
 
 
 def _place(one: Finding, order: dict[str, int]) -> tuple[int, str, int, int, str]:

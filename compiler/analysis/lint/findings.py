@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
 from compiler.policy import Direction, Peer, PodSelector, Policy, Rule
 from compiler.resources import clusterpolicy
-from compiler.resources.cluster import TERMINAL_PHASES, Pod
+from compiler.resources.cluster import TERMINAL_PHASES, Namespace, Pod
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from compiler.translate import translate
 from grammar.source import Flaw, Span, printable
+from grammar.tree import Packed
 
 Path = tuple[str | int, ...]
 
@@ -29,11 +30,11 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A remark at a place. `policy`: what it is about, whose annotation may suppress it; None: a namespace."""
+    """A remark at a place. `about`: the policy or the namespace, whose annotation may suppress it."""
 
     level: Level
     flaw: Flaw
-    policy: AnyPolicy | None = None
+    about: AnyPolicy | Namespace
 
     def render(self) -> str:
         """As every diagnostic: `FILE:LINE:COLUMN: LEVEL: MESSAGE [CODE]`, then the lines."""
@@ -52,6 +53,10 @@ class Entry:
     def title(self) -> str:
         origin = self.model.origin
         return f"{origin.namespace}/{origin.name}" if origin.namespace else f"{origin.kind} {origin.name}"
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return self.located.value.metadata.annotations or {}
 
     def finding(self, level: Level, code: str, message: str, path: Path, *, on_key: bool = False) -> Finding:
         return Finding(level, self.located.tree.flaw(path, message, code, on_key=on_key), self.located.value)
@@ -86,12 +91,32 @@ class Entry:
         return f"{direction.value}[{index}] of {self.title} ({self.located.at(*path).file_line})"
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A namespace, and where it stands; without an object of its own in the input, it stands under its name."""
+
+    value: Namespace
+    written: Packed | None
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return self.value.annotations
+
+    def finding(self, level: Level, code: str, message: str, path: Path, *, on_key: bool = False) -> Finding:
+        if self.written is None:
+            flaw = Flaw(Span(f"namespace {self.value.name}", 0, 0, 0, 0), message, code)
+        else:
+            flaw = self.written.tree().flaw(path, message, code, on_key=on_key)
+        return Finding(level, flaw, self.value)
+
+
 class World:
     """All that a check may look at. `pods` are those that policies can mean: neither finished nor on the host
     network; templates of workloads stand for theirs."""
 
-    def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
+    def __init__(self, policies: Sequence[Located], snapshot: Snapshot, written: Mapping[str, Packed]) -> None:
         self.entries = tuple(Entry(one, translate([one])[0]) for one in policies)
+        self.spaces = {name: Space(one, written.get(name)) for name, one in snapshot.namespaces.items()}
         self.snapshot = snapshot
         self.pods = tuple(p for p in snapshot.pods if not p.host_network and p.phase not in TERMINAL_PHASES)
         self._members: dict[PodSelector, tuple[Pod, ...]] = {}
@@ -116,11 +141,6 @@ class World:
             found = tuple(p for p in self.kinds if p.namespace in names and chosen.pods.matches(p.labels))
             self._members[chosen] = found
         return found
-
-
-def nowhere(level: Level, code: str, message: str, name: str) -> Finding:
-    """A finding about an object whose place is not known: it stands under its name."""
-    return Finding(level, Flaw(Span(name, 0, 0, 0, 0), message, code))
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.analysis.lint.findings import Entry, Finding, Level, World, listed, nowhere
+from compiler.analysis.lint.findings import Entry, Finding, Level, World, listed
 from compiler.net import UDP
 from compiler.policy import Action, Direction, PodSelector, Policy, Rule, Tier
 from compiler.resources.cluster import Pod
@@ -21,7 +21,7 @@ def no_default_deny(world: World) -> Iterator[Finding]:
         if open_pods:
             names = listed([pod.name for pod in open_pods])
             text = f"no NetworkPolicy isolates {len(open_pods)} of {len(pods)} pods and workloads for ingress: {names}"
-            yield nowhere(Level.INFO, "no-default-deny", text, f"namespace {name}")
+            yield world.spaces[name].finding(Level.INFO, "no-default-deny", text, ("metadata", "name"))
 
 
 def _isolates(policy: Policy) -> bool:

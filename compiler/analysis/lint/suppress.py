@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from compiler.analysis.lint.findings import Entry, Finding, Level
+from compiler.analysis.lint.findings import Entry, Finding, Level, Space
 
-#: On a policy: lines of `CODE REASON`.
+#: On a policy or a namespace: lines of `CODE REASON`.
 ANNOTATION = "netpolc.io/lint-ignore"
 
 
-def judged(entries: Iterable[Entry], findings: Iterable[Finding], codes: Iterable[str]) -> Iterator[Finding]:
+def judged(holders: Iterable[Entry | Space], findings: Iterable[Finding], codes: Iterable[str]) -> Iterator[Finding]:
     """The findings that no annotation takes back; and what is wrong with the annotations: no reason, an unknown
     code, nothing to suppress."""
     left, known = list(findings), frozenset(codes)
-    for entry in entries:
-        said = (entry.located.value.metadata.annotations or {}).get(ANNOTATION, "")
+    for holder in holders:
+        said = holder.annotations.get(ANNOTATION, "")
         for line in filter(None, map(str.strip, said.splitlines())):
             code, _, reason = line.partition(" ")
             fault = ""
@@ -23,16 +23,17 @@ def judged(entries: Iterable[Entry], findings: Iterable[Finding], codes: Iterabl
                 fault = f"{ANNOTATION}: there is no check {code}"
             elif not reason.strip():
                 fault = f"{ANNOTATION}: {code} is suppressed without a reason"
-            elif not any(_is(one, entry, code) for one in left):
+            elif not any(_is(one, holder, code) for one in left):
                 fault = f"{ANNOTATION}: {code} is suppressed, and nothing is found"
             else:
-                left = [one for one in left if not _is(one, entry, code)]
+                left = [one for one in left if not _is(one, holder, code)]
             if fault:
                 level = Level.WARNING if fault.endswith("found") else Level.ERROR
                 path = ("metadata", "annotations", ANNOTATION)
-                yield entry.finding(level, "bad-suppression", fault, path, on_key=True)
+                yield holder.finding(level, "bad-suppression", fault, path, on_key=True)
     yield from left
 
 
-def _is(found: Finding, entry: Entry, code: str) -> bool:
-    return found.policy is entry.located.value and found.flaw.code == code
+def _is(found: Finding, holder: Entry | Space, code: str) -> bool:
+    about = holder.value if isinstance(holder, Space) else holder.located.value
+    return found.about is about and found.flaw.code == code

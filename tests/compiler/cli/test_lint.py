@@ -82,7 +82,16 @@ def test_sarif(netpolc: Netpolc, tmp_path: Path) -> None:
     assert place["artifactLocation"] == {"uri": "a.yaml"}
     assert place["region"] == {"startLine": 7, "startColumn": 3, "endLine": 7, "endColumn": 9}
     assert [one["level"] for one in notes] == ["note", "note"]
-    assert notes[0]["locations"] == [{"logicalLocations": [{"fullyQualifiedName": "namespace kube-system"}]}]
+    assert notes[0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].endswith("shop/cluster.yaml")
+
+
+def test_a_namespace_without_an_object_stands_under_its_name(netpolc: Netpolc, tmp_path: Path) -> None:
+    """In text as in SARIF."""
+    pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {}, status: {podIP: 10.0.0.9}}"
+    (tmp_path / "a.yaml").write_text(pod)
+    assert netpolc("lint", "a.yaml").stdout.startswith("namespace default: info: no NetworkPolicy isolates")
+    (found,) = sarif(netpolc("lint", "a.yaml", "--format", "sarif").stdout)["runs"][0]["results"]
+    assert found["locations"] == [{"logicalLocations": [{"fullyQualifiedName": "namespace default"}]}]
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,8 @@ spec: {{tier: {tier}, priority: {priority}, subject: {subject}, {rules}}}
 def found(text: str, *, pods: bool = True) -> list[Finding]:
     loaded = load([("p.yaml", ((CLUSTER if pods else "") + text).encode())])
     referred = {p.value.metadata.namespace or "default" for p in loaded.policies}
-    return list(
-        lint(loaded.policies, build((*loaded.pods, *loaded.templates), loaded.namespaces, loaded.nodes, referred))
-    )
+    snapshot = build((*loaded.pods, *loaded.templates), loaded.namespaces, loaded.nodes, referred)
+    return list(lint(loaded.policies, snapshot, loaded.spaces))
 
 
 def messages(text: str, code: str, *, pods: bool = True) -> list[str]:
@@ -193,7 +192,8 @@ CLEAN = (
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
-    assert [one.render() for one in found(CLEAN) if one.flaw.span.line] == []
+    """But for the namespace of DNS, which anybody may ask."""
+    assert [(one.flaw.code, one.flaw.span.line) for one in found(CLEAN)] == [("no-default-deny", 6)]
 
 
 def test_policies_alone_are_not_held_against_nobody() -> None:
@@ -216,6 +216,43 @@ def test_a_finding_reads_like_every_diagnostic() -> None:
 def test_a_suppression_with_a_reason_takes_a_finding_back() -> None:
     text = network("a", "{podSelector: {matchLabels: {app: x}}}", '{netpolc.io/lint-ignore: "selects-nothing soon"}')
     assert {one.flaw.code for one in found(text)} == {"no-default-deny"}
+
+
+OPEN = "{apiVersion: v1, kind: Namespace, metadata: {name: open, annotations: {netpolc.io/lint-ignore: %s}}}"
+OPEN_POD = """
+---
+{apiVersion: v1, kind: Pod, metadata: {namespace: open, name: web}, spec: {}, status: {podIP: 10.0.0.9}}
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "codes"),
+    [
+        ("no-default-deny it is a playground", []),
+        ("no-default-deny", ["no-default-deny", "bad-suppression"]),
+        ("no-default-deny it is a playground\\nlabel-typo why", ["bad-suppression"]),
+        ("nonsense why", ["no-default-deny", "bad-suppression"]),
+    ],
+)
+def test_suppressions_on_a_namespace(said: str, codes: list[str]) -> None:
+    lines = [one.render().splitlines()[0] for one in found(OPEN_POD + OPEN % f'"{said}"', pods=False)]
+    assert [line.rpartition("[")[2].rstrip("]") for line in lines] == codes
+    assert all(line.startswith("p.yaml:5:") for line in lines)
+
+
+def test_a_namespace_speaks_for_itself_alone() -> None:
+    """Neither for another one nor for its policies."""
+    annotation = '"no-default-deny why\\nunused-direction why"'
+    policy = network("a", f"{{{ALL}, policyTypes: [Ingress], egress: [{{}}]}}").replace("shop", "open")
+    codes = [one.flaw.code for one in found(policy + OPEN_POD.replace("open", "other") + OPEN % annotation, pods=False)]
+    assert sorted(codes) == [
+        "bad-suppression",
+        "bad-suppression",
+        "no-default-deny",
+        "selects-nothing",
+        "unused-direction",
+    ]
 
 
 # Rules over rules
