@@ -29,8 +29,9 @@ HELP = {
     "lint": "Find policies that are valid and hardly meant so.",
 }
 
-#: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal.
-DEFECT, INTERRUPTED, OUTPUT_LOST = 70, 130, 1
+#: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal. Never 1:
+#: that is an answer ("denied", "different"), which output that got lost is not.
+DEFECT, OUTPUT_LOST, INTERRUPTED, READER_GONE = 70, 74, 130, 141
 
 
 class LazyGroup(click.Group):
@@ -64,6 +65,7 @@ def main() -> NoReturn:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
         _exit(OUTPUT_LOST, "error: standard output is closed")
+    stdout = sys.stdout
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -73,9 +75,10 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         _exit(INTERRUPTED, "netpolc: interrupted")
     except SystemExit as done:
-        _exit(done.code if isinstance(done.code, int) else 1)
+        # click ends a run whose reader is gone with 1, and puts something in the place of standard output
+        _exit(done.code if sys.stdout is stdout and isinstance(done.code, int) else READER_GONE)
     except BrokenPipeError:
-        _exit(OUTPUT_LOST)  # `netpolc ... | head`: nothing to report
+        _exit(READER_GONE)  # `netpolc ... | head`: nothing to report
     except OSError as error:
         _exit(OUTPUT_LOST, f"error: {error.filename or 'standard output'}: {error.strerror or error}")
     except Exception as error:
@@ -89,16 +92,26 @@ def _terminated(number: int, frame: object) -> NoReturn:
 
 
 def _exit(status: int, message: str = "") -> NoReturn:
-    """Ends the process. Output that cannot be delivered is dropped, so that Python does not complain at its end."""
+    """Ends the process. Output that cannot be delivered is dropped, so that Python does not complain at its end; an
+    answer without it is none."""
     if message:
         click.echo(message, err=True)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (OSError, ValueError):
-        status = status or OUTPUT_LOST
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        status = READER_GONE
+        _drop_output()
+    except (OSError, ValueError) as error:
+        if status not in (OUTPUT_LOST, DEFECT):
+            status = OUTPUT_LOST
+            click.echo(f"error: standard output: {getattr(error, 'strerror', None) or error}", err=True)
+        _drop_output()
     sys.exit(status)
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _defect(error: Exception) -> str:

@@ -24,6 +24,13 @@ kind: NetworkPolicy
 metadata: {name: web}
 spec: {podSelector: {}}
 """
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: []}
+status: {podIP: 10.0.0.1}
+"""
 #: CPU seconds that `netpolc --help` may take. An import of pydantic alone would take as much.
 HELP_CPU = 0.15
 
@@ -164,19 +171,31 @@ def folder(tmp_path: Path) -> Path:
 def test_a_reader_that_goes_away(folder: Path) -> None:
     (folder / "many.yaml").write_text("---".join(POLICY.replace("web", f"web-{n}") for n in range(300)))
     done = shell("$NETPOLC compile many.yaml 2>err | head -1 >/dev/null; echo ${PIPESTATUS[0]}; cat err", folder)
-    assert done.stdout.split("\n")[0] in ("0", "1")
+    assert done.stdout.split("\n")[0] in ("0", "141")
     assert "rror" not in done.stdout
+
+
+def test_output_that_is_lost_is_no_answer(folder: Path) -> None:
+    """1 is the answer of diff, explain, lint and verify."""
+    (folder / "none.yaml").write_text("")
+    (folder / "pod.yaml").write_text(POD)
+    differ = "$NETPOLC diff --cluster pod.yaml policy.yaml none.yaml"
+    assert shell(f"{differ} >/dev/null", folder).returncode == 1
+    full = shell(f"{differ} >/dev/full", folder)
+    assert (full.returncode, full.stderr) == (74, "error: standard output: No space left on device\n")
+    gone = shell(f"{{ sleep 1; {differ}; echo $? >status; }} | true; cat status", folder)
+    assert (gone.stdout, gone.stderr) == ("141\n", "")
 
 
 def test_a_full_disk_behind_standard_output(folder: Path) -> None:
     done = shell("$NETPOLC compile policy.yaml >/dev/full", folder)
-    assert done.returncode == 1
+    assert done.returncode == 74
     assert done.stderr.endswith("error: standard output: No space left on device\n")
 
 
 def test_closed_streams(folder: Path) -> None:
     done = shell("$NETPOLC compile policy.yaml >&-", folder)
-    assert (done.returncode, done.stderr) == (1, "error: standard output is closed\n")
+    assert (done.returncode, done.stderr) == (74, "error: standard output is closed\n")
     assert shell("$NETPOLC compile - <&-", folder).returncode == 0
     assert shell("$NETPOLC compile policy.yaml 2>&-", folder).stdout.startswith("# netpolc")
 
