@@ -55,6 +55,7 @@ _STATEMENTS = frozenset(
     {"counter", "log", "limit", "quota", "comment", "reject", "notrack", "masquerade", "snat", "dnat", "redirect"}
 ) | {"queue"}
 _WORDS_SET = ("meta", "ct", "mark")
+_HEADERS = ("ip", "ip6", "tcp")
 
 
 def rule(tokens: Tokens) -> Rule:
@@ -74,7 +75,9 @@ def _part(tokens: Tokens) -> Part:
         return verdict(tokens)
     if here in _STATEMENTS:
         return _statement(tokens)
-    if here in _WORDS_SET and "set" in (tokens.peek(), tokens.peek(2)):
+    if here in (*_WORDS_SET, *_HEADERS) and "set" in (tokens.peek(), tokens.peek(2)):
+        return _assignment(tokens)
+    if (here, tokens.peek(), tokens.peek(4)) == ("tcp", "option", "set"):  # tcp option maxseg size set 1360
         return _assignment(tokens)
     return _match(tokens)
 
@@ -99,13 +102,13 @@ def _statement(tokens: Tokens) -> Statement:
 
 
 def _assignment(tokens: Tokens) -> Statement:
-    """`meta mark set VALUE`, the value an operand and further ones behind operators."""
+    """`meta mark set VALUE`, `ip dscp set VALUE`, the value an operand and further ones behind operators."""
     first = tokens.at
     words = [tokens.take()]
     while words[-1].text != "set":
         words.append(tokens.take())
     while True:
-        if tokens.here in ("meta", "ct"):
+        if tokens.here in ("meta", "ct", "rt"):
             words.append(tokens.take())
         words.append(tokens.word("a value"))
         if tokens.here not in _OPERATORS:
@@ -128,7 +131,8 @@ def _begins(tokens: Tokens, words: list[Atom]) -> bool:
         return len(words) > 1
     if here in _WORDS_SET:
         return True
-    return (here in _SECOND and tokens.peek() in _SECOND[here]) or here in _META or here == "fib"
+    option = here == "tcp" and tokens.peek() == "option"
+    return option or (here in _SECOND and tokens.peek() in _SECOND[here]) or here in _META or here == "fib"
 
 
 def _match(tokens: Tokens) -> Match | VerdictMap:

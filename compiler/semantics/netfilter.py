@@ -167,9 +167,11 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The end of the packet. `rejected`: the sender is told."""
+    """The end of the packet. `rejected`: the sender is told, by an answer of this `kind`: "tcp reset", or the ICMP
+    message by type and code, like "icmp 3/3"."""
 
     rejected: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,31 @@ class NoTrack:
     """Conntrack leaves the packet alone: its STATE is UNTRACKED from here on."""
 
 
+@dataclass(frozen=True, slots=True)
+class SetHops:
+    """HOPS = HOPS + add, at least `low` and at most `high`."""
+
+    add: int = 0
+    low: int = 0
+    high: int = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Changes a part of the header or of what travels with the packet that no field is for: `what` names the part,
+    `text` says how. Opaque matches may answer otherwise behind it."""
+
+    what: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Tells somebody of the packet, or sends a copy; the packet goes on as it is."""
+
+    text: str
+
+
 class End(Enum):
     """Which end of a packet is translated."""
 
@@ -229,12 +256,13 @@ class End(Enum):
 class Translate:
     """NAT, in a base chain of kind `nat`, which sees NEW packets only: gives the end an address and a port out of
     these ranges (None: as it is) and accepts. `own`: the address of the interface (MASQUERADE: the outgoing one;
-    REDIRECT: the incoming one, in OUTPUT loopback's)."""
+    REDIRECT: the incoming one, in OUTPUT loopback's). `how`: what else has a say in a choice among several."""
 
     end: End
     addresses: Interval | None = None
     ports: Interval | None = None
     own: bool = False
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +272,8 @@ class Unmodelled:
     text: str
 
 
-Statement = Accept | Drop | Return | Continue | Jump | Goto | Lookup | SetMark | NoTrack | Translate | Unmodelled
+Change = SetMark | NoTrack | SetHops | Rewrite | Notice
+Statement = Accept | Drop | Return | Continue | Jump | Goto | Lookup | Change | Translate | Unmodelled
 
 
 # What holds them
@@ -291,6 +320,11 @@ class Hook(Enum):
 CONNTRACK = -200
 
 
+#: All nat chains of a hook run here, where conntrack translates, whatever their own priority: that only orders them
+#: among each other (nf_nat_register_fn; kernels from 4.18).
+TRANSLATES = {Hook.PREROUTING: -100, Hook.OUTPUT: -100, Hook.INPUT: 100, Hook.POSTROUTING: 100}
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """How a base chain hangs on its hook: lower priorities come first; `accepts` is its policy; `nat` chains see the
@@ -300,6 +334,11 @@ class Base:
     priority: int
     accepts: bool = True
     nat: bool = False
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Chains of a hook run in this order."""
+        return (TRANSLATES.get(self.hook, self.priority) if self.nat else self.priority), self.priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +369,7 @@ class Ruleset:
     def at(self, hook: Hook, family: int) -> tuple[tuple[Table, Chain], ...]:
         """The base chains that a packet of this family passes at the hook, in their order."""
         found = [
-            (chain.base.priority, table, chain)
+            (chain.base.place, table, chain)
             for table in self.tables
             if family in table.families
             for chain in table.chains.values()

@@ -6,7 +6,7 @@ family. So does this. Packets are taken to be long enough to have the header tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from compiler.semantics.netfilter import (
@@ -16,7 +16,6 @@ from compiler.semantics.netfilter import (
     Condition,
     Continue,
     Drop,
-    End,
     Field,
     Goto,
     In,
@@ -25,17 +24,15 @@ from compiler.semantics.netfilter import (
     Jump,
     Key,
     Lookup,
-    NoTrack,
     Opaque,
     Return,
     SetMark,
     Statement,
-    Translate,
-    Unmodelled,
     Verdict,
 )
+from compiler.semantics.nftables_statements import statement
 from compiler.semantics.nftables_values import interval, top_of
-from compiler.semantics.numbers import complement, normal, number, translation, unmasked
+from compiler.semantics.numbers import complement, normal, unmasked
 from grammar import nftables_tree as tree
 from grammar.ruletext import Place
 
@@ -82,18 +79,6 @@ QUESTIONS = {
 }
 for _name, _number in {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136, "th": None}.items():
     QUESTIONS[f"{_name} sport"], QUESTIONS[f"{_name} dport"] = _ports(_number)
-
-_VERDICTS: dict[str, Verdict] = {"accept": Accept(), "drop": Drop(), "return": Return(), "continue": Continue()}
-#: They tell somebody or change what no rule asks; the packet goes on.
-_SILENT = ("counter", "log", "comment")
-_OPERATIONS: dict[str, Callable[[SetMark, int], SetMark]] = {
-    "&": lambda mark, bits: SetMark(mark.keep & bits, mark.flip & bits),
-    "^": lambda mark, bits: SetMark(mark.keep, mark.flip ^ bits),
-    "|": lambda mark, bits: SetMark(mark.keep & ~bits, mark.flip & ~bits | bits),
-}
-_SIGNS = {"and": "&", "xor": "^", "or": "|"}
-_TIGHTNESS = "|^&"
-_ALL_BITS = Field.MARK.top
 
 
 class Sets(NamedTuple):
@@ -245,50 +230,14 @@ class RuleReader:
     # Statements
 
     def _statement(self, part: tree.Statement) -> None:
-        words = [word.text for word in part.words]
-        match words:
-            case [head, *_] if head in _SILENT:
-                pass
-            case ["limit" | "quota", *_]:
-                self._parts.append(Barrier(" ".join(words)))
-            case ["reject", *how]:
-                self._reject(how)
-            case ["notrack"]:
-                self._parts.append(NoTrack())
-            case ["meta", "mark", "set", *value] | ["mark", "set", *value]:
-                self._parts.append(_marked(value) or Unmodelled(" ".join(words)))
-            case ["meta", "nftrace" | "priority", "set", *_]:
-                pass
-            case ["snat" | "dnat" | "masquerade" | "redirect", *_]:
-                self._parts.extend(self._translate(words))
-            case _:
-                self._parts.append(Unmodelled(" ".join(words)))
+        for found in statement([word.text for word in part.words], self._table_family):
+            if isinstance(found, In):
+                self._add(found)
+            else:
+                self._parts.append(found)
 
-    def _reject(self, how: list[str]) -> None:
-        match how[1:2]:
-            case ["tcp"]:
-                self._add(In(Field.PROTOCOL, ((6, 6),)))
-            case ["icmp"]:
-                self._add(In(Field.FAMILY, ((4, 4),)))
-            case ["icmpv6"]:
-                self._add(In(Field.FAMILY, ((6, 6),)))
-        self._parts.append(Drop(rejected=True))
 
-    def _translate(self, words: list[str]) -> Iterator[Condition | Statement]:
-        head, *rest = words
-        end = End.SOURCE if head in ("snat", "masquerade") else End.DESTINATION
-        family = {"ip": 4, "ip6": 6}.get(rest[0] if rest[:1] in (["ip"], ["ip6"]) else self._table_family)
-        rest = rest[1:] if rest[:1] in (["ip"], ["ip6"]) else rest
-        target = ""
-        if rest[:1] == ["to"]:
-            flags = [n for n, word in enumerate(rest) if word in ("random", "fully-random", "persistent")]
-            target = "".join(rest[1 : flags[0] if flags else len(rest)])
-        if family is None and target and not target.startswith(":"):
-            raise ValueError(f"{' '.join(words)} needs a family")
-        if family is not None:
-            yield In(Field.FAMILY, ((family, family),))
-        addresses, ports = translation(target, family or 4) if target else (None, None)
-        yield Translate(end, addresses, ports, own=head in ("masquerade", "redirect"))
+_VERDICTS: dict[str, Verdict] = {"accept": Accept(), "drop": Drop(), "return": Return(), "continue": Continue()}
 
 
 def verdict(found: tree.Verdict) -> Verdict:
@@ -323,20 +272,6 @@ def _compared(operator: str, found: tuple[Interval, ...], kind: str) -> tuple[In
     top = top_of(kind)
     first, last = {"<": (0, low - 1), "<=": (0, low), ">": (low + 1, top), ">=": (low, top)}[operator]
     return ((first, last),) if first <= last else ()
-
-
-def _marked(words: list[str]) -> SetMark | None:
-    """A constant, or the mark itself with operators, in C's precedence as long as that is the order of the words."""
-    rest = words[1:] if words[:2] == ["meta", "mark"] else words
-    if rest[:1] != ["mark"]:
-        return SetMark(0, number(words[0], _ALL_BITS)) if len(words) == 1 else None
-    mark, before = SetMark(_ALL_BITS, 0), "&"
-    for sign, bits in zip(rest[1::2], rest[2::2], strict=True):
-        operation = _SIGNS.get(sign, sign)
-        if operation not in _OPERATIONS or _TIGHTNESS.index(operation) > _TIGHTNESS.index(before):
-            return None
-        mark, before = _OPERATIONS[operation](mark, number(bits, _ALL_BITS)), operation
-    return mark
 
 
 def _tried(place: Place, read: Callable[[], None]) -> None:

@@ -12,18 +12,15 @@ from dataclasses import dataclass, field, replace
 from compiler.semantics.iptables_matches import RuleMatches
 from compiler.semantics.iptables_targets import target
 from compiler.semantics.netfilter import (
-    Accept,
     Base,
     Chain,
     Condition,
-    Drop,
     Field,
     Goto,
     Hook,
     In,
     InSet,
     Jump,
-    Return,
     Rule,
     Statement,
     Table,
@@ -43,12 +40,6 @@ _TABLES: Mapping[str, tuple[int, tuple[Hook, ...]]] = {
     "security": (50, (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT)),
 }
 _SOURCE_NAT = 100
-_VERDICTS: Mapping[str, Statement] = {
-    "ACCEPT": Accept(),
-    "DROP": Drop(),
-    "RETURN": Return(),
-    "REJECT": Drop(rejected=True),
-}
 _OF_FAMILY = (Field.SOURCE, Field.DESTINATION, Field.HOPS)
 _FOR_THE_OTHER = {4: ("-6", "--ipv6"), 6: ("-4", "--ipv4")}
 _TARGET = {"-j", "--jump", "-g", "--goto"}
@@ -162,10 +153,6 @@ class _Table:
             return (Goto(name) if option.name in ("-g", "--goto") else Jump(name),)
         if option.name in ("-g", "--goto"):
             raise option.place.refused(f"the chain {name} is not declared")
-        if name in _VERDICTS:
-            if own and name != "REJECT":
-                raise own[0].place.refused(f"{own[0].name} is not understood here", "unsupported")
-            return (_VERDICTS[name],)
         return target(option, name, own, self._family)
 
 

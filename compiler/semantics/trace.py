@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
+from compiler.semantics.effects import AS_IT_CAME, Change, Event, Unknown, change_of, changed, translation_of
 from compiler.semantics.membership import Membership
 from compiler.semantics.netfilter import (
     CONNTRACK,
@@ -31,11 +32,14 @@ from compiler.semantics.netfilter import (
     Jump,
     Key,
     Lookup,
+    Notice,
     NoTrack,
     Opaque,
     Return,
+    Rewrite,
     Rule,
     Ruleset,
+    SetHops,
     SetMark,
     State,
     Table,
@@ -56,6 +60,7 @@ _BEGINS = {ICMP: (8, 13, 15, 17), ICMPV6: (128, 139)}
 _UNTRACKED = (130, 131, 132, 133, 134, 135, 136, 143)
 #: What an ICMP packet does not have, and other protocols have not.
 _ICMP_FIELDS = (Field.ICMP_TYPE, Field.ICMP_CODE)
+_TYPED = {Field.SOURCE_TYPE: Field.SOURCE, Field.DESTINATION_TYPE: Field.DESTINATION}
 
 
 class Route(Enum):
@@ -68,7 +73,8 @@ class Route(Enum):
 @dataclass(frozen=True, slots=True)
 class Situation:
     """A packet as it arrives or is sent, and what rules can ask beside its header. `state` None: what conntrack says
-    of a packet that belongs to no connection it knows. `local`: the node's own addresses. Interfaces by name."""
+    of a packet that belongs to no connection it knows. `local`: the node's own addresses. Interfaces by name. `open`:
+    numbers for what texts leave open, by the name of each `Unknown`."""
 
     packet: Packet
     route: Route = Route.ARRIVES
@@ -77,6 +83,7 @@ class Situation:
     output: str = ""
     state: State | None = None
     mark: int = 0
+    open: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +115,25 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The whole way; only the last stop can be one where the packet did not pass."""
+    """The whole way; only the last stop can be one where the packet did not pass. `change`: what became of the packet
+    on the way, without what routers do to every packet; `notices`: who was told of it."""
 
     stops: tuple[Stop, ...]
+    change: Change = AS_IT_CAME
+    notices: tuple[Event, ...] = ()
 
     @property
     def passed(self) -> bool:
         return all(stop.passed for stop in self.stops)
+
+    @property
+    def how(self) -> str:
+        """The end, as `Outcome` has it."""
+        if self.passed:
+            return "accept"
+        steps = self.stops[-1].steps
+        last = steps[-1].verdict if steps else None
+        return f"reject {last.kind}" if isinstance(last, Drop) and last.rejected else "drop"
 
 
 class Unanswerable(Exception):
@@ -142,7 +161,8 @@ class Tracer:
 
     def trace(self, situation: Situation) -> Trace:
         """The way of one packet. ValueError when jumps lead in a circle, which the kernel refuses to load."""
-        return Trace(tuple(_Walk(self, situation).stops()))
+        walk = _Walk(self, situation)
+        return Trace(tuple(walk.stops()), walk.change, tuple(walk.notices))
 
     def chains(self, hook: Hook, family: int) -> tuple[tuple[Table, Chain], ...]:
         return self._chains[hook, family]
@@ -179,9 +199,8 @@ class _Walk:
         self._local = {
             int(ipaddress.ip_address(text)) for text in situation.local if (":" in text) == (packet.version == 6)
         }
-        self._untracked = False
-        self._redirected = False
-        self._translated: set[End] = set()
+        self.change = AS_IT_CAME
+        self.notices: list[Event] = []
         self._numbers = {
             Field.FAMILY: packet.version,
             Field.SOURCE: int(ipaddress.ip_address(packet.src)),
@@ -217,7 +236,7 @@ class _Walk:
             yield from (Hook.OUTPUT, Hook.POSTROUTING)
             return
         yield Hook.PREROUTING
-        if self._redirected or self._numbers[Field.DESTINATION] in self._local:
+        if self._is_own(Field.DESTINATION):
             yield Hook.INPUT
         else:
             self._numbers[Field.HOPS] -= 1  # ip_forward and ip6_forward, in front of the hook
@@ -229,14 +248,14 @@ class _Walk:
         seen_in = hook in (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD)
         seen_in |= hook is Hook.POSTROUTING and self._situation.route is Route.ARRIVES
         seen_out = hook in (Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING)
-        for field, name in (
+        for asked, name in (
             (Field.INPUT, self._situation.input if seen_in else ""),
             (Field.OUTPUT, self._situation.output if seen_out else ""),
         ):
-            self._numbers[field] = interface(name, "\0")[0]
+            self._numbers[asked] = interface(name, "\0")[0]
 
     def _state(self, hook: Hook, priority: int) -> State:
-        if self._untracked:
+        if self.change.untracked:
             return State.UNTRACKED
         if hook in (Hook.PREROUTING, Hook.OUTPUT) and priority <= CONNTRACK:
             return State.INVALID
@@ -246,7 +265,7 @@ class _Walk:
     def _translates(self, hook: Hook) -> bool:
         """NAT chains see the first packet of a connection, and at each end only until one has decided."""
         end = End.DESTINATION if hook in (Hook.PREROUTING, Hook.OUTPUT) else End.SOURCE
-        return end not in self._translated and self._state(hook, CONNTRACK + 1) in (State.NEW, State.RELATED)
+        return end not in self.change.translated and self._state(hook, CONNTRACK + 1) in (State.NEW, State.RELATED)
 
     # Chains
 
@@ -298,13 +317,12 @@ class _Walk:
                         return None
                     steps.append(Step(table, chain, rule, found.verdict, found))
                     return None if isinstance(found.verdict, Continue) else found.verdict
-                case SetMark(keep, flip):
-                    self._numbers[Field.MARK] = self._numbers[Field.MARK] & keep ^ flip
-                case NoTrack():
-                    self._untracked = True
-                    self._numbers[Field.STATE] = State.UNTRACKED
+                case SetMark() | NoTrack() | SetHops() | Rewrite():
+                    self._become(change_of(part), rule)
+                case Notice(text):
+                    self.notices.append(Event(text, self.change))
                 case Translate():
-                    self._translate(part, rule)
+                    self._become(translation_of(part), rule)
                     steps.append(Step(table, chain, rule, Accept(), element))
                     return Accept()
                 case Unmodelled(text):
@@ -330,17 +348,21 @@ class _Walk:
         found = self._numbers.get(field)
         if found is not None:
             return found
-        if field is Field.SOURCE_TYPE:
-            return self._type(self._number(Field.SOURCE, rule))
-        if field is Field.DESTINATION_TYPE:
-            return AddressType.LOCAL if self._redirected else self._type(self._number(Field.DESTINATION, rule))
+        if field in _TYPED:
+            return self._type(_TYPED[field], rule)
         if field in _ICMP_FIELDS:
             return 0  # asked in a key beside the protocol, which does not agree
         raise Unanswerable(f"the {field.value} is one of several after NAT", rule)
 
-    def _type(self, address: int) -> AddressType:
-        if address in self._local:
+    def _is_own(self, end: Field) -> bool:
+        """Whether it is one of the node's addresses, whichever."""
+        given = dict(self.change.given).get(end)
+        return self._numbers.get(end) in self._local or (isinstance(given, Unknown) and given.own)
+
+    def _type(self, end: Field, rule: Rule) -> int:
+        if self._is_own(end):
             return AddressType.LOCAL
+        address = self._number(end, rule)
         text = ipaddress.IPv4Address(address) if self._family == 4 else ipaddress.IPv6Address(address)
         if text.is_loopback:
             return AddressType.LOCAL
@@ -348,19 +370,20 @@ class _Walk:
             return AddressType.MULTICAST
         return AddressType.BROADCAST if address == all_ones(bits(4)) and self._family == 4 else AddressType.UNICAST
 
-    def _translate(self, part: Translate, rule: Rule) -> None:
-        """A choice among several is nobody's to know: the number is gone, and who asks it has no answer."""
-        source = part.end is End.SOURCE
-        address, port = (Field.SOURCE, Field.SOURCE_PORT) if source else (Field.DESTINATION, Field.DESTINATION_PORT)
-        self._translated.add(part.end)
-        for field, given in ((address, part.addresses), (port, part.ports)):
-            if given is not None:
-                if given[0] == given[1]:
-                    self._numbers[field] = given[0]
-                elif field is Field.DESTINATION:
-                    raise Unanswerable("a destination out of several", rule)
-                else:
-                    self._numbers.pop(field, None)
-        if part.own:
-            self._numbers.pop(address, None)
-            self._redirected |= not source
+    def _become(self, change: Change, rule: Rule) -> None:
+        """A number that the text leaves open is gone, and who asks it has no answer."""
+        numbers = self._numbers
+        self.change = changed(self.change, change)
+        numbers[Field.MARK] = numbers[Field.MARK] & change.keep ^ change.flip
+        add, low, high = change.hops
+        numbers[Field.HOPS] = min(max(numbers[Field.HOPS] + add, low), high)
+        if change.untracked:
+            numbers[Field.STATE] = State.UNTRACKED
+        for given, value in change.given:
+            known = self._situation.open.get(value.name) if isinstance(value, Unknown) else value
+            if known is not None:
+                numbers[given] = known
+            elif given is Field.DESTINATION and not (isinstance(value, Unknown) and value.own):
+                raise Unanswerable("a destination out of several", rule)
+            else:
+                numbers.pop(given, None)
