@@ -11,21 +11,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from compiler.analysis.workloads import lasting
 from compiler.resources import NetworkPolicy
-from compiler.resources.cluster import Pod
 from compiler.semantics.account import Account, Outcome, isolates_by_rules, rules_of
 from compiler.semantics.packet import PORTED, Packet
 from compiler.semantics.verdict import AnyPolicy, Because, Direction
 from compiler.snapshot import NAME_LABEL
 
-#: Labels that tell the pods of one workload apart, or its versions.
-_PASSING = frozenset(
-    """
-    apps.kubernetes.io/pod-index batch.kubernetes.io/controller-uid batch.kubernetes.io/job-completion-index
-    batch.kubernetes.io/job-name controller-revision-hash controller-uid job-name pod-template-generation
-    pod-template-hash statefulset.kubernetes.io/pod-name
-    """.split()  # noqa: SIM905
-)
 _PROTOCOLS = {6: "TCP", 17: "UDP", 132: "SCTP"}
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _WORDS = frozenset(["true", "false", "yes", "no", "on", "off", "null", "y", "n"])
@@ -97,16 +89,11 @@ def _peer(account: Account, namespace: str) -> Snippet:
     pod = account.peer
     if pod is None:
         return {"ipBlock": {"cidr": f"{account.other}/{128 if ':' in account.other else 32}"}}
-    labels = lasting_labels(pod)
+    labels = lasting(pod.labels)
     pods = {"podSelector": {"matchLabels": labels} if labels else {}}
     if pod.namespace == namespace:
         return pods
     return {"namespaceSelector": {"matchLabels": {NAME_LABEL: pod.namespace}}, **pods}
-
-
-def lasting_labels(pod: Pod) -> dict[str, str]:
-    """The labels that a pod shares with its fellows of later versions."""
-    return {key: value for key, value in sorted(pod.labels.items()) if key not in _PASSING}
 
 
 def as_yaml(snippet: Snippet) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from itertools import takewhile
 
 from compiler.resources.cluster import Pod
 
-#: Labels with which controllers tell pods or revisions of one workload apart.
-_REVISIONS = frozenset(
+#: Labels with which controllers tell pods or versions of one workload apart.
+REVISION_LABELS = frozenset(
     {
         "pod-template-hash",
         "controller-revision-hash",
@@ -73,8 +73,8 @@ def workloads(pods: Iterable[Pod], templates: Iterable[Pod] = ()) -> tuple[Workl
 
 
 def lasting(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels that all pods of a workload share."""
-    return {key: value for key, value in labels.items() if key not in _REVISIONS}
+    """The labels that all pods of a workload share, those of later versions too; in order."""
+    return {key: value for key, value in sorted(labels.items()) if key not in REVISION_LABELS}
 
 
 def _name(group: Sequence[Pod], templates: Iterable[Pod]) -> str:
