@@ -18,8 +18,8 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
     All files are complete, on disk and beside their places before the first one is moved there, so that a full disk
     changes nothing. When a move fails the earlier ones are taken back, and folders made for them are removed. A file
-    that exists keeps its mode and owner; a symbolic link stays one, and its target is written. Readers may see some
-    new files beside some old ones while this runs. Raises Unwritable, which names the file.
+    that exists keeps its mode and owner; a symbolic link stays one, and its target is written, in a folder that must
+    exist. Readers may see some new files beside some old ones while this runs. Raises Unwritable, which names the file.
     """
     place = folder
     try:
@@ -29,7 +29,7 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
             for name, text in files.items():
                 place = folder / name
                 target = _target(place)
-                _make_folders(target.parent, folders)
+                _make_folders(place.parent, folders)
                 staged.append((_stage(target, text, leftovers), target))
             for temporary, place in staged:
                 _move(temporary, place, moves, leftovers)

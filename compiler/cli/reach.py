@@ -36,7 +36,9 @@ FORMATS: Mapping[str, Callable[[Reach], str]] = {
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Output.")
 @click.option("--from", "sources", metavar="X", multiple=True, help="Only from X: see above. May be repeated.")
 @click.option("--to", "targets", metavar="X", multiple=True, help="Only to X. May be repeated.")
-@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write here, not to stdout.")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), default="-", help="Write here. Default: stdout."
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -44,7 +46,7 @@ def command(
     form: str,
     sources: tuple[str, ...],
     targets: tuple[str, ...],
-    output: Path | None,
+    output: Path,
     lenient: bool,
 ) -> None:
     """Tell who can open what to whom: pods, nodes and the addresses outside.
@@ -66,7 +68,7 @@ def command(
         _check(whole, "--from", sources)
         _check(whole, "--to", targets)
         said = FORMATS[form](narrowed(whole, any_of(sources), any_of(targets)))
-        if output is None:
+        if str(output) == "-":
             sys.stdout.write(said)
         else:
             write(output.parent, {output.name: said})

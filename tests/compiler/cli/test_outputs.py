@@ -114,6 +114,17 @@ def test_what_stands_in_the_way(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_link_to_nowhere_makes_no_folder(tmp_path: Path) -> None:
+    """A link may write where it leads, as `>` does; folders are made only where the user named them."""
+    (tmp_path / "a").symlink_to("there/a")
+    with pytest.raises(Unwritable, match=f"^{tmp_path / 'a'}: No such file or directory$"):
+        write(tmp_path, {"a": "1", "new/b": "2"})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    (tmp_path / "there").mkdir()
+    write(tmp_path, {"a": "1"})
+    assert (tmp_path / "there/a").read_text() == "1"
+
+
 def test_a_folder_that_someone_else_fills_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def another(handle: int) -> None:
         (tmp_path / "new/theirs").write_text("x")

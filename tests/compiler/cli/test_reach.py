@@ -161,6 +161,13 @@ def browser(tmp_path: Path, address: str, *more: str) -> str:
     return done.stdout
 
 
+def test_a_dash_is_standard_output(netpolc: Netpolc, tmp_path: Path) -> None:
+    found = netpolc("reach", SHOP, "-o", "-")
+    assert found == netpolc("reach", SHOP)
+    assert found.stdout
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.fixture
 def shop_page(netpolc: Netpolc, tmp_path: Path) -> Path:
     assert netpolc("reach", SHOP, "--format", "html", "-o", "reach.html").status == 0
