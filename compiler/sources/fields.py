@@ -127,7 +127,7 @@ def name_of(
         report(("metadata", "name"), reason, "bad-name")
     elif not name and generated:
         name = text(metadata, "generateName", ("metadata",), report)
-    if not name:
+    if not name and metadata.get("name") in (None, ""):  # else what is wrong with it is told
         report(("metadata", "name"), "expected a name", "required")
     return name
 
