@@ -60,17 +60,18 @@ def union(ranges: Iterable[Range]) -> tuple[Range, ...]:
     return tuple(found)
 
 
-def title(ranges: Sequence[Range]) -> str:
-    """Ranges as people write them: blocks where they are some, `BLOCK except BLOCKS` where that is shorter."""
+def title(ranges: Sequence[Range], most: int = _ENTRIES) -> str:
+    """Ranges as people write them: blocks where they are some, `BLOCK except BLOCKS` where that is shorter; of each
+    family `most` are named and the others counted."""
     parts = []
     for family in Family:
         own = [(first, last) for kind, first, last in ranges if kind is family]
         if own:
-            parts.append(_shorter(family, own))
+            parts.append(_shorter(family, own, most))
     return " and ".join(parts)
 
 
-def _shorter(family: Family, ranges: Sequence[tuple[int, int]]) -> str:
+def _shorter(family: Family, ranges: Sequence[tuple[int, int]], most: int) -> str:
     plain = [span_text(family, first, last) for first, last in ranges]
     whole = Prefix(family.value, 0, 0)
     holes, at = [], 0
@@ -82,14 +83,14 @@ def _shorter(family: Family, ranges: Sequence[tuple[int, int]]) -> str:
         holes.append((at, (1 << family.bits) - 1))
     cut = [span_text(family, first, last) for first, last in holes]
     if sum(map(len, cut)) + len(str(whole)) < sum(map(len, plain)):
-        return str(whole) + (f" except {_listed(cut)}" if cut else "")
-    return _listed(plain)
+        return str(whole) + (f" except {_listed(cut, most)}" if cut else "")
+    return _listed(plain, most)
 
 
-def _listed(texts: Sequence[str]) -> str:
-    if len(texts) <= _ENTRIES:
+def _listed(texts: Sequence[str], most: int) -> str:
+    if len(texts) <= most:
         return ", ".join(texts)
-    return ", ".join(texts[:_ENTRIES]) + f" and {len(texts) - _ENTRIES} more"
+    return ", ".join(texts[:most]) + f" and {len(texts) - most} more"
 
 
 def span_text(family: Family, first: int, last: int) -> str:

@@ -73,6 +73,11 @@ def label(one: Party) -> str:
     return f"outside {one.name}" if one.kind is Kind.OUTSIDE else one.name
 
 
+def _in_full(one: Party) -> str:
+    ranges = [span for member in one.members for span in member.ranges]
+    return f"outside {title(ranges, len(ranges) + 1)}" if one.kind is Kind.OUTSIDE else one.name
+
+
 def _size(one: Party) -> str:
     return f" ({len(one.members)} pods)" if one.kind is Kind.PODS and len(one.members) > 1 else ""
 
@@ -132,14 +137,16 @@ def json_text(found: Reach) -> str:
 
 
 def csv_text(found: Reach) -> str:
-    """One interval of ports a line. `extent` is "every" or "some": pairs of members. `other` has no ports."""
+    """One interval of ports a line, every range outside in full. `extent` is "every" or "some": pairs of members.
+    `other` has no ports."""
+    names = {id(one): _in_full(one) for one in found.parties}
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(_COLUMNS)
     for one in found.connections:
         families = " ".join(FAMILY_NAMES[family] for family in one.families)
         for extent, ports in (("every", one.ports), ("some", one.partly)):
-            ends = (label(one.source), label(one.target), families, extent)
+            ends = (names[id(one.source)], names[id(one.target)], families, extent)
             for protocol, first, last in ports.items():
                 rows.writerow((*ends, PROTOCOL_NAMES[protocol], first, last))
             if ports.other:

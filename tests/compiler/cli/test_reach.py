@@ -68,6 +68,31 @@ def test_csv_has_an_interval_a_line(netpolc: Netpolc) -> None:
     assert {row["protocol"] for row in rows} == {"tcp", "udp", "sctp", "other"}
 
 
+def test_csv_names_every_range(netpolc: Netpolc, tmp_path: Path) -> None:
+    """Text counts what is beyond the first six blocks; a row of CSV must be enough to tell whom it means."""
+    holes = [f"10.{n}.0.0/16" for n in range(0, 18, 2)]
+    (tmp_path / "in.yaml").write_text(
+        f"""
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: web}}
+spec:
+  podSelector: {{}}
+  policyTypes: [Egress]
+  egress:
+  - to: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [{", ".join(holes)}]}}}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+status: {{podIP: 192.0.2.1}}
+"""
+    )
+    assert "and 3 more" in netpolc("reach", "in.yaml").stdout
+    rows = list(csv.DictReader(netpolc("reach", "in.yaml", "--format", "csv", "--from", "pods").stdout.splitlines()))
+    assert {row["target"] for row in rows} == {f"outside 0.0.0.0/0 except {', '.join(holes)}"}
+
+
 def test_dot_quotes_what_it_names(netpolc: Netpolc) -> None:
     found = netpolc("reach", SHOP, "--format", "dot").stdout
     assert found.startswith("digraph reach {\n")
