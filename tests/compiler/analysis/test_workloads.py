@@ -40,7 +40,8 @@ def test_revisions_and_ordinals_make_no_workload_of_their_own() -> None:
         pod("web-68d-bcdfg", app="web", pod_template_hash="68d"),
         pod("web-79f-bcdfg", app="web", pod_template_hash="79f"),
     ]
-    pods += [pod(f"db-{n}", app="db", **{"statefulset.kubernetes.io__pod_name": f"db-{n}"}) for n in range(2)]
+    own = "statefulset.kubernetes.io__pod_name"
+    pods += [pod(f"db-{n}", "a", "", 0, **{"app": "db", own: f"db-{n}"}) for n in range(2)]
     assert [(one.title, len(one.pods)) for one in workloads(pods)] == [("a/db", 2), ("a/web", 2)]
 
 

@@ -60,7 +60,7 @@ def read(path: Path) -> Case:
     sections = dict(zip(parts[0::2], parts[1::2], strict=True))
     expected, options = sections.pop("stderr", ""), sections.pop("options", "")
     inputs = tuple((*name.split(" ", 1), text) for name, text in sections.items())
-    return Case(path, title, options, inputs, expected)  # type: ignore[arg-type]
+    return Case(path, title, options, inputs, expected)
 
 
 def _raw(text: str) -> bytes:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CPU, MEMORY = 20, 1 << 30
 #: A message and its excerpt: three lines; one more line counts what is not shown.
 LINES = 3 * SHOWN + 1
+POLICY = b"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  ingress:\n"
 
 
 def repeated(unit: bytes, size: int) -> bytes:
@@ -49,7 +50,6 @@ LESS: dict[str, Callable[[int], bytes]] = {
     "bad objects": lambda size: repeated(b"---\napiVersion: v1\nkind: Pod\nmetadata: {name: A}\n", size),
     "one policy": lambda size: POLICY + repeated(b"  - ports: [{port: 0}]\n", size),
 }
-POLICY = b"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  ingress:\n"
 
 
 @pytest.mark.parametrize("kind", NONSENSE)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from compiler.cli import outputs
 from compiler.cli.outputs import write
 from compiler.errors import Unwritable
 
@@ -82,7 +81,7 @@ def test_a_move_that_fails_takes_the_others_back(tmp_path: Path, monkeypatch: py
             raise OSError(28, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr(outputs.os, "replace", fails_at_third)
+    monkeypatch.setattr(os, "replace", fails_at_third)
     with pytest.raises(Unwritable, match=r"ip6tables\.save: No space left on device"):
         write(out, FILES | {"node/extra": "x"})
     assert moves >= 4  # the way back moves, too
@@ -97,7 +96,7 @@ def test_an_interrupt_leaves_nothing_half_done(
     def interrupted(handle: int) -> None:
         raise stop
 
-    monkeypatch.setattr(outputs.os, "fsync", interrupted)
+    monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(stop):
         write(tmp_path / "new/out", FILES)
     assert contents(tmp_path) == {}
@@ -130,7 +129,7 @@ def test_a_folder_that_someone_else_fills_stays(tmp_path: Path, monkeypatch: pyt
         (tmp_path / "new/theirs").write_text("x")
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(outputs.os, "fsync", another)
+    monkeypatch.setattr(os, "fsync", another)
     with pytest.raises(Unwritable):
         write(tmp_path / "new/out", FILES)
     assert contents(tmp_path) == {"new/": "", "new/theirs": "x"}

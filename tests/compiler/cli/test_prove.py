@@ -37,7 +37,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Backend, Callable[[str
         def wrong(ruleset: Ruleset) -> dict[str, str]:
             return {name: how(text) for name, text in ours[backend](ruleset).items()}
 
-        monkeypatch.setitem(pipeline._EMIT, backend, wrong)  # type: ignore[arg-type]
+        monkeypatch.setitem(pipeline._EMIT, backend, wrong)
 
     return change
 

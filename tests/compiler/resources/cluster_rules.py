@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.compiler.resources.examples import ADMIN_POLICY, BASELINE_POLICY, Value, put
 
-PODS = {"podSelector": {}, "namespaceSelector": {}}
+PODS: Value = {"podSelector": {}, "namespaceSelector": {}}
 #: Per kind: the action that every kind has, what a rule calls its ports, an entry of those.
 CLUSTER_PORT = {"tcp": {"destinationPort": {"number": 80}}}
 ADMIN_PORT = {"portNumber": {"protocol": "TCP", "port": 80}}

@@ -116,11 +116,14 @@ def test_required_fields(base: Value, fields: tuple[str, ...]) -> None:
 def test_rules(base: Value, direction: str) -> None:
     path, peers = f"spec.{direction}[0]", "from" if direction == "ingress" else "to"
     other = "to" if peers == "from" else "from"
-    for empty in (None, []):
+    nothing: tuple[Any, ...] = (None, [])
+    for empty in nothing:
         taken(put(base, f"spec.{direction}", empty))
-    for wrong in ({}, "all", 1, True):
+    no_lists: tuple[Any, ...] = ({}, "all", 1, True)
+    for wrong in no_lists:
         assert faults(put(base, f"spec.{direction}", wrong)) == [f"spec.{direction} bad-type"]
-    for wrong in (None, "all", []):
+    no_rules: tuple[Any, ...] = (None, "all", [])
+    for wrong in no_rules:
         assert faults(put(base, f"spec.{direction}", [wrong])) == [f"{path} bad-type"]
     assert faults(put(base, f"spec.{direction}", [{}])) == sorted(
         [f"{path}.action required", f"{path}.{peers} required"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ from tests.compiler.resources.examples import (
 @pytest.mark.parametrize(
     ("base", "peer"),
     [
-        *[(base, peer) for base in CUSTOM for peer in ({"networks": ["::/0"]}, {"nodes": {}})],
-        *[(base, {"domainNames": ["example.org"]}) for base in (CLUSTER_POLICY, ADMIN_POLICY)],
+        *product(CUSTOM, ({"networks": ["::/0"]}, {"nodes": {}})),
+        *product((CLUSTER_POLICY, ADMIN_POLICY), ({"domainNames": ["example.org"]},)),
     ],
 )
 def test_named_ports_are_pods_ports(base: Value, peer: Value) -> None:

@@ -244,4 +244,4 @@ def test_a_whole_policy() -> None:
 def test_models_are_frozen() -> None:
     policy = taken(NETWORK_POLICY)
     with pytest.raises(ValueError, match="frozen"):
-        policy.metadata.name = "other"
+        policy.metadata.name = "other"  # type: ignore[misc]

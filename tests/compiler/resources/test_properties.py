@@ -59,13 +59,10 @@ def hold(value: Value) -> None:
 def exists(value: Any, path: Path) -> bool:
     """Whether the path leads somewhere."""
     for step in path:
-        if not isinstance(value, dict if isinstance(step, str) else list):
+        known = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+        if step not in known:
             return False
-        if isinstance(value, dict) and step not in value:
-            return False
-        if isinstance(value, list) and not int(step) < len(value):
-            return False
-        value = value[step]
+        value = known[step]
     return True
 
 

@@ -33,7 +33,7 @@ def held(ranges: list[Range], value: int) -> bool:
 
 
 def told(found: list[tuple[list[Range], list[Range], Range, str]]) -> Mapping[int, Cells]:
-    return {field: Cells(SIZE, [rule[field] for rule in found]) for field in ENDS}
+    return {field: Cells(SIZE, [rule[:2][field] for rule in found]) for field in ENDS}
 
 
 @given(rules, rules)

@@ -67,7 +67,7 @@ def test_equal_functions_are_the_same_diagram_and_others_are_not(one: list[Rule]
 def test_however_a_function_is_written_it_is_the_same_diagram(found: list[Rule]) -> None:
     made = Diagrams(SIZES)
     pointwise = [({f: (v, v) for f, v in point.items()}, says) for point in POINTS if (says := naive(found, point))]
-    written_out = [(box, says) for box, says in pointwise if says != "nothing"]
+    written_out: list[Rule] = [(box, says) for box, says in pointwise if says != "nothing"]
     assert listed(made, written_out[::-1]) == listed(made, found)
 
 

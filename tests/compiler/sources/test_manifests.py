@@ -108,7 +108,7 @@ def test_items_of_a_json_list_take_its_kind_wherever_it_stands(late: bool) -> No
 
 
 def test_a_json_list_is_judged_like_a_yaml_one() -> None:
-    items = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "A"}}, None, {"metadata": {}}]
+    items: list[object] = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "A"}}, None, {"metadata": {}}]
     text = json.dumps({"apiVersion": "v1", "items": items, "kind": "List"}, indent=1)
     with pytest.raises(InvalidInput) as one:
         load([("f", text.encode())])
