@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,46 @@ def test_leftovers_can_go_under_traffic(rig: Rig, flavour: str) -> None:
         sweep(rig, flavour)
     assert (dict(running.lost), dict(running.leaked)) == ({}, {})
     assert one_jump(sorted(ours(rig, flavour).splitlines())) == one_jump(sorted(fresh.splitlines()))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_readme_takes_everything_away(rig: Rig, flavour: str, times: int, tmp_path: Path) -> None:
+    """What is not ours stays."""
+    run = rig.namespace.run
+    others = [("nft", "add", "table", "inet", "other"), ("ipset", "create", "other", "hash:ip")]
+    if flavour != "nftables":
+        variant = flavour.removeprefix("iptables-")
+        for tool in BOTH_TOOLS:
+            program = shutil.which(f"{tool}-{variant}")
+            assert program
+            (tmp_path / tool).symlink_to(program)
+        hooks = [(str(tmp_path / tool), "-A", hook) for tool in BOTH_TOOLS for hook in ("FORWARD", "INPUT", "OUTPUT")]
+        others += [(*hook, "-p", "tcp", "-j", "ACCEPT") for hook in hooks]
+    for command in others:
+        run(*command)
+    before = everything(rig, flavour)
+    for _ in range(times):
+        for version in (BEFORE, NEXT):
+            rig.load(files(version, flavour), flavour)
+    assert everything(rig, flavour) != before
+    run("sh", "-ec", f"PATH={tmp_path}:$PATH\n{removal(flavour)}")
+    assert everything(rig, flavour) == before
+
+
+def removal(flavour: str) -> str:
+    """The commands of README."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^To take everything away again: `(.*?)`.*?```sh\n(.*?)```$", readme, re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1] if flavour == "nftables" else found[2]
+
+
+def everything(rig: Rig, flavour: str) -> list[str]:
+    """All rules and sets, without comments and counters."""
+    tools = [f"{tool}-{flavour.removeprefix('iptables-')}-save" for tool in BOTH_TOOLS if flavour != "nftables"]
+    shown = [rig.namespace.run(*command) for command in (("nft", "list", "ruleset"), ("ipset", "save"), *zip(tools))]
+    counters = r"^#.*\n|counter packets \d+ bytes \d+|\[\d+:\d+\]| initval 0x[0-9a-f]+"
+    return [re.sub(counters, "", text, flags=re.MULTILINE) for text in shown]
 
 
 def one_jump(lines: list[str]) -> list[str]:
