@@ -84,7 +84,7 @@ class Wanted:
         if len(found) > 1:
             names = {number: name for name, number in _PROTOCOLS.items()}
             shown = ", ".join(f"{port}/{names[protocol]}" for protocol, port in sorted(found))
-            raise Unreadable(f"port {self.port} of {place.title} is ambiguous: {shown}")
+            raise Unreadable(f"port {self.port} of {place.title} is ambiguous: say {shown}")
         return found.pop()
 
 
@@ -117,6 +117,8 @@ class Directory:
         return self._end(kind, name.strip("[]")), _wanted(text, port)
 
     def _end(self, kind: str, name: str) -> End:
+        if not name:
+            raise Unreadable("an end has no name; expected NAMESPACE/POD, an address or a node")
         if not kind and _is_address(name):
             return self._address(str(ipaddress.ip_address(name)))
         if kind == "node" or (not kind and "/" not in name):

@@ -25,8 +25,12 @@ FAIL_ON = ("opened", "closed", "any", "none")
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @click.option("--cluster", metavar="INPUT", multiple=True, help="Pods, namespaces and nodes for both sides.")
-@click.option("--fail-on", type=click.Choice(FAIL_ON), default="opened", show_default=True, help="Exit 1 when.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Output.")
+@click.option(
+    "--fail-on", type=click.Choice(FAIL_ON), default="opened", show_default=True, help="What ends with exit status 1."
+)
+@click.option(
+    "--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Of the answer."
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(old: str, new: str, cluster: tuple[str, ...], fail_on: str, form: str, lenient: bool) -> None:
     """Tell what a change of policies opens and what it closes, and which rules do.

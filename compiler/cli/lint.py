@@ -24,9 +24,20 @@ _LEVELS = {level.name.lower(): level for level in Level}
 @click.command("lint", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option(
-    "--fail-on", type=click.Choice(list(_LEVELS)), default="error", show_default=True, help="Gravest that passes not."
+    "--fail-on",
+    type=click.Choice(list(_LEVELS)),
+    default="error",
+    show_default=True,
+    help="Exit status 1 from this severity up.",
 )
-@click.option("--format", "shape", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="Of the findings.",
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(inputs: tuple[str, ...], fail_on: str, shape: str, lenient: bool) -> None:
     """Find policies that are valid and hardly meant so.

@@ -32,8 +32,12 @@ FORMATS: Mapping[str, Callable[[Reach], str]] = {
 
 @click.command("reach", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option("--by", type=click.Choice([by.value for by in By]), default="workload", show_default=True, help="Ends.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Output.")
+@click.option(
+    "--by", type=click.Choice([by.value for by in By]), default="workload", show_default=True, help="What an end is."
+)
+@click.option(
+    "--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="Of the answer."
+)
 @click.option("--from", "sources", metavar="X", multiple=True, help="Only from X: see above. May be repeated.")
 @click.option("--to", "targets", metavar="X", multiple=True, help="Only to X. May be repeated.")
 @click.option(

@@ -68,6 +68,8 @@ def test_verdicts(source: str, destination: str, allowed: bool | None) -> None:
     [
         ("shop/fronted", "shop/backend:80", "no pod or workload shop/fronted in the input: did you mean shop/frontend"),
         ("node:node-x", "shop/backend:80", "no node node-x in the input: did you mean node-b, node-a?"),
+        ("", "shop/backend:80", "an end has no name; expected NAMESPACE/POD, an address or a node"),
+        ("shop/backend", ":80", "an end has no name; expected NAMESPACE/POD, an address or a node"),
         ("database-0", "shop/backend:80", "no node database-0 in the input: did you mean shop/database-0?"),
         ("shop/migrate-schema-9fk2l", "shop/backend:80", "has finished"),
         ("shop/frontend:80", "shop/backend:80", "a source has no port"),
@@ -95,7 +97,7 @@ def test_ambiguous_ends_are_refused() -> None:
     with pytest.raises(Unreadable, match="a/x is ambiguous: say pod:a/x, deployment:a/x"):
         directory.source("a/x")
     end, wanted = directory.destination("pod:a/x:p")
-    with pytest.raises(Unreadable, match="ambiguous: 1/TCP, 1/UDP"):
+    with pytest.raises(Unreadable, match="ambiguous: say 1/TCP, 1/UDP"):
         wanted.of(end.places[0])
     assert directory.destination("pod:a/x:p/UDP")[1].of(end.places[0]) == (17, 1)
 
