@@ -1,7 +1,8 @@
 """The ways of a packet through rules that may ask what nobody can tell from a policy repository.
 
-A test that is not modelled (`-m owner`, `limit`) and every question for an interface's name has two answers. All
-ways are followed, and only if they end alike is the verdict known.
+A test that is not modelled (`-m owner`, `limit`) and every question for an interface's name has two answers, as far as
+those before leave a choice: an interface has one name. All ways are followed, and only if they end alike is the verdict
+known.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from compiler.semantics.netfilter import (
     Table,
     Unmodelled,
 )
+from compiler.semantics.numbers import complement, normal
 from compiler.semantics.trace import Situation, Trace, Tracer, Unanswerable
 
 #: Ways that are followed; with more the verdict is not known.
-MOST_WAYS = 64
+MOST_WAYS = 256
 _INTERFACES = {Field.INPUT, Field.OUTPUT}
 
 
@@ -43,18 +45,55 @@ class Ways:
     stuck: tuple[str, Rule] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Named(Opaque):
+    """Whether the name of an interface lies in the intervals."""
+
+    field: Field = Field.INPUT
+    intervals: Intervals = ()
+
+
+class _Given:
+    """Answers that were given on a way, and the names that they leave to each interface. A match has one answer
+    wherever it is asked, a barrier one for each rule."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[int, str], bool] = {}
+        self._names: dict[Field, Intervals] = {field: ((0, field.top),) for field in _INTERFACES}
+
+    def possible(self, test: Opaque | Barrier) -> tuple[bool, ...]:
+        """The answers that agree with those before; the first is no where there are two."""
+        if not isinstance(test, Named):
+            return (False, True)
+        names = self._names[test.field]
+        inside = _common(names, test.intervals)
+        return (True,) if inside == names else (False, True) if inside else (False,)
+
+    def add(self, key: tuple[int, str], test: Opaque | Barrier, answer: bool) -> None:
+        self.answers[key] = answer
+        if isinstance(test, Named):
+            kept = test.intervals if answer else complement(test.intervals, test.field.top)
+            self._names[test.field] = _common(self._names[test.field], kept)
+
+    def copy(self) -> _Given:
+        found = _Given()
+        found.answers = dict(self.answers)
+        found._names = dict(self._names)
+        return found
+
+
 class Follower:
     """Follows packets through one ruleset; good for many."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._tracer = Tracer(without_interfaces(ruleset), self._answer)
-        self._given: dict[tuple[str, int], bool] = {}
-        self._left: list[dict[tuple[str, int], bool]] = []
+        self._given = _Given()
+        self._left: list[_Given] = []
         self._asked: dict[str, Rule] = {}
 
     def follow(self, situation: Situation) -> Ways:
         """Raises ValueError when jumps lead in a circle."""
-        self._left, self._asked = [{}], {}
+        self._left, self._asked = [_Given()], {}
         first = self._next(situation)
         passed = {first.passed if isinstance(first, Trace) else None}
         for _ in range(MOST_WAYS):
@@ -75,13 +114,16 @@ class Follower:
             return error
 
     def _answer(self, test: Opaque | Barrier, rule: Rule) -> bool:
-        """An opaque match says the same everywhere, a barrier at each place for itself."""
-        key = test.text, 0 if isinstance(test, Opaque) else id(rule)
-        if key not in self._given:
-            self._left.append({**self._given, key: True})
-            self._given[key] = False
-            self._asked.setdefault(test.text, rule)
-        return self._given[key]
+        """Gives the first answer; the other one, if there is one, is left for later."""
+        key = (id(rule) if isinstance(test, Barrier) else 0, test.text)
+        if key not in self._given.answers:
+            first, *others = self._given.possible(test)
+            for other in others:
+                self._left.append(self._given.copy())
+                self._left[-1].add(key, test, other)
+                self._asked.setdefault(test.text, rule)
+            self._given.add(key, test, first)
+        return self._given.answers[key]
 
 
 def without_interfaces(ruleset: Ruleset) -> Ruleset:
@@ -120,8 +162,8 @@ def _part(part: Condition | Statement) -> Condition | Statement:
     match part:
         case In(field, intervals):
             negated = bool(intervals) and intervals[0][0] == 0
-            names = " or ".join(_names(_complement(intervals, field.top) if negated else intervals))
-            return Opaque(f"{field.value} {names}", negated)
+            names = complement(intervals, field.top) if negated else intervals
+            return Named(f"{field.value} {' or '.join(_names(names))}", negated, field, names)
         case InSet(keys, name, negated):
             return Opaque(f"{' . '.join(key.field.value for key in keys)} in {name}", negated)
         case Lookup(keys, name):
@@ -129,13 +171,9 @@ def _part(part: Condition | Statement) -> Condition | Statement:
     raise AssertionError(part)
 
 
-def _complement(intervals: Intervals, top: int) -> Intervals:
-    found, begin = [], 0
-    for low, high in intervals:
-        if low > begin:
-            found.append((begin, low - 1))
-        begin = high + 1
-    return (*found, (begin, top)) if begin <= top else tuple(found)
+def _common(one: Intervals, two: Intervals) -> Intervals:
+    found = ((max(a, c), min(b, d)) for a, b in one for c, d in two)
+    return normal((low, high) for low, high in found if low <= high)
 
 
 def _names(intervals: Intervals) -> Iterator[str]:
