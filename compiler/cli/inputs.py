@@ -17,7 +17,9 @@ def texts(inputs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     file that is named twice, or stands in a named folder besides, comes once.
 
     Folders are searched to any depth for YAML and JSON; hidden files and folders are passed over. `-` is standard
-    input. Unreadable is raised for what is missing or cannot be read: for all of that at once, before any content.
+    input. Unreadable is raised for what is missing or cannot be read: for all of that at once, before any content. So
+    it is for standard input without anything: a command before the pipe failed, and rules made of nothing would open
+    all that earlier ones denied.
     """
     problems: list[str] = []
     found = [path for name in inputs for path in _files(name, problems)]
@@ -55,9 +57,12 @@ def _files(name: str, problems: list[str]) -> list[str]:
 
 def _read(path: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        found = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise Unreadable(_reason(error) if error.filename else f"{path}: {error.strerror or error}") from None
+    if path == "-" and not found.strip():
+        raise Unreadable("-: nothing came from standard input")
+    return found
 
 
 def _reason(error: OSError) -> str:

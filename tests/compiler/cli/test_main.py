@@ -196,8 +196,15 @@ def test_a_full_disk_behind_standard_output(folder: Path) -> None:
 def test_closed_streams(folder: Path) -> None:
     done = shell("$NETPOLC compile policy.yaml >&-", folder)
     assert (done.returncode, done.stderr) == (74, "error: standard output is closed\n")
-    assert shell("$NETPOLC compile - <&-", folder).returncode == 0
     assert shell("$NETPOLC compile policy.yaml 2>&-", folder).stdout.startswith("# netpolc")
+
+
+@pytest.mark.parametrize("nothing", ["<&-", "</dev/null", "<<< ' '"])
+def test_nothing_from_standard_input_is_no_cluster(folder: Path, nothing: str) -> None:
+    """`kubectl get ... | netpolc compile - | nft -f -`, and kubectl failed: rules of nothing would open all."""
+    done = shell(f"$NETPOLC compile - {nothing}", folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: -: nothing came from standard input\n"
 
 
 def test_standard_input_is_called_a_dash(folder: Path) -> None:
