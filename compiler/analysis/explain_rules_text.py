@@ -84,9 +84,10 @@ def _way(passage: Passage) -> Iterator[str]:
     """Chain by chain, each rule and element with its place."""
     stops = passage.ways.trace.stops if passage.ways.trace is not None else ()
     shown = [(stop, steps) for stop in stops if (steps := telling(stop)) or not stop.passed]
-    if stops and not shown:
-        hooks = dict.fromkeys(stop.hook.value for stop in stops)
-        yield f"no rule says anything of it: the chains of {', '.join(hooks)} end with their policy, accept"
+    if not shown and passage.ways.trace is not None:
+        hooks = ", ".join(dict.fromkeys(stop.hook.value for stop in stops))
+        policies = f"the chains of {hooks} end with their policy, accept" if stops else "no chain of them is on its way"
+        yield f"no rule says anything of it: {policies}"
     rows = [row for stop, steps in shown for row in _rows(stop, steps)]
     column = max((len(said) for said, place in rows if place and len(said) <= _COLUMN), default=0)
     yield from (f"{said:<{column}}  {place}" if place else said for said, place in rows)

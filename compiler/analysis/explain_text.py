@@ -32,7 +32,8 @@ def _answer(found: Explanation, answer: Answer, quotes: Quotes) -> Iterator[str]
     verdict = f"{_verdict(answer.allowed)}: " if len(found.answers) > 1 else ""
     yield f"{verdict}{answer.source} -> {answer.destination}"
     if answer.count > 1:
-        yield f"and {answer.count - 1} more address pairs of these ends alike"
+        more = "1 more address pair" if answer.count == 2 else f"{answer.count - 1} more address pairs"
+        yield f"and {more} of these ends alike"
     for told in (answer.egress, answer.ingress):
         yield ""
         yield from _direction(told, answer, quotes)

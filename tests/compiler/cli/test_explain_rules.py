@@ -186,6 +186,13 @@ def test_files_of_both_tools(ask: Ask, written: Path) -> None:
         assert f"{folder}/" in about_rules(done)
 
 
+def test_rules_that_lack_one_family(ask: Ask, written: Path) -> None:
+    ends = ("fd00:10:244:1::11", "[fd00:10:244:1::13]:5432")
+    done = ask(*ends, "--rules", "iptables/ipset.save", "iptables/iptables.save")
+    assert done.status == 3
+    assert "  no rule says anything of it: no chain of them is on its way\n  NOT AS THE POLICIES SAY" in done.stdout
+
+
 def test_rules_that_do_something_else_are_shouted_about(ask: Ask, written: Path) -> None:
     text = (written / "nftables/netpolc.nft").read_text()
     (written / "bad.nft").write_text(text.replace("10.244.1.11 . 10.244.1.12 . tcp . 8080,\n", ""))
