@@ -16,7 +16,9 @@ from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
 from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
+from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
+from compiler.passes.split_effects import split_effects
 from compiler.policy import Domains, NodeSelector, Policy
 from compiler.resolve.classes import classes
 from compiler.resolve.inventory import Inventory
@@ -30,7 +32,7 @@ _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
     Backend.IPTABLES: iptables.emit,
 }
 #: In this order; each takes the ruleset and the target's capabilities, and keeps every verdict.
-PASSES = (expand_maps,)
+PASSES = (expand_maps, split_effects, count_hops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,9 @@ class Compiler:
 
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""
-        ruleset = self._lower(target)
-        check(ruleset)
-        for step in PASSES:
-            ruleset = step(ruleset, target.capabilities)
-            check(ruleset)
+        ruleset = prepared(self._lower(target), target)
         ruleset = replace(ruleset, notes=self._head(target))
-        return Artifacts(target, _EMIT[target.backend](ruleset), ruleset, self._inventory.symbolic)
+        return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic)
 
     def _lower(self, target: Target) -> Ruleset:
         if self._inventory.symbolic:
@@ -91,6 +89,20 @@ class Compiler:
         where = f"node {target.node}" if target.node else "every pod of the input"
         policies = "1 policy" if len(self.policies) == 1 else f"{len(self.policies)} policies"
         return (f"netpolc: {where}, {policies}, {target.backend.value}",)
+
+
+def prepared(ruleset: Ruleset, target: Target) -> Ruleset:
+    """The ruleset as the target's back end prints it: after all passes, checked before and after each."""
+    check(ruleset)
+    for step in PASSES:
+        ruleset = step(ruleset, target.capabilities)
+        check(ruleset)
+    return ruleset
+
+
+def emit(ruleset: Ruleset, target: Target) -> dict[str, str]:
+    """A ruleset that is `prepared` as files, by name, in the order of loading."""
+    return _EMIT[target.backend](ruleset)
 
 
 def compile_node(policies: Sequence[Located], snapshot: Snapshot, target: Target) -> Artifacts:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from compiler.ir.check import targets
-from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Jump, Lookup, Return, Rule, Ruleset
+from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Lookup, Return, Rule, Ruleset, Table
 from compiler.net import Family
+
+#: The hooks that a packet passes: forwarded, delivered, sent.
+_WAYS = (
+    (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
+    (Hook.PREROUTING, Hook.INPUT),
+    (Hook.OUTPUT, Hook.POSTROUTING),
+)
 
 
 def describe(ruleset: Ruleset) -> str:
@@ -25,15 +32,25 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
     yield ""
     yield f"{'chain':<22} {'rules':>6} {'passed at most':>15}  for"
     for chain in ruleset.chains:
-        kind = f"hook {chain.hook.value}" if chain.hook else (chain.notes or ("",))[0]
+        kind = _hook(chain) if chain.hook else (chain.notes or ("",))[0]
         yield f"{chain.name:<22} {len(chain.rules):>6} {longest[chain.name]:>15}  {kind}"
     yield ""
     yield f"{'set or map':<22} {'elements':>8}  for"
     for found in (*ruleset.sets, *ruleset.maps):
         yield f"{found.name:<22} {len(found.elements):>8}  {(found.notes or ('',))[0]}"
     yield ""
-    most = max((longest[chain.name] for chain in ruleset.chains if chain.hook), default=0)
+    most = max(_along(ruleset, longest, hooks) for hooks in _WAYS)
     yield f"A first packet passes at most {most} rules and lookups."
+
+
+def _hook(chain: Chain) -> str:
+    assert chain.hook is not None
+    return f"hook {chain.hook.value}" + (f" of {chain.table.value}" if chain.table is not Table.FILTER else "")
+
+
+def _along(ruleset: Ruleset, longest: Mapping[str, int], hooks: Collection[Hook]) -> int:
+    """Rules that a packet on its way through these hooks passes at most, in all tables."""
+    return sum(longest[chain.name] for chain in ruleset.chains if chain.hook in hooks)
 
 
 def longest_paths(ruleset: Ruleset, family: Family) -> dict[str, int]:
@@ -85,7 +102,9 @@ def _ways(ruleset: Ruleset, chain: Chain, family: Family, found: dict[str, _Ways
                     ending, returning = max(ending, ways.ending), max(returning, ways.returning)
                 case Return():
                     returning = max(returning, passed)
-                case Accept() | Drop():
+                case Continue():
+                    further = max(further, passed)
+                case _:
                     ending = max(ending, passed)
         passed = further
         if passed == _NEVER:

@@ -18,43 +18,27 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from compiler.backends.nftables_rules import (
+    ADDRESS,
+    BACKEND,
+    FAMILY,
+    asks_family,
+    effect_text,
+    element_text,
+    match_text,
+    verdict_text,
+)
 from compiler.backends.text import comments, noted, refuse
-from compiler.ir.match import (
-    Field,
-    InPrefix,
-    InSet,
-    LocalSource,
-    Match,
-    NeighbourDiscovery,
-    Replies,
-    ToAnyPort,
-    ToPorts,
-)
-from compiler.ir.ruleset import (
-    Accept,
-    Chain,
-    Drop,
-    Goto,
-    Jump,
-    Lookup,
-    PrefixMap,
-    PrefixSet,
-    Return,
-    Ruleset,
-    Set,
-    Verdict,
-)
-from compiler.net import EVERY_PORT, PROTOCOL_NAMES, Family, address_text, mask
+from compiler.ir.match import Field
+from compiler.ir.ruleset import Chain, Hook, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Table
+from compiler.net import PROTOCOL_NAMES, Family, address_text, mask
 
 FILE = "netpolc.nft"
 TABLE = "inet netpolc"
-#: Before the filter chains of others: a packet that a policy denies costs them nothing.
-PRIORITY = "filter - 1"
 
-_WORD = {Family.IPV4: "ip", Family.IPV6: "ip6"}
-_ADDRESS = {Field.SOURCE: "saddr", Field.DESTINATION: "daddr"}
 _TYPE = {Field.PROTOCOL: "inet_proto", Field.PORT: "inet_service"}
-_EXPRESSION = {Field.PROTOCOL: "meta l4proto", Field.PORT: "th dport"}
+#: Where nat chains come among themselves; words where nft has one.
+_NAT = {Hook.PREROUTING: "dstnat - 1", Hook.INPUT: "99", Hook.OUTPUT: "-101", Hook.POSTROUTING: "srcnat - 1"}
 
 
 def emit(ruleset: Ruleset) -> dict[str, str]:
@@ -103,8 +87,9 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
         yield f"add {filled.kind} {TABLE} {filled.name} {{ {filled.declaration}}}"
     yield ""
     yield f"table {TABLE} {{"
+    sets = {name: filled.name for name, filled in names.sets.items()}
     for chain in ruleset.chains:
-        yield from ("\t" + line if line else line for line in _chain(chain, names))
+        yield from ("\t" + line if line else line for line in _chain(chain, names, sets))
     yield "}"
     for filled in names.all():
         if filled.texts:
@@ -113,7 +98,7 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
 
 def _set(found: Set | PrefixSet) -> _Filled:
     if not isinstance(found, Set):
-        raise refuse("a prefix set", "nftables")
+        raise refuse("a prefix set", BACKEND)
     texts = tuple(_element(found, element) for element in found.elements)
     remark = _remark(found.notes)
     declaration = f"type {_key_type(found.key, found.family)} ; " + (f'comment "{remark}" ; ' if remark else "")
@@ -127,7 +112,7 @@ def _set(found: Set | PrefixSet) -> _Filled:
 def _hashes(found: PrefixMap) -> Iterator[tuple[int, _Filled]]:
     for length in sorted({prefix.length for prefix, _ in found.elements}, reverse=True):
         texts = tuple(
-            f"{address_text(found.family, prefix.base)} : {_verdict(verdict)}"
+            f"{address_text(found.family, prefix.base)} : {element_text(verdict)}"
             for prefix, verdict in found.elements
             if prefix.length == length
         )
@@ -141,12 +126,18 @@ def _named(name: str, texts: Sequence[str]) -> str:
 
 
 def _hook(chain: Chain) -> str:
+    """Before the chains of others in the same place: a packet that a policy denies costs them nothing."""
     if chain.hook is None:
         return ""
-    return f" {{ type filter hook {chain.hook.value} priority {PRIORITY} ; policy accept ; }}"
+    kind, priority = "filter", f"{chain.table.value} - 1"
+    if chain.table is Table.NAT:
+        kind, priority = "nat", _NAT[chain.hook]
+    elif (chain.table, chain.hook) == (Table.MANGLE, Hook.OUTPUT):
+        kind = "route"  # which routes a packet again when it left with another mark
+    return f" {{ type {kind} hook {chain.hook.value} priority {priority} ; policy accept ; }}"
 
 
-def _chain(chain: Chain, names: _Names) -> Iterator[str]:
+def _chain(chain: Chain, names: _Names, sets: Mapping[str, str]) -> Iterator[str]:
     yield ""
     yield from comments(*chain.notes)
     yield f"chain {chain.name} {{"
@@ -155,56 +146,24 @@ def _chain(chain: Chain, names: _Names) -> Iterator[str]:
         if isinstance(rule, Lookup):
             yield from ("\t" + line for line in _lookup(rule, names.maps[rule.map]))
         else:
-            yield "\t" + " ".join([*(_match(m, rule.family, names) for m in rule.matches), _verdict(rule.verdict)])
+            yield "\t" + _rule(rule, chain.family, sets)
     yield "}"
 
 
+def _rule(rule: Rule, chain_family: Family | None, sets: Mapping[str, str]) -> str:
+    family = rule.family or chain_family
+    parts = [match_text(match, family, sets) for match in rule.matches]
+    if rule.family and chain_family is None and not any(asks_family(match) for match in rule.matches):
+        parts.insert(0, f"meta nfproto ipv{rule.family.value}")
+    parts += [effect_text(effect, family) for effect in rule.effects]
+    return " ".join([*parts, *filter(None, [verdict_text(rule.verdict, family)])])
+
+
 def _lookup(rule: Lookup, hashes: Mapping[int, _Filled]) -> Iterator[str]:
-    field = f"{_WORD[rule.family]} {_ADDRESS[rule.field]}"
+    field = f"{FAMILY[rule.family]} {ADDRESS[rule.field]}"
     for length, filled in hashes.items():
         bits = "" if length == rule.family.bits else f" & {address_text(rule.family, mask(rule.family, length))}"
         yield f"{field}{bits} vmap @{filled.name}"
-
-
-def _match(match: Match, family: Family | None, names: _Names) -> str:
-    match match:
-        case Replies():
-            return "ct state established,related"
-        case NeighbourDiscovery():
-            return "icmpv6 type { 133, 135, 136 } ip6 hoplimit 255"
-        case LocalSource():
-            return "fib saddr type local"
-        case InPrefix(field, prefix):
-            return f"{_WORD[prefix.family]} {_ADDRESS[field]} {prefix}"
-        case InSet(fields, name):
-            return " . ".join(_field(field, family) for field in fields) + f" @{names.sets[name].name}"
-        case ToPorts(protocol, first, last) if (first, last) == EVERY_PORT[0]:
-            return f"meta l4proto {PROTOCOL_NAMES[protocol]}"
-        case ToPorts(protocol, first, last):
-            return f"{PROTOCOL_NAMES[protocol]} dport {first}" + (f"-{last}" if last != first else "")
-        case ToAnyPort():
-            raise refuse("a list of ports in a rule without a set", "nftables")
-
-
-def _field(field: Field, family: Family | None) -> str:
-    if field in _ADDRESS:
-        assert family is not None, "a rule on addresses has a family"
-        return f"{_WORD[family]} {_ADDRESS[field]}"
-    return _EXPRESSION[field]
-
-
-def _verdict(verdict: Verdict) -> str:
-    match verdict:
-        case Accept():
-            return "accept"
-        case Drop():
-            return "counter drop"
-        case Return():
-            return "return"
-        case Jump(chain):
-            return f"jump {chain}"
-        case Goto(chain):
-            return f"goto {chain}"
 
 
 def _address_type(family: Family | None) -> str:
@@ -224,7 +183,7 @@ def _remark(notes: Sequence[str]) -> str:
 def _element(found: Set, element: tuple[int, ...]) -> str:
     parts = []
     for field, value in zip(found.key, element, strict=True):
-        if field in _ADDRESS:
+        if field in ADDRESS:
             assert found.family is not None, "a set of addresses has a family"
             parts.append(address_text(found.family, value))
         else:

@@ -23,6 +23,8 @@ class Capabilities:
     cheaper than one set lookup, which breaks even at about 30 comparisons of legacy iptables and 15 of nft
     (docs/DATAPATH.md). `inline_ports`: likewise for single ports. `multiport`: ports that one rule can list.
     `pair_sets`: sets of address pairs without a port (ipset's hash:net,net is missing from some kernels).
+    `statements`: one rule can have several effects and a verdict. `hop_arithmetic`: a TTL can be set to one less or
+    more (nft 1.0.6 knows constants alone).
     """
 
     verdict_maps: bool
@@ -30,12 +32,28 @@ class Capabilities:
     inline_ports: int
     multiport: int
     pair_sets: bool
+    statements: bool
+    hop_arithmetic: bool
 
 
 CAPABILITIES = {
-    Backend.NFTABLES: Capabilities(verdict_maps=True, inline_prefixes=8, inline_ports=4, multiport=0, pair_sets=True),
+    Backend.NFTABLES: Capabilities(
+        verdict_maps=True,
+        inline_prefixes=8,
+        inline_ports=4,
+        multiport=0,
+        pair_sets=True,
+        statements=True,
+        hop_arithmetic=False,
+    ),
     Backend.IPTABLES: Capabilities(
-        verdict_maps=False, inline_prefixes=24, inline_ports=15, multiport=15, pair_sets=False
+        verdict_maps=False,
+        inline_prefixes=24,
+        inline_ports=15,
+        multiport=15,
+        pair_sets=False,
+        statements=False,
+        hop_arithmetic=True,
     ),
 }
 

@@ -1,4 +1,5 @@
-"""What every script has in common: comments that cannot end early, and the error for what cannot be said."""
+"""What every script has in common: comments that cannot end early, words of users that cannot become commands, and the
+error for what cannot be said."""
 
 from __future__ import annotations
 
@@ -11,6 +12,29 @@ from compiler.ir.ruleset import Lookup, Rule
 #: Characters a comment line. `ipset restore` reads 1,023 bytes at a time and iptables-restore 10,239: they would take
 #: the rest of a longer line for a command. A character is four bytes at most.
 _WIDTH = 200
+#: Printable ASCII but for what quotation knows: nft has no way to say a quotation mark, and takes `$` for a variable.
+_PREFIX = re.compile(r"[ !#%-\[\]-~]*")
+#: NFLOG has room for so many characters, and iptables cuts what is longer without a word.
+_LONGEST_PREFIX = 63
+#: Names that are one word in every syntax: no `+` and `*`, which ask for a prefix. The kernel allows 15 characters.
+_INTERFACE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@-]{0,14}")
+
+
+def log_prefix(text: str, backend: str) -> str:
+    """The prefix of a log message in quotation marks. Unsupported when it is too long or has characters that cannot be
+    said."""
+    if len(text) > _LONGEST_PREFIX:
+        raise refuse(f"the log prefix {text!r}, which is longer than {_LONGEST_PREFIX} characters", backend)
+    if not _PREFIX.fullmatch(text):
+        raise refuse(f'the log prefix {text!r}: printable ASCII but for \\, " and $', backend)
+    return f'"{text}"'
+
+
+def interface(name: str, backend: str) -> str:
+    """The interface's name, or the beginning of one. Unsupported when it is not one word."""
+    if not _INTERFACE.fullmatch(name):
+        raise refuse(f"the interface name {name!r}: 1 to 15 of letters, digits and _.@-", backend)
+    return name
 
 
 def comments(*texts: str) -> Iterator[str]:

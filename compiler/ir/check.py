@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from compiler.ir.bounds import check_numbers
 from compiler.ir.match import (
     Field,
+    IcmpType,
     InPrefix,
     InSet,
-    LocalSource,
     Match,
     NeighbourDiscovery,
-    Replies,
-    ToAnyPort,
-    ToPorts,
+    WithinRate,
 )
-from compiler.ir.ruleset import Accept, Chain, Goto, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Verdict
+from compiler.ir.places import HOOKS, check_place, check_protocol
+from compiler.ir.ruleset import (
+    Accept,
+    Chain,
+    Continue,
+    Drop,
+    Goto,
+    Hook,
+    Jump,
+    Lookup,
+    PrefixMap,
+    PrefixSet,
+    Return,
+    Rule,
+    Ruleset,
+    Set,
+    Verdict,
+)
 from compiler.net import Family
 
 #: The back ends' prefixes leave so much: 28 characters of iptables for a chain. Sets are shortened by the back end.
@@ -25,7 +41,7 @@ _ADDRESSES = (Field.SOURCE, Field.DESTINATION)
 
 def check(ruleset: Ruleset) -> None:
     """AssertionError naming the first thing that is wrong: names, references, shapes, families, order of elements,
-    cycles of jumps."""
+    cycles of jumps, places in tables and hooks."""
     chains = {chain.name: chain for chain in ruleset.chains}
     sets = {found.name: found for found in ruleset.sets}
     maps = {found.name: found for found in ruleset.maps}
@@ -37,9 +53,13 @@ def check(ruleset: Ruleset) -> None:
     for found_map in ruleset.maps:
         _check_elements(found_map)
         for _, verdict in found_map.elements:
+            assert isinstance(verdict, Accept | Drop | Return | Jump | Goto), f"{found_map.name}: no verdict for a map"
             _check_target(verdict, chains, found_map.name, found_map.family)
+    bases = [(chain.table, chain.hook, chain.family) for chain in ruleset.chains if chain.hook]
+    assert len(set(bases)) == len(bases), "two base chains share a table and a hook"
     for chain in ruleset.chains:
         assert len(chain.name) <= LONGEST_CHAIN, f"{chain.name}: longer than {LONGEST_CHAIN} characters"
+        assert chain.hook is None or chain.hook in HOOKS[chain.table], f"{chain.name}: no such hook in the table"
         for rule in chain.rules:
             assert chain.family in (None, rule.family) or rule.family is None, f"{chain.name}: rule of the other family"
             if isinstance(rule, Lookup):
@@ -48,7 +68,9 @@ def check(ruleset: Ruleset) -> None:
                 assert rule.field in _ADDRESSES, f"{chain.name}: a lookup asks for an address"
             else:
                 _check_rule(rule, chain, chains, sets)
-    _check_cycles(ruleset, chains)
+    ways = {chain.name: targets(ruleset, chain) for chain in ruleset.chains}
+    _check_cycles(ways)
+    _check_places(chains, ways)
 
 
 def targets(ruleset: Ruleset, chain: Chain) -> tuple[str, ...]:
@@ -61,6 +83,23 @@ def targets(ruleset: Ruleset, chain: Chain) -> tuple[str, ...]:
         else:
             verdicts.append(rule.verdict)
     return tuple(dict.fromkeys(v.chain for v in verdicts if isinstance(v, Jump | Goto)))
+
+
+def _check_places(chains: dict[str, Chain], ways: dict[str, tuple[str, ...]]) -> None:
+    hooks: dict[str, set[Hook]] = {name: set() for name in chains}
+    for base in chains.values():
+        ahead = [base.name]
+        while base.hook and ahead:
+            name = ahead.pop()
+            if base.hook not in hooks[name]:
+                hooks[name].add(base.hook)
+                ahead.extend(ways[name])
+    for chain in chains.values():
+        for name in ways[chain.name]:
+            assert chains[name].table is chain.table, f"{chain.name}: {name} is of another table"
+        for rule in chain.rules:
+            if isinstance(rule, Rule):
+                check_place(rule, chain, hooks[chain.name])
 
 
 def _check_elements(found: Set | PrefixSet | PrefixMap) -> None:
@@ -82,7 +121,12 @@ def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[s
     _check_target(rule.verdict, chains, chain.name, family)
     # Elsewhere back ends disagree: nft's accept leaves the base chain, iptables' RETURN only the chain it is in.
     assert chain.hook or not isinstance(rule.verdict, Accept), f"{chain.name}: Accept outside a base chain"
+    assert rule.effects or rule.verdict != Continue(), f"{chain.name}: a rule that does nothing"
+    check_protocol(rule, chain.name)
+    check_numbers(rule, chain.name, family)
     for match in rule.matches:
+        last = match is rule.matches[-1] or not isinstance(match, WithinRate)
+        assert last, f"{chain.name}: a match behind the rate"
         if isinstance(match, InSet):
             assert match.set in sets, f"{chain.name}: no set {match.set}"
             found = sets[match.set]
@@ -106,7 +150,9 @@ def _needed_family(match: Match) -> Family | None:
             return prefix.family
         case NeighbourDiscovery():
             return Family.IPV6
-        case InSet() | Replies() | LocalSource() | ToPorts() | ToAnyPort():
+        case IcmpType(family):
+            return family
+        case _:
             return None
 
 
@@ -117,11 +163,11 @@ def _check_target(verdict: Verdict, chains: dict[str, Chain], where: str, family
         assert chains[verdict.chain].family in (None, family), f"{where}: {verdict.chain} is of the other family"
 
 
-def _check_cycles(ruleset: Ruleset, chains: dict[str, Chain]) -> None:
+def _check_cycles(ways: dict[str, tuple[str, ...]]) -> None:
     done: set[str] = set()
-    for first in chains.values():
-        path = [(first.name, iter(targets(ruleset, first)))] if first.name not in done else []
-        active = {first.name}
+    for first in ways:
+        path = [(first, iter(ways[first]))] if first not in done else []
+        active = {first}
         while path:
             name, more = path[-1]
             following = next(more, None)
@@ -132,4 +178,4 @@ def _check_cycles(ruleset: Ruleset, chains: dict[str, Chain]) -> None:
             elif following not in done:
                 assert following not in active, f"{following}: a cycle of jumps"
                 active.add(following)
-                path.append((following, iter(targets(ruleset, chains[following]))))
+                path.append((following, iter(ways[following])))

@@ -1,15 +1,20 @@
 """What a rule can ask of a packet: one small immutable value per question.
 
 Fields are the packet's as the hook sees them: in FORWARD the destination is already translated (DNAT) and the
-source not yet (SNAT).
+source not yet (SNAT). All matches of a rule that speak of a protocol speak of the same one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from compiler.net import Prefix
+from compiler.net import Family, Prefix
+
+#: Protocols whose header begins with the two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
+WITH_PORTS = frozenset({6, 17, 33, 132, 136})
+ICMP = {Family.IPV4: 1, Family.IPV6: 58}
 
 
 class Field(Enum):
@@ -56,7 +61,8 @@ class InSet:
 
 @dataclass(frozen=True, slots=True)
 class ToPorts:
-    """Protocol (6, 17 or 132) and destination port, first to last inclusive; 0-65535 asks for the protocol alone."""
+    """Protocol (one of WITH_PORTS) and destination port, first to last inclusive; 0-65535 asks for the protocol
+    alone."""
 
     protocol: int
     first: int
@@ -71,4 +77,155 @@ class ToAnyPort:
     spans: tuple[tuple[int, int], ...]
 
 
-Match = Replies | NeighbourDiscovery | LocalSource | InPrefix | InSet | ToPorts | ToAnyPort
+@dataclass(frozen=True, slots=True)
+class FromPorts:
+    """Protocol (one of WITH_PORTS) and source port, first to last inclusive."""
+
+    protocol: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class IsProtocol:
+    """IANA's number, 1-255; of IPv6 the protocol behind the extension headers. 0 would be any protocol to iptables."""
+
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpType:
+    """ICMP (of IPv4) or ICMPv6 of this type, and of this code unless that is None."""
+
+    family: Family
+    type: int
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """The interface that the packet came in by: in PREROUTING, INPUT and FORWARD. `prefix`: its name begins so."""
+
+    interface: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """The interface that the packet leaves by: in FORWARD, OUTPUT and POSTROUTING. `prefix`: its name begins so."""
+
+    interface: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HasMark:
+    """The packet's mark and `mask` are `value`."""
+
+    value: int
+    mask: int = 0xFFFFFFFF
+
+
+class State(Enum):
+    """Conntrack's state of a packet, exactly one; the value is nft's word, in capitals iptables'."""
+
+    NEW = "new"
+    ESTABLISHED = "established"
+    RELATED = "related"
+    INVALID = "invalid"
+    UNTRACKED = "untracked"
+
+
+@dataclass(frozen=True, slots=True)
+class InState:
+    """Conntrack's state is one of these. Nothing has a state in the raw table."""
+
+    states: tuple[State, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDestination:
+    """The destination address is one of the node's own, whichever interface has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoWayBack:
+    """Packets to the source address would not leave by the interface that this one came in by (RFC 3704, strict): the
+    source is forged, or routes are not symmetric. In PREROUTING of raw and mangle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hops:
+    """TTL or hop limit from first to last, inclusive."""
+
+    first: int
+    last: int
+
+
+class Per(Enum):
+    """The time of a rate; the value is a word that both tools know."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def seconds(self) -> int:
+        return {Per.SECOND: 1, Per.MINUTE: 60, Per.HOUR: 3600, Per.DAY: 86400}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many packets in that time on average; `burst` packets at once after a time of rest, 1 or more."""
+
+    count: int
+    per: Per
+    burst: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WithinRate:
+    """No more packets came here than the rate allows. Stateful: the answer depends on packets before this one, each
+    rule of the kernel counts for itself (one for each family, or alternative), and iptables begins anew when the
+    table is loaded again. The last match of its rule, so that packets that the rule does not mean are not counted."""
+
+    rate: Rate
+
+
+Match = (
+    Replies
+    | NeighbourDiscovery
+    | LocalSource
+    | InPrefix
+    | InSet
+    | ToPorts
+    | ToAnyPort
+    | FromPorts
+    | IsProtocol
+    | IcmpType
+    | Inbound
+    | Outbound
+    | HasMark
+    | InState
+    | LocalDestination
+    | NoWayBack
+    | Hops
+    | WithinRate
+)
+
+
+def protocols(matches: Iterable[Match]) -> set[int]:
+    """The protocols that these matches ask for: none or one in a rule that is well formed."""
+    found: set[int] = set()
+    for match in matches:
+        match match:
+            case ToPorts() | ToAnyPort() | FromPorts() | IsProtocol():
+                found.add(match.protocol)
+            case IcmpType(family):
+                found.add(ICMP[family])
+            case NeighbourDiscovery():
+                found.add(ICMP[Family.IPV6])
+            case _:
+                pass
+    return found

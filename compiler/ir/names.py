@@ -10,9 +10,16 @@ from __future__ import annotations
 import hashlib
 from base64 import b32encode
 
+from compiler.ir.ruleset import Hook, Table
+
 #: iptables takes 28 characters for a chain's name, of which the back end's prefix takes 8.
 LONGEST = 20
 _DIGEST = 7  # base32 characters: 35 bits
+
+
+def base_name(table: Table, hook: Hook) -> str:
+    """The name of our base chain there. It stays the same from version to version: nft cannot move a base chain."""
+    return hook.value if table is Table.FILTER else f"{table.value}-{hook.value}"
 
 
 class Namer:

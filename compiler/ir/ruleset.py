@@ -3,6 +3,9 @@
 Glossary: netfilter's words. A *base chain* hangs on a hook of a table; other chains are jumped to. A *lookup* is a
 rule that asks a verdict map and falls through when the map has no element. Every named thing carries notes for
 the reader of the script; every rule carries the origins it enforces and a weight.
+
+Within a hook the tables come in the order raw, mangle, nat (destinations), filter, nat (sources); a drop is final,
+anything else goes on to the next table.
 """
 
 from __future__ import annotations
@@ -10,13 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from compiler.ir.effects import Effect
 from compiler.ir.match import Field, Match
+from compiler.ir.nat import Translation
 from compiler.net import Family, Prefix
 from compiler.policy import Origin
 
 
 class Table(Enum):
-    """The four tables of iptables; in nftables they are priorities of base chains."""
+    """The four tables of iptables; in nftables they are priorities of base chains. In the order of loading."""
 
     RAW = "raw"
     MANGLE = "mangle"
@@ -44,6 +49,40 @@ class Drop:
     """Discard the packet, silently."""
 
 
+class Answer(Enum):
+    """What the sender of a rejected packet is told. Values are of the policy language; of one family or both."""
+
+    PORT_UNREACHABLE = "icmp-port-unreachable"
+    HOST_UNREACHABLE = "icmp-host-unreachable"
+    NET_UNREACHABLE = "icmp-net-unreachable"  # ICMPv6: no route to destination
+    ADMIN_PROHIBITED = "icmp-admin-prohibited"
+    TCP_RESET = "tcp-reset"
+    PROTO_UNREACHABLE = "icmp-proto-unreachable"
+    NET_PROHIBITED = "icmp-net-prohibited"
+    HOST_PROHIBITED = "icmp-host-prohibited"
+    POLICY_FAIL = "icmp-policy-fail"
+    REJECT_ROUTE = "icmp-reject-route"
+
+    @property
+    def family(self) -> Family | None:
+        """The one family that knows it; None for both."""
+        if self in (Answer.PROTO_UNREACHABLE, Answer.NET_PROHIBITED, Answer.HOST_PROHIBITED):
+            return Family.IPV4
+        return Family.IPV6 if self in (Answer.POLICY_FAIL, Answer.REJECT_ROUTE) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Discard the packet and tell the sender, in filter. A TCP reset needs a rule that asks for TCP."""
+
+    answer: Answer = Answer.PORT_UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on with the next rule: of rules that have effects alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Return:
     """Go back to where the chain was jumped from."""
@@ -61,13 +100,14 @@ class Goto:
     chain: str
 
 
-Verdict = Accept | Drop | Return | Jump | Goto
+Verdict = Accept | Drop | Reject | Return | Continue | Jump | Goto | Translation
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All matches hold -> verdict. `family` None applies to both; `weight` is the expected share of packets. `note`
-    is for the reader of the script, who sees it once above a run of rules that share it."""
+    """All matches hold -> effects, in their order, and the verdict. `family` None applies to both; `weight` is the
+    expected share of packets. `note` is for the reader of the script, who sees it once above a run of rules that share
+    it. Matches are asked before the first effect."""
 
     matches: tuple[Match, ...]
     verdict: Verdict
@@ -75,6 +115,7 @@ class Rule:
     origins: tuple[Origin, ...] = ()
     weight: float | None = None
     note: str = ""
+    effects: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +132,8 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """`hook` is None for all but base chains. Chains without family hold rules for both."""
+    """`hook` is None for all but base chains. Chains without family hold rules for both. A base chain without rules
+    takes away what an earlier version had there. Jumps stay within a table."""
 
     name: str
     rules: tuple[Rule | Lookup, ...]

@@ -36,6 +36,7 @@ class _Expansion:
         self._maps = {found.name: found for found in ruleset.maps}
         self._sets: dict[str, Set | PrefixSet] = {found.name: found for found in ruleset.sets}
         self._trees: dict[str, Chain] = {}
+        self._tables = {chain.name: chain.table for chain in ruleset.chains}
         self._namer = Namer()
 
     def result(self) -> Ruleset:
@@ -113,6 +114,8 @@ class _Expansion:
         branches: dict[int, list[tuple[int, Verdict]]] = {}
         for item in items:
             branches.setdefault(item[0] >> family.bits - length, []).append(item)
+        assert isinstance(items[0][1], Jump)
+        table = self._tables[items[0][1].chain]
         rules = []
         below = []
         for head, inside in branches.items():
@@ -125,7 +128,7 @@ class _Expansion:
                 child = self._namer.name(f"t{family.value}", lookup.map, f"{lookup.map} {prefix}")
                 rules.append(Rule((InPrefix(field, prefix),), Goto(child), family, lookup.origins))
                 below.append((child, inside, prefix))
-        self._trees[name] = Chain(name, tuple(rules), family=family, notes=notes)
+        self._trees[name] = Chain(name, tuple(rules), table=table, family=family, notes=notes)
         for child, inside, prefix in below:
             self._grow(child, lookup, inside, (f"{lookup.map}: {field.value} in {prefix}",))
 

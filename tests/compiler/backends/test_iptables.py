@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.backends import ipset
-from compiler.backends.iptables import FILES, PREFIX, chain_name, emit
+from compiler.backends.iptables import FILES, chain_name, emit
+from compiler.backends.iptables_rules import PREFIX
 from compiler.ir.match import Field, InPrefix, NeighbourDiscovery, Replies, ToPorts
 from compiler.ir.names import LONGEST
 from compiler.ir.ruleset import Accept, Chain, Drop, Hook, Jump, Rule, Ruleset

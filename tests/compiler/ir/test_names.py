@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.backends.iptables import PREFIX
+from compiler.backends.iptables_rules import PREFIX
 from compiler.ir.names import LONGEST, Namer
 
 KINDS = st.sampled_from(("in4", "eg6", "p", "s4", "t6", "d4"))

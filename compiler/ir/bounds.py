@@ -1,0 +1,79 @@
+"""Whether the numbers of a rule are ones that the kernel's headers and tables can hold."""
+
+from __future__ import annotations
+
+from compiler.ir.effects import Effect, Log, SetDscp, SetMark, SetMss, Step, Ttl
+from compiler.ir.match import (
+    WITH_PORTS,
+    FromPorts,
+    HasMark,
+    Hops,
+    IcmpType,
+    InState,
+    IsProtocol,
+    Match,
+    Rate,
+    ToAnyPort,
+    ToPorts,
+    WithinRate,
+)
+from compiler.ir.nat import Dnat, Redirect, Snat
+from compiler.ir.ruleset import Reject, Rule
+from compiler.net import Family
+
+#: Of a rate: nft counts in nanoseconds.
+_MOST = 1_000_000_000
+
+
+def check_numbers(rule: Rule, where: str, family: Family | None) -> None:
+    """AssertionError when a number is out of bounds, or something needs a family that the rule has not."""
+    match rule.verdict:
+        case Dnat(address) | Snat(address):
+            assert family is not None, f"{where}: an address without family"
+            assert 0 <= address < 1 << family.bits, f"{where}: no address of the family"
+        case Reject(answer):
+            assert answer.family in (None, family), f"{where}: {answer.value} is of the other family"
+        case _:
+            pass
+    match rule.verdict:
+        case Dnat(_, int(port)) | Redirect(port):
+            assert 1 <= port <= 65535, f"{where}: no port"
+        case _:
+            pass
+    assert family or not any(isinstance(match, Hops) for match in rule.matches), f"{where}: hops without family"
+    wrong = [part for part in (*rule.matches, *rule.effects) if not _in_bounds(part)]
+    assert not wrong, f"{where}: {wrong[0]} is out of bounds"
+
+
+def _in_bounds(part: Match | Effect) -> bool:
+    match part:
+        case ToPorts(protocol, first, last) | FromPorts(protocol, first, last):
+            return protocol in WITH_PORTS and 0 <= first <= last <= 65535
+        case ToAnyPort(protocol, spans):
+            return protocol in WITH_PORTS and all(0 <= low <= high <= 65535 for low, high in spans)
+        case IsProtocol(protocol):
+            return 1 <= protocol <= 255
+        case IcmpType(_, number, code):
+            return 0 <= number <= 254 and 0 <= (code or 0) <= 255
+        case HasMark(value, mask) | SetMark(value, mask):
+            return 0 <= value <= mask <= 0xFFFFFFFF and not value & ~mask
+        case InState(states):
+            return bool(states) and len(set(states)) == len(states)
+        case Hops(first, last):
+            return 0 <= first <= last <= 255
+        case SetDscp(value):
+            return 0 <= value <= 63
+        case Ttl(step, value):
+            return (0 if step is Step.SET else 1) <= value <= 255
+        case SetMss(size):
+            return 1 <= size <= 65535
+        case WithinRate(rate):
+            return _is_rate(rate)
+        case Log(_, group, limit):
+            return 0 <= group <= 65535 and (limit is None or _is_rate(limit))
+        case _:
+            return True
+
+
+def _is_rate(rate: Rate) -> bool:
+    return 1 <= rate.count <= _MOST and 1 <= rate.burst <= _MOST
