@@ -135,8 +135,8 @@ def test_it_takes_half_a_second_at_most_besides_loading() -> None:
 
 
 @pytest.mark.parametrize("backend", list(Backend))
-def test_so_do_the_rules_of_two_nodes(backend: Backend) -> None:
-    """Compiled, read back and followed; on an idle machine it is a quarter of this."""
+def test_the_rules_of_two_nodes_take_little_more(backend: Backend) -> None:
+    """Compiled, which takes most of it, read back and followed; on an idle machine it is less than half of this."""
     found = crowd()
     snapshot = build((*found.pods, *found.templates), found.namespaces)
     policies = [one.value for one in found.policies]
@@ -147,6 +147,6 @@ def test_so_do_the_rules_of_two_nodes(backend: Backend) -> None:
     compiler = Compiler(found.policies, snapshot)
     rules = Rules(policies, snapshot, answer, lambda node: compiler.compile(Target(backend, node)).files.items())
     ((_, journey),) = rules.journeys()
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 2
     assert journey is not None
     assert [(passage.node, passage.agrees) for passage in journey.passages] == [("n0", True), ("n1", True)]
