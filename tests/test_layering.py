@@ -100,6 +100,10 @@ PURE = """
 BESIDES: dict[str, frozenset[str]] = {
     "grammar.tree": frozenset({"marshal"}),
     "grammar.yamltext": frozenset({"yaml"}),
+    "grammar.dsl": frozenset({"lark"}),
+    "grammar.dsl_recovery": frozenset({"lark"}),
+    "grammar.dsl_build": frozenset({"lark"}),
+    "grammar.dsl_literals": frozenset({"socket"}),
     "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
     "compiler.net": frozenset({"socket"}),
     "compiler.sources.fields": frozenset({"socket"}),

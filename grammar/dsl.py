@@ -1,0 +1,91 @@
+"""Policy language text -> tree. The grammar is dsl.lark; its reference docs/DSL.md.
+
+Errors are found in three places: characters and the order of words here, with `dsl_recovery` to go on behind them;
+literals and options in `dsl_check`. All of a text come together, in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from grammar import dsl_check, dsl_words
+from grammar.dsl_build import Builder
+from grammar.dsl_recovery import MOST, Reading
+from grammar.dsl_tree import File
+from grammar.encoding import decode
+from grammar.source import Flaw, Source
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+
+#: Characters of a text: some 100,000 rules. More than that is no text that anybody wrote.
+LARGEST = 8 << 20
+
+
+def read(name: str, data: bytes, flaws: Callable[[Flaw], None]) -> tuple[Source, File] | None:
+    """The text of a file and its tree; None when anything is wrong, which goes to `flaws`."""
+    source = decode(name, data, flaws)
+    tree = None if source is None else parse(source, flaws)
+    return None if source is None or tree is None else (source, tree)
+
+
+def parse(source: Source, flaws: Callable[[Flaw], None]) -> File | None:
+    """The tree of a text; None when anything is wrong. What is wrong goes to `flaws`, in the order of the text: each
+    statement has its own, and one that cannot be read costs no other. At most MOST are told."""
+    if len(source.text) > LARGEST:
+        message = f"larger than {LARGEST >> 20} MiB, more than a policy file may have: split it and include the parts"
+        flaws(Flaw(source.span(0, 0), message, "too-large"))
+        return None
+    reading = Reading(source, parser())
+    tree = reading.tree()
+    found = sorted(
+        [*reading.flaws, *dsl_check.flaws(source, tree)], key=lambda flaw: (flaw.span.line, flaw.span.column)
+    )
+    for flaw in found[:MOST]:
+        flaws(flaw)
+    if len(found) > MOST:
+        last = found[MOST]
+        flaws(Flaw(last.span, "too many errors: the rest of this file is not told of", "too-many-errors"))
+    return None if found else tree
+
+
+class _NamesEverywhere:
+    """Makes the lexer take a whole word wherever one stands, also where only keywords may: else `canot` were read
+    as `can`, and the error stood in the middle of the word."""
+
+    always_accept = ("NAME",)
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        return stream
+
+
+def _reserve(token: Token) -> Token:
+    """A reserved word is never a name, also where its keyword cannot stand."""
+    if token.value in dsl_words.RESERVED:
+        token.type = token.value.upper()
+    return token
+
+
+@lru_cache(maxsize=1)
+def parser() -> Lark:
+    """Made when the first text is read: no other command pays for it."""
+    import lark
+
+    return lark.Lark.open("dsl.lark", rel_to=__file__, **options())
+
+
+def options(strict: bool = False) -> dict[str, object]:
+    """How lark is to read dsl.lark; `strict` looks for collisions of tokens, too, and needs interegular."""
+    return {
+        "start": "file",
+        "parser": "lalr",
+        "lexer": "contextual",
+        "keep_all_tokens": True,
+        "maybe_placeholders": True,
+        "postlex": _NamesEverywhere(),
+        "lexer_callbacks": {"NAME": _reserve},
+        "transformer": Builder(),
+        "strict": strict,
+    }

@@ -1,0 +1,288 @@
+"""Reading a text of the policy language to its end, whatever is wrong with it.
+
+An error costs the statement that it is in. The parser goes back to where that statement could begin, and on at the
+next one: at a word that statements of this block begin with, at the brace that closes the block, or at the next
+definition or block. Brackets that the statement opened are passed over whole. A brace that is never closed is told of
+at its own place, when a definition or block begins inside of it or the text ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from grammar import dsl_words as words
+from grammar.dsl_tree import File
+from grammar.source import Flaw, Source
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+
+#: Errors of one text; whoever makes more has not written a policy.
+MOST = 1000
+#: How far the parser's stack may grow: some sixty brackets inside of each other.
+DEEPEST = 250
+
+#: A token that statements of one kind of block, or what stands outside of blocks, begin with -> that block's name.
+_CONTEXTS = {"ALLOW": "policy", "DNAT": "nat", "MARK": "mangle", "NOTRACK": "raw", "ONLY": "expect", "POLICY": "file"}
+_STARTERS = {**words.STATEMENTS, "file": (*words.DEFINITIONS, *words.BLOCKS)}
+_NAME = r"[A-Za-z_][\w.-]*"
+#: Where a definition or a block begins, beyond doubt.
+_ITEM = re.compile(
+    rf'(?:include\s*"|(?:set|service|zone)\s+{_NAME}\s*=|policy\s+{_NAME}\s*(?:\{{|tier\b|priority\b)'
+    r"|(?:node|nat|mangle|raw|expect)\s*\{)"
+)
+_PIECE = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|[{}()]|[A-Za-z_][\w.-]*|\n|[^"#{}()A-Za-z_\n]+')
+_FOUND = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\w](?:[\w./@:*-]*[\w*])?|<->|->|[=!]=|\S|\Z', re.ASCII)
+#: What continues an expectation on a further line.
+_CONTINUES = frozenset({"can", "cannot", "reach", "translates", "to", "and", "except"})
+#: A line that an expectation begins in.
+_EXPECTATION = re.compile(r"[\w{][^\n#}]*(?:\}[^\n#}]*)?\b(?:can|cannot|translates)\b")
+_UNCLOSED = re.compile(r'"(?:[^"\\\n\x00-\x1f\x7f]|\\["\\])*')
+
+
+class Reading:
+    """One text, being read; `flaws` grow meanwhile."""
+
+    def __init__(self, source: Source, parser: Lark) -> None:
+        self.flaws: list[Flaw] = []
+        self._source = source
+        self._text = source.text
+        self._interactive = parser.parse_interactive(source.text)
+        self._state = self._interactive.parser_state
+        self._literals = {t.name: t.pattern.value for t in parser.terminals if t.pattern.type == "str"}
+        self._previous: Token | None = None
+
+    def tree(self) -> File:
+        """What was read; statements with errors are not in it."""
+        while True:
+            if (tree := self._on()) is not None:
+                return tree
+            if len(self.flaws) > MOST:
+                self._back(0)
+                return self._ended()
+
+    def _on(self) -> File | None:
+        """Reads to the end, or to an error and over it."""
+        from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+        state, stack = self._state, self._state.state_stack
+        self._previous = None
+        try:
+            for token in state.lexer.lex(state):  # type: ignore[no-untyped-call]
+                state.feed_token(token)
+                self._previous = token
+                if len(stack) > DEEPEST:
+                    self._too_deep()
+                    return None
+            return self._ended()
+        except UnexpectedCharacters as error:
+            self._wrong(error.pos_in_stream or 0, None)
+        except UnexpectedToken as error:
+            self._wrong(error.token.start_pos or 0, error.token)
+        return None
+
+    def _ended(self) -> File:
+        from lark import Token
+
+        end = len(self._text)
+        tree = self._state.feed_token(Token("$END", "", end, end_pos=end), True)
+        assert isinstance(tree, File)
+        return tree
+
+    # ---- What is wrong
+
+    def _wrong(self, at: int, token: Token | None) -> None:
+        """Tells of an error at an offset, where `token` cannot stand (None: no token begins there), and goes on
+        behind it."""
+        accepted: set[str] = self._interactive.accepts()  # type: ignore[no-untyped-call]
+        context = self._settle(accepted)
+        opened = _open(self._state.value_stack)
+        if opened and (at >= len(self._text) or _ITEM.match(self._text, at)):
+            begin = opened[-1].start_pos or 0
+            where = "the text ends" if at >= len(self._text) else f'"{self._word(at)}" begins'
+            line = self._source.position(at)[0]
+            message = f'this "{opened[-1]}" is not closed before {where} in line {line}'
+            self._flaw(begin, begin + 1, message, "unclosed")
+            self._back(0)
+            self._go_on(at)
+        elif token is None:
+            self._recover(at, self._bad_character(at, accepted))
+        else:
+            self._flaw(at, at + len(self._word(at)), self._unexpected(at, context, accepted), "syntax")
+            self._recover(at, at)
+
+    def _bad_character(self, at: int, accepted: Collection[str]) -> int:
+        """Tells of a character that no token begins with; gives the offset behind what is lost with it."""
+        char = self._text[at]
+        if char != '"':
+            self._flaw(at, at + 1, f"{words.stray(char)}; expected {self._listed(accepted)}", "character")
+            return at + 1
+        found = _UNCLOSED.match(self._text, at)
+        assert found is not None
+        end = found.end()
+        follows = self._text[end : end + 1]
+        if follows in ("", "\n", "\r"):
+            self._flaw(at, end, "this text is not closed on its line", "unclosed")
+        elif follows == "\\":
+            self._flaw(end, end + 2, r"only \" and \\ are known in a text", "escape")
+        else:
+            self._flaw(end, end + 1, f"{words.stray(follows)} cannot stand in a text", "character")
+        line = self._text.find("\n", end)
+        return len(self._text) if line < 0 else line
+
+    def _unexpected(self, at: int, context: str | None, accepted: Collection[str]) -> str:
+        """The message about a token at the wrong place; `context` is given between statements."""
+        word = self._word(at)
+        if word == "}" and context == "file":
+            return 'this "}" closes nothing'
+        if context and (home := words.home(word)) and word not in _STARTERS[context]:
+            here = "here, outside of blocks," if context == "file" else f"in this {context} block"
+            return f'"{word}" belongs into {home}; {here} expected {self._listed(accepted)}'
+        found = f'found "{word}"' if word else "found the end of the text"
+        if word in words.RESERVED and "NAME" in accepted:
+            found += ", a word of the language"
+        possible = [self._literals[name] for name in accepted if name in self._literals]
+        meant = words.meant(word, [text for text in possible if text.isalpha()])
+        hint = f": did you mean {meant}?" if meant else ""
+        return f"expected {self._listed(accepted)}, {found}{hint}"
+
+    def _listed(self, accepted: Collection[str]) -> str:
+        before = self._previous.type if self._previous is not None else ""
+        return words.expected(accepted, self._literals, before)
+
+    def _too_deep(self) -> None:
+        """Tells of the innermost open bracket, and goes on behind the statement that it is in."""
+        last = _open(self._state.value_stack)[-1]
+        begin, end = last.start_pos or 0, last.end_pos or 0
+        self._flaw(begin, end, "brackets are nested too deep here", "too-deep")
+        self._recover(begin, end)
+
+    def _word(self, at: int) -> str:
+        """What stands at an offset, as a reader would call it."""
+        found = _FOUND.match(self._text, at)
+        return found.group()[:60] if found else self._text[at : at + 1]
+
+    def _flaw(self, begin: int, end: int, message: str, code: str) -> None:
+        end = max(end, begin + 1)
+        self.flaws.append(Flaw(self._source.span(begin, end), message, code, self._source.excerpt(begin, end)))
+
+    # ---- How to go on
+
+    def _context(self) -> tuple[str, int]:
+        """The block that the parser is in, or `file`; and where in its stack a statement of it could begin."""
+        from lark.parsers.lalr_analysis import Shift
+
+        stack, states = self._state.state_stack, self._state.parse_conf.parse_table.states
+        for index in range(len(stack) - 1, -1, -1):
+            for token, context in _CONTEXTS.items():
+                action = states[stack[index]].get(token)
+                if action is not None and action[0] is Shift:
+                    return context, index
+        raise AssertionError("the stack begins with the file")
+
+    def _settle(self, accepted: Collection[str]) -> str | None:
+        """Ends a statement that could have ended here: what comes is no part of it. The block that the parser is in
+        when it is between statements, else None."""
+        from lark import Token
+
+        starter = next((token for token in _CONTEXTS if token in accepted), None)
+        if starter is None:
+            return None
+        self._state.feed_token(Token(starter, ""))
+        del self._state.state_stack[-1], self._state.value_stack[-1]
+        return _CONTEXTS[starter]
+
+    def _back(self, base: int) -> None:
+        """Forgets what was begun since `base`, or since the last definition or block for 0."""
+        from lark.parsers.lalr_analysis import Shift
+
+        stack, states = self._state.state_stack, self._state.parse_conf.parse_table.states
+        if base == 0:
+            base = max(i for i, one in enumerate(stack) if states[one].get("POLICY", (None,))[0] is Shift)
+        del stack[base + 1 :]
+        del self._state.value_stack[base:]
+
+    def _go_on(self, at: int) -> None:
+        state = self._state.lexer.state
+        assert state is not None
+        state.line_ctr.char_pos = at
+
+    def _recover(self, at: int, after: int) -> None:
+        """Goes on behind an error at `at`; what is before `after` is lost."""
+        context, base = self._context()
+        begun = self._state.value_stack[base:]
+        if context == "file" and (brace := self._head(begun, at, after)) is not None:
+            self._go_on(brace)
+            return
+        depth = len(_open(begun))
+        self._back(base)
+        self._go_on(self._next(context, depth, after, bool(begun) and after == at))
+
+    def _head(self, begun: list[Any], at: int, after: int) -> int | None:
+        """For an error in what stands before the brace of a block: takes the block as begun, and gives the offset
+        of that brace. None when it is not in such a place."""
+        from lark import Token
+
+        word = str(begun[0]) if begun else self._word(at)
+        kind = word if word in words.BLOCKS else words.meant(word, words.BLOCKS)
+        if kind is None or _open(begun):
+            return None
+        brace = self._text.find("{", after)
+        first = next((m.start() for m in _ITEM.finditer(self._text, after, max(brace, after) + 1)), brace)
+        if brace < 0 or (first < brace and begun):
+            return None
+        if "}" in self._text[after:brace]:
+            return None
+        _, base = self._context()
+        self._back(base)
+        for made in (kind, *(["x"] if kind == "policy" else [])):
+            type_ = "NAME" if made == "x" else made.upper()
+            self._state.feed_token(Token(type_, made, at, end_pos=at))
+        return brace
+
+    def _next(self, context: str, depth: int, after: int, here: bool) -> int:
+        """The offset of the next statement or of the brace that closes the block, from `after` on; `here`: it may be
+        there already. `depth`: brackets that are open."""
+        fresh_line = False
+        for found in _PIECE.finditer(self._text, after):
+            start, piece = found.start(), found.group()
+            first = start > after or here
+            if piece.isspace():
+                fresh_line = fresh_line or piece == "\n"
+                continue
+            if first and (not depth or fresh_line) and self._begins(context, start, piece, fresh_line):
+                return start
+            if piece in "{(":
+                depth += 1
+            elif piece in "})":
+                if piece == "}" and not depth and context != "file":
+                    return start
+                depth = max(0, depth - 1)
+            fresh_line = False
+        return len(self._text)
+
+    def _begins(self, context: str, start: int, piece: str, fresh_line: bool) -> bool:
+        """Whether a statement of the block begins with this piece, or a definition or block does."""
+        if piece in _STARTERS["file"] and _ITEM.match(self._text, start):
+            return True
+        if context == "file":
+            return fresh_line and (piece in _STARTERS["file"] or words.meant(piece, words.BLOCKS) is not None)
+        if context == "expect" and fresh_line and piece not in _CONTINUES:
+            return _EXPECTATION.match(self._text, start) is not None
+        if piece in _STARTERS[context]:
+            return True
+        return fresh_line and (words.home(piece) or words.meant(piece, _STARTERS[context])) is not None
+
+
+def _open(values: Sequence[Any]) -> list[Token]:
+    """The brackets that are open among the parser's values, outermost first."""
+    opened: list[Token] = []
+    for one in values:
+        kind = getattr(one, "type", "")
+        if kind in ("LBRACE", "LPAR"):
+            opened.append(one)
+        elif kind in ("RBRACE", "RPAR"):
+            opened.pop()
+    return opened
