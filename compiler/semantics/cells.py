@@ -22,11 +22,11 @@ _MOST_STEPS = 20_000_000
 
 
 class Unforeseen(Exception):
-    """Values that were not asked for before and cut a cell in two."""
+    """Values that were not asked for before and cut one of the cells in two."""
 
-    def __init__(self, ranges: tuple[Range, ...]) -> None:
+    def __init__(self, cells: Cells, ranges: tuple[Range, ...]) -> None:
         super().__init__(ranges)
-        self.ranges = ranges
+        self.cells, self.ranges = cells, ranges
 
 
 class Cells:
@@ -103,10 +103,10 @@ class Cells:
         try:
             inside = self._intervals(_below(self._starts[-1], asked))
         except KeyError:
-            raise Unforeseen(asked) from None
+            raise Unforeseen(self, asked) from None
         counts = Counter(map(self._cells.__getitem__, inside))
         if any(count != self._sizes[cell] for cell, count in counts.items()):
-            raise Unforeseen(asked)
+            raise Unforeseen(self, asked)
         return [(cell, cell) for cell in sorted(counts)]
 
     def alone(self, ranges: Iterable[Range]) -> list[int] | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from compiler.resources import clusterpolicy, networkpolicy
 from compiler.resources.cluster import Pod
 from compiler.resources.labels import LabelSelector
-from compiler.semantics.diagram import Range
+from compiler.semantics.ranges import Range, merged
 from compiler.semantics.reading import EgressPeer, IngressPeer, selects
 from compiler.semantics.space import block_range
 from compiler.snapshot import Snapshot
@@ -23,9 +24,11 @@ Held = tuple[int, Pod]
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What the peers of a rule reach: pods by selectors, addresses whoever holds them, or `anyone`."""
+    """What the peers of a rule reach: pods by selectors, addresses whoever holds them, or `anyone`. `pods` are the
+    addresses that the pods hold."""
 
     held: tuple[Held, ...] = ()
+    pods: tuple[Range, ...] = ()
     ranges: tuple[Range, ...] = ()
     anyone: bool = False
 
@@ -35,7 +38,7 @@ class Ends:
 
     def __init__(self, snapshot: Snapshot, version: int) -> None:
         self._snapshot = snapshot
-        self._version = version
+        self.version = version
         alive = [pod for pod in snapshot.pods if pod.phase not in _TERMINAL]
         #: Address -> the pod whose own it is.
         self.holders: dict[int, Pod] = {
@@ -57,13 +60,24 @@ class Ends:
                 crowd = by_labels[key] = []
                 self._crowds.setdefault(pod.namespace, []).append((pod.labels, crowd))
             crowd.append((address, pod))
-        self._selected: dict[Hashable, tuple[Held, ...]] = {}
+        self._selected: dict[Hashable, Reached] = {}
+
+    @cached_property
+    def pods(self) -> Reached:
+        """Every pod that has an address."""
+        return _of_pods(self.holders.items())
+
+    @cached_property
+    def pods_alone(self) -> tuple[Range, ...]:
+        """The addresses of pods that are no node's."""
+        nodes = {address for own in self.of_node.values() for address in own}
+        return tuple(merged((address, address) for address in self.holders if address not in nodes))
 
     def addresses(self, texts: Iterable[str]) -> Iterator[int]:
         """Those of our family."""
-        kind = socket.AF_INET6 if self._version == 6 else socket.AF_INET
+        kind = socket.AF_INET6 if self.version == 6 else socket.AF_INET
         for text in texts:
-            if (":" in text) == (self._version == 6):
+            if (":" in text) == (self.version == 6):
                 yield int.from_bytes(socket.inet_pton(kind, text), "big")
 
     def namespace_labels(self, namespace: str) -> Mapping[str, str]:
@@ -78,13 +92,13 @@ class Ends:
         if peer.ip_block is not None:
             return Reached(ranges=tuple(self._block(peer.ip_block.cidr, peer.ip_block.except_ or ())))
         if peer.namespace_selector is None:  # "the pods matching podSelector in the policy's own namespace"
-            return Reached(self._among((namespace,), peer.pod_selector, True))
-        return Reached(self._among(self._namespaces(peer.namespace_selector, False), peer.pod_selector, True))
+            return self._among((namespace,), peer.pod_selector, True)
+        return self._among(self._namespaces(peer.namespace_selector, False), peer.pod_selector, True)
 
     def of_cluster_peer(self, peer: IngressPeer | EgressPeer) -> Reached:
         """A peer of the admin and baseline tiers. domainNames reach nobody: resources know no DNS answer."""
         if peer.namespaces is not None or peer.pods is not None:
-            return Reached(self.pods_of(peer))
+            return self.pods_of(peer)
         assert isinstance(peer, EgressPeer), "known: an ingress peer is pods or namespaces"
         if peer.nodes is not None:
             nodes = [node for node in self._snapshot.nodes.values() if selects(peer.nodes, node.labels)]
@@ -93,7 +107,7 @@ class Ends:
             return Reached(ranges=tuple(span for text in peer.networks for span in self._block(text, ())))
         return Reached()
 
-    def pods_of(self, chosen: clusterpolicy.Subject | IngressPeer | EgressPeer) -> tuple[Held, ...]:
+    def pods_of(self, chosen: clusterpolicy.Subject | IngressPeer | EgressPeer) -> Reached:
         """The pods of a subject or peer of the cluster's tiers."""
         if chosen.namespaces is not None:
             return self._among(self._namespaces(chosen.namespaces, False), None, True)
@@ -105,18 +119,18 @@ class Ends:
     def _namespaces(self, selector: LabelSelector | None, absent: bool) -> tuple[str, ...]:
         return tuple(name for name in self._crowds if selects(selector, self.namespace_labels(name), absent))
 
-    def _among(self, namespaces: tuple[str, ...], selector: LabelSelector | None, absent: bool) -> tuple[Held, ...]:
+    def _among(self, namespaces: tuple[str, ...], selector: LabelSelector | None, absent: bool) -> Reached:
         key = (namespaces, _key(selector), absent)
         found = self._selected.get(key)
         if found is None:
             crowds = (crowd for name in namespaces for crowd in self._crowds.get(name, ()))
-            found = tuple(held for labels, crowd in crowds if selects(selector, labels, absent) for held in crowd)
+            found = _of_pods(held for labels, crowd in crowds if selects(selector, labels, absent) for held in crowd)
             self._selected[key] = found
         return found
 
     def _block(self, cidr: str, cuts: Iterable[str]) -> Iterator[Range]:
         version, (low, last) = block_range(cidr)
-        if version != self._version:
+        if version != self.version:
             return
         for cut_version, (first, end) in sorted(map(block_range, cuts)):
             if cut_version == version and end >= low and first <= last:
@@ -125,6 +139,11 @@ class Ends:
                 low = max(low, end + 1)
         if low <= last:
             yield low, last
+
+
+def _of_pods(held: Iterable[Held]) -> Reached:
+    found = tuple(held)
+    return Reached(found, tuple(merged((address, address) for address, _ in found)))
 
 
 def _key(selector: LabelSelector | None) -> Hashable:

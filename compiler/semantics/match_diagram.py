@@ -24,6 +24,7 @@ class Matches:
     def __init__(self, over: Space) -> None:
         self._over, self._made = over, over.made
         self._sets: dict[tuple[int, tuple[Key, ...], str], int] = {}
+        self._asked: dict[int, tuple[int, Condition]] = {}
         self._defined: dict[tuple[int, str], Callable[[tuple[Key, ...]], int]] = {}
         #: Text of each test that nobody can look into, by its level.
         self.opaque: dict[int, str] = {}
@@ -38,12 +39,20 @@ class Matches:
         self._defined[id(table), name] = members
 
     def holds(self, table: Table, condition: Condition) -> int:
+        if isinstance(condition, InSet | Barrier):
+            return self._holds(table, condition)
+        found = self._asked.get(id(condition))
+        if found is None:  # the condition is kept with it, so that no other gets its id
+            found = self._asked[id(condition)] = (self._holds(table, condition), condition)
+        return found[0]
+
+    def _holds(self, table: Table, condition: Condition) -> int:
         match condition:
             case In(Field.FAMILY, intervals):
                 return IN if any(low <= self._over.version <= high for low, high in intervals) else NOTHING
             case In(Field.MARK, intervals, mask):
                 return self._mark(intervals, ALL_BITS if mask is None else mask)
-            case In(field, intervals, mask) if mask is not None and self._host(field, mask) is None:
+            case In(field, intervals, mask) if values_of((), mask, self._top(field)) is None:
                 level = self._boolean(f"{field.value} & {mask:#x} in {intervals}")
                 self.masked[level] = condition
                 return self._made.inside(level, [(1, 1)])
@@ -101,19 +110,13 @@ class Matches:
 
     def _values(self, key: Key, intervals: Iterable[Range]) -> list[Range]:
         """Where the field has to be for its number, masked, to be in the intervals."""
-        top = self._made.sizes[self._over.level(key.field)] - 1
-        if key.mask is None:
-            return [(low, min(high, top)) for low, high in intervals if low <= top]
-        host = self._host(key.field, key.mask)
-        if host is None:
+        found = values_of(intervals, key.mask, self._top(key.field))
+        if found is None:
             raise Unprovable(f"a set that is asked for the {key.field.value} & {key.mask:#x}, which is no prefix")
-        spans = [(low + host & ~host, high & ~host) for low, high in intervals]
-        return [(low, min(high | host, top)) for low, high in spans if low <= high and low <= top]
+        return found
 
-    def _host(self, field: Field, mask: int) -> int | None:
-        """The bits of a field that a prefix's mask leaves out; None for other masks."""
-        host = ~mask & self._made.sizes[self._over.level(field)] - 1
-        return None if host & (host + 1) else host
+    def _top(self, field: Field) -> int:
+        return self._made.sizes[self._over.level(field)] - 1
 
     def _mark(self, intervals: Iterable[Range], mask: int) -> int:
         """The marks that lie, masked, in one of the intervals."""
@@ -134,3 +137,15 @@ class Matches:
             return self._made.first([self._made.inside(level, [(0, 0)], zero), self._made.inside(level, [(1, 1)], one)])
 
         return self._made.first([build(MARK_BITS - 1, low, high) for low, high in intervals])
+
+
+def values_of(intervals: Iterable[Range], mask: int | None, top: int) -> list[Range] | None:
+    """Where a number from 0 to `top` has to be for it, masked, to be in the intervals; None for masks that are of no
+    prefix, which ranges cannot say."""
+    if mask is None:
+        return [(low, min(high, top)) for low, high in intervals if low <= top]
+    host = ~mask & top
+    if host & (host + 1):
+        return None
+    spans = [(low + host & ~host, high & ~host) for low, high in intervals]
+    return [(low, min(high | host, top)) for low, high in spans if low <= high and low <= top]

@@ -10,9 +10,11 @@ tests that nobody can look into follow behind as they are met.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from compiler.semantics.cells import Cells
 from compiler.semantics.diagram import Diagrams, Range
 from compiler.semantics.netfilter import Field
 
@@ -91,13 +93,22 @@ class Space:
         return swapped[field] if field in swapped else LEVELS[field]
 
 
-def space(version: int, source_first: bool = False) -> Space:
-    """A space without diagrams yet."""
+def space(version: int, source_first: bool = False, cells: Mapping[Field, Cells] | None = None) -> Space:
+    """A space without diagrams yet; `cells` of the addresses, where it is known what will be asked of them."""
     tops = {int(level): field.top for field, level in LEVELS.items()}
-    tops[Level.SOURCE] = tops[Level.DESTINATION] = (1 << _BITS[version]) - 1
-    made = Diagrams([tops.get(level, 1) + 1 for level in range(Level.MARK + MARK_BITS)])
-    ends = (Level.DESTINATION, Level.SOURCE) if source_first else (Level.SOURCE, Level.DESTINATION)
-    return Space(version, made, *ends)
+    tops[Level.SOURCE] = tops[Level.DESTINATION] = address_top(version)
+    source, destination = (Level.DESTINATION, Level.SOURCE) if source_first else (Level.SOURCE, Level.DESTINATION)
+    levels = {Field.SOURCE: source, Field.DESTINATION: destination}
+    made = Diagrams(
+        [tops.get(level, 1) + 1 for level in range(Level.MARK + MARK_BITS)],
+        {levels[field]: own for field, own in (cells or {}).items()},
+    )
+    return Space(version, made, source, destination)
+
+
+def address_top(version: int) -> int:
+    """The largest address of a family, as a number."""
+    return (1 << _BITS[version]) - 1
 
 
 def block_range(cidr: str) -> tuple[int, Range]:

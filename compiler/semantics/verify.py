@@ -10,16 +10,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 
 from compiler.semantics.boundaries import OUTSIDERS
+from compiler.semantics.cells import Cells, Unforeseen
+from compiler.semantics.clauses import Clauses
 from compiler.semantics.diagram import Range
 from compiler.semantics.ends import Ends
 from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType, Ruleset, State
+from compiler.semantics.netfilter import AddressType, Field, Ruleset, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
-from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams, subjects
+from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams
+from compiler.semantics.questions import of_policies, of_rules, told_apart
 from compiler.semantics.space import MARK_BITS, Level, Path, Space, address_text, space
 from compiler.semantics.text_diagram import TextDiagrams
 from compiler.semantics.trace import Route, Situation, Trace, Tracer, Unanswerable
@@ -82,9 +86,10 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Equal:
-    """`families` are those that were proved."""
+    """`families` are those that were proved; `given`: on what it hangs, in words."""
 
     families: tuple[int, ...]
+    given: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +104,17 @@ class Verifier:
 
     def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot) -> None:
         self._policies, self._snapshot = tuple(policies), snapshot
-        self._oracle = Oracle(self._policies, snapshot)
+        #: By family.
+        self._clauses: dict[int, Clauses] = {}
+
+    @cached_property
+    def _oracle(self) -> Oracle:
+        return Oracle(self._policies, self._snapshot)
 
     @property
     def obstacle(self) -> str:
-        """Why nothing can be proved of any rules; empty when there is nothing in the way."""
+        """Why nothing can be proved of any rules; empty when there is nothing in the way. Policies alone are for
+        `AloneVerifier`."""
         if any(pod.holds_addresses for pod in self._snapshot.pods):
             return ""
         return "no pod with an address in the input, so there is no packet that any policy is about"
@@ -116,16 +127,31 @@ class Verifier:
         found = [witness for version in families for witness in self._differences(node, ruleset, version)]
         return Different(tuple(found)) if found else Equal(tuple(families))
 
-    def _differences(self, node: str | None, ruleset: Ruleset, version: int) -> Iterator[Witness]:
-        own = [(address, address) for address in subjects(Ends(self._snapshot, version), node)]
+    def _differences(self, node: str | None, ruleset: Ruleset, version: int) -> list[Witness]:
+        clauses = self._clauses.get(version)
+        if clauses is None:
+            clauses = self._clauses[version] = Clauses(self._policies, Ends(self._snapshot, version))
+        asked = [*of_policies(clauses, node), *of_rules(ruleset, version)]
+        while True:
+            cells = told_apart(version, asked)
+            try:
+                return list(self._compared(clauses, node, ruleset, cells))
+            except Unforeseen as more:
+                asked += [(end, more.ranges) for end, own in cells.items() if own is more.cells]
+
+    def _compared(
+        self, clauses: Clauses, node: str | None, ruleset: Ruleset, cells: Mapping[Field, Cells]
+    ) -> Iterator[Witness]:
+        version = clauses.ends.version
+        own = [(address, address) for address in clauses.subjects(node)]
         shown: dict[Path, int] = dict.fromkeys(Path, 0)
         # Packets to our pods and packets to others, each with the address of our pods asked first.
         for source_first in (False, True):
-            over = space(version, source_first)
+            over = space(version, source_first, cells)
             made = over.made
             ours = made.inside(over.destination, own)
             region = made.outside(ours) if source_first else ours
-            wanted = PolicyDiagrams(self._policies, self._snapshot, node, over, region)
+            wanted = PolicyDiagrams(clauses, node, over, region)
             text = TextDiagrams(ruleset, over, region)
             for path in Path:
                 out = made.where(wanted.impossible(path), made.outcome("impossible"))
@@ -165,9 +191,8 @@ def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[i
     outsider = int(ipaddress.ip_address(OUTSIDERS[over.version == 6]))
 
     def value(level: int) -> int:
-        low, high = box.get(level, (0, (1 << 128) - 1))
-        usual = outsider if level in (over.source, over.destination) else _USUAL.get(level, low)
-        return usual if low <= usual <= high else low
+        usual = outsider if level in (over.source, over.destination) else _USUAL.get(level, 0)
+        return over.made.value(level, box[level], usual) if level in box else usual
 
     protocol = value(Level.PROTOCOL)
     packet = Packet(

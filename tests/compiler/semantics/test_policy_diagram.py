@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from compiler.semantics.boundaries import OUTSIDERS, boundaries
+from compiler.semantics.clauses import Clauses
+from compiler.semantics.ends import Ends
 from compiler.semantics.netfilter import AddressType, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, Packet, packets
@@ -62,8 +64,9 @@ def test_it_says_what_the_oracle_says(scenario: Scenario) -> None:
     for icmp_type, hops in product((133, 134, 135, 136, 137), (254, 255)):
         asked += [Packet(ends[0], end, ICMPV6, icmp_type=icmp_type, hop_limit=hops) for end in ends[:3]]
     over = {version: space(version) for version in VERSIONS}
+    clauses = {version: Clauses(policies, Ends(snapshot, version)) for version in VERSIONS}
     for node in (None, *snapshot.node_names()):
-        sides = {v: PolicyDiagrams(policies, snapshot, node, over[v]) for v in VERSIONS}
+        sides = {v: PolicyDiagrams(clauses[v], node, over[v]) for v in VERSIONS}
         whole = {(version, path): sides[version].at(path) for version in VERSIONS for path in Path}
         for n, packet in enumerate(asked):
             for case in cases(packet, n):
@@ -75,5 +78,5 @@ def test_it_says_what_the_oracle_says(scenario: Scenario) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_policies_everything_passes(version: int) -> None:
     over = space(version)
-    side = PolicyDiagrams([], build(), None, over)
+    side = PolicyDiagrams(Clauses([], Ends(build(), version)), None, over)
     assert {side.at(path) for path in Path} == {over.made.outcome(ACCEPT)}
