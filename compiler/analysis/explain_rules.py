@@ -15,11 +15,11 @@ from compiler.analysis.explain import Answer, Explanation
 from compiler.analysis.explain_ways import Follower, Ways
 from compiler.analysis.proof import NotProved, understood
 from compiler.resources.cluster import TERMINAL_PHASES
-from compiler.semantics.netfilter import AddressType, End, State, Translate
+from compiler.semantics.netfilter import AddressType, End, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, Packet, connection
 from compiler.semantics.space import Path
-from compiler.semantics.trace import Route, Situation, Step
+from compiler.semantics.trace import Route, Situation
 from compiler.semantics.verdict import AnyPolicy
 from compiler.semantics.verify import Case, Said, said
 from compiler.snapshot import Snapshot
@@ -41,10 +41,14 @@ class Passage:
     replies: Passage | None = None
 
     @property
+    def changed_ends(self) -> frozenset[End]:
+        """The ends that NAT changes here."""
+        return self.ways.trace.change.translated if self.ways.trace is not None else frozenset()
+
+    @property
     def translated(self) -> bool:
         """Whether rules gave the packet another destination: the policies were asked about the one it had."""
-        steps = (step for stop in (self.ways.trace.stops if self.ways.trace else ()) for step in stop.steps)
-        return any(map(_redirects, steps))
+        return End.DESTINATION in self.changed_ends
 
     @property
     def agrees(self) -> bool | None:
@@ -174,7 +178,3 @@ def _reply(packet: Packet) -> Packet:
     if kind is not None:
         return replace(packet, src=packet.dst, dst=packet.src, icmp_type=kind)
     return replace(packet, src=packet.dst, dst=packet.src, sport=packet.dport, dport=packet.sport)
-
-
-def _redirects(step: Step) -> bool:
-    return any(isinstance(part, Translate) and part.end is End.DESTINATION for part in step.rule.parts)

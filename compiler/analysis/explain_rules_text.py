@@ -11,10 +11,13 @@ from compiler.semantics.netfilter import (
     Continue,
     Drop,
     Element,
+    End,
     Goto,
     Jump,
     NoTrack,
+    Rewrite,
     Rule,
+    SetHops,
     SetMark,
     Translate,
     Verdict,
@@ -27,6 +30,8 @@ from grammar.source import printable
 _WHERE = {Path.FORWARD: "forwarded", Path.INPUT: "to the node itself", Path.OUTPUT: "from the node itself"}
 #: Columns of a rule's text that are shown at most, and those behind which places are not lined up.
 _WIDTH, _COLUMN = 110, 90
+#: Statements of rules without a verdict that are worth showing.
+_CHANGES = SetMark | NoTrack | SetHops | Rewrite | Translate
 
 
 def text(answer: Answer, journey: Journey | None) -> Iterator[str]:
@@ -43,6 +48,8 @@ def text(answer: Answer, journey: Journey | None) -> Iterator[str]:
         if n:
             yield ""
         yield from _passage(passage)
+    if journey.destination.holder is not None and any(End.SOURCE in p.changed_ends for p in journey.passages):
+        yield "NAT gives it another source on its way to a pod: policies behind that see the new address"
 
 
 def disagreements(journey: Journey | None) -> Iterator[str]:
@@ -77,7 +84,9 @@ def _do(passage: Passage) -> str:
     assert passage.ways.trace is not None
     stop = passage.ways.trace.stops[-1]
     last = stop.steps[-1].verdict if not stop.by_policy else None
-    return f"{would}{'reject' if isinstance(last, Drop) and last.rejected else 'drop'} it"
+    if isinstance(last, Drop) and last.rejected:
+        return f"{would}reject it" + (f" with {last.kind}" if last.kind else "")
+    return f"{would}drop it"
 
 
 def _way(passage: Passage) -> Iterator[str]:
@@ -170,7 +179,9 @@ def telling(stop: Stop) -> tuple[Step, ...]:
     for step in reversed(stop.steps):
         match step.verdict:
             case None | Continue():
-                matters = any(isinstance(part, SetMark | NoTrack | Translate) for part in step.rule.parts)
+                matters = any(
+                    isinstance(part, SetMark | NoTrack | SetHops | Rewrite | Translate) for part in step.rule.parts
+                )
             case Jump(name):
                 matters = bool(kept) and kept[-1].chain.name == name
             case _:

@@ -53,7 +53,11 @@ class _Asked:
 @click.option(
     "--node", metavar="NODE|all", help="Whose rules they are; all: of every pod, as compile makes without --node."
 )
-@click.option("--backend", type=click.Choice([b.value for b in Backend]), help="For --rules without a file.")
+@click.option(
+    "--backend",
+    type=click.Choice([b.value for b in Backend]),
+    help="For --rules without a file. Default: nftables.",
+)
 @click.option(
     "--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the answer."
 )

@@ -250,7 +250,7 @@ COMMIT
     [
         ("-A CNI-FORWARD -s 10.244.0.0/16 -j ACCEPT", 0, "let it pass (forwarded)\n  forward, chain FORWARD of"),
         ("", 3, "  end of forward, chain FORWARD: drop, its policy\n  NOT AS THE POLICIES SAY"),
-        ("-A CNI-FORWARD -j REJECT", 3, "rules of node-a reject it (forwarded)"),
+        ("-A CNI-FORWARD -j REJECT", 3, "rules of node-a reject it with "),
         (
             "-A CNI-FORWARD -i cali+ -j ACCEPT",
             0,
@@ -266,7 +266,7 @@ COMMIT
             0,
             "rules of node-a give no answer that is known here (forwarded)",
         ),
-        ("-A CNI-FORWARD -j CONNMARK --save-mark", 0, "(iptables.save:14)"),
+        ("-A CNI-FORWARD -j NFQUEUE --queue-num 1", 0, "(iptables.save:14)"),
     ],
 )
 def test_rules_of_others(ask: Ask, tmp_path: Path, rule: str, status: int, told: str) -> None:
@@ -287,6 +287,20 @@ def test_another_destination_is_another_connection(ask: Ask, tmp_path: Path) -> 
     assert done.status == 0
     assert "rules of node-a drop it" in done.stdout
     assert "it gets another destination on the way" in done.stdout
+
+
+def test_another_source_is_what_the_next_node_sees(ask: Ask, tmp_path: Path) -> None:
+    """A masquerade that takes in pods: the policies of the other node deny what comes from a node."""
+    (tmp_path / "nat.nft").write_text(
+        "table ip t { chain a { type nat hook postrouting priority 100; ip saddr 10.244.0.0/16 masquerade; } }\n"
+    )
+    done = ask(FRONTEND, "shop/backend-5c7d9f6b8d-z5h8k:8080", "--rules", "nat.nft", "--node", "node-a")
+    assert done.status == 0
+    assert "postrouting, chain a of table t\n    ip saddr 10.244.0.0/16 masquerade" in done.stdout
+    assert done.stdout.endswith("policies behind that see the new address\n")
+    done = ask(BACKEND, "203.0.113.7:443", "--rules", "nat.nft")
+    assert "masquerade" in done.stdout
+    assert "new address" not in done.stdout
 
 
 @pytest.mark.parametrize(
