@@ -21,7 +21,7 @@ from compiler.analysis.quotes import Quotes
 from compiler.backends.target import Backend, Target
 from compiler.cli import cluster
 from compiler.cli.inputs import texts
-from compiler.cli.rules import BARE, RulesCommand
+from compiler.cli.rules import BARE, RulesCommand, are_by_node
 from compiler.cli.rules import texts as rule_texts
 from compiler.errors import NetpolcError, Unreadable
 from compiler.pipeline import Compiler
@@ -47,7 +47,7 @@ class _Asked:
     "--rules",
     metavar="[FILE...]",
     multiple=True,
-    help="Show the way through these rules, too; without a file, through those that compile makes for the nodes.",
+    help="Show the way through these rules, too: files or folders; without any, those that compile makes for the nodes.",
 )
 @click.option("--live", is_flag=True, help="The same through the rules that this machine has now. Needs root.")
 @click.option(
@@ -105,13 +105,15 @@ def command(
         click.echo(error.render(), err=True)
         sys.exit(2)
     quotes = Quotes(found.policies)
-    alarms = [line for journey in journeys.values() for line in told.disagreements(journey)]
+    alarms = [f"DISAGREEMENT: {line}" for journey in journeys.values() for line in told.disagreements(journey)]
     if shape == "json":
+        for alarm in alarms:
+            click.echo(alarm, err=True)
         shown = as_json(answer, quotes, lambda one: {"rules": told.as_json(journeys[id(one)])} if asked else {})
         click.echo(json.dumps(shown, indent=2))
     else:
         lines = text(answer, quotes, lambda one: told.text(one, journeys[id(one)]) if asked else ())
-        click.echo("\n".join((*(f"DISAGREEMENT: {line}" for line in alarms), *lines)))
+        click.echo("\n".join((*alarms, *lines)))
     sys.exit(3 if alarms else 0 if answer.allowed else 1)
 
 
@@ -135,10 +137,12 @@ def _rules(asked: _Asked, found: Manifests, snapshot: Snapshot, answer: Explanat
     if asked.node not in (None, "all", *names):
         raise Unreadable(f"--node {asked.node}: the input knows {', '.join(names[:8]) or 'no node'}")
     policies = [one.value for one in found.policies]
+    whose = None if asked.node == "all" else asked.node
     if not asked.live and not asked.files:
-        whose = None if asked.node == "all" else asked.node
         compiled = _compiled(found, snapshot, Backend(asked.backend or "nftables"))
         return Rules(policies, snapshot, answer, compiled, whose, asked.node == "all")
+    if asked.node != "all" and are_by_node(asked.files, names):
+        return Rules(policies, snapshot, answer, lambda node: rule_texts(asked.files, False, node), whose)
     whose = _whose(asked, nodes_on_the_way(answer, snapshot), names)
     given = rule_texts(asked.files, asked.live)
     return Rules(policies, snapshot, answer, lambda _: given, whose, whose is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +14,8 @@ from compiler.errors import Unreadable
 
 #: What `--rules` without a file is taken for: no argument of a process can be this.
 BARE = "\0"
+#: Of files that compile writes, and so of those in a folder that count.
+SUFFIXES = (".nft", ".save")
 _NFT = ("nft", "list", "table", "inet", "netpolc")
 #: A machine may have rules in either variant, whichever goes by the name without one.
 _SAVES = ("-save", "-legacy-save", "-nft-save")
@@ -38,18 +40,24 @@ class RulesCommand(click.Command):
         return super().parse_args(ctx, spread)
 
 
-def texts(files: Sequence[str], live: bool) -> list[tuple[str, str]]:
-    """(name, text) of each file, or of what is loaded. Raises Unreadable: for all files together."""
-    return _live() if live else _files(files)
+def texts(files: Sequence[str], live: bool, node: str | None = None) -> list[tuple[str, str]]:
+    """(name, text) of each file, or of what is loaded. A folder stands for the rules in it, or for those in its folder
+    of the node's name, as `compile --node all` writes them. Raises Unreadable: for all files together."""
+    return _live() if live else _files(files, node)
+
+
+def are_by_node(files: Sequence[str], nodes: Iterable[str]) -> bool:
+    """Whether folders among the files hold a folder for each node: then they say themselves whose rules they are."""
+    return any(Path(name, node).is_dir() for name in files for node in nodes)
 
 
 def _is_option(word: str) -> bool:
     return word.startswith("-") and word != "-"
 
 
-def _files(names: Sequence[str]) -> list[tuple[str, str]]:
-    found, problems = [], []
-    for name in names:
+def _files(names: Sequence[str], node: str | None) -> list[tuple[str, str]]:
+    found, problems = [], list[str]()
+    for name in [file for one in names for file in _within(one, node, problems)]:
         try:
             found.append((name, Path(name).read_bytes().decode("utf-8")))
         except OSError as error:
@@ -58,6 +66,22 @@ def _files(names: Sequence[str]) -> list[tuple[str, str]]:
             problems.append(f"{name}: not UTF-8 text")
     if problems:
         raise Unreadable(*problems)
+    return found
+
+
+def _within(name: str, node: str | None, problems: list[str]) -> list[str]:
+    """The files that a name stands for."""
+    if not os.path.isdir(name):
+        return [name]
+    folder = Path(name, node) if node is not None and Path(name, node).is_dir() else Path(name)
+    try:
+        found = sorted(str(path) for path in folder.iterdir() if path.suffix in SUFFIXES and path.name[0] != ".")
+    except OSError as error:
+        problems.append(f"{folder}: {error.strerror or error}")
+        return []
+    if not found:
+        wanted = f", nor a folder {node}" if node is not None and folder == Path(name) else ""
+        problems.append(f"{folder}: no {' or '.join(SUFFIXES)} file in this folder{wanted}")
     return found
 
 

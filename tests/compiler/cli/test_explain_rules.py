@@ -186,6 +186,22 @@ def test_files_of_both_tools(ask: Ask, written: Path) -> None:
         assert f"{folder}/" in about_rules(done)
 
 
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_folders_of_nodes(netpolc: Netpolc, ask: Ask, backend: str) -> None:
+    """As `compile --node all` writes them; a folder without folders of nodes is one node's."""
+    assert netpolc("compile", SHOP, "--node", "all", "--backend", backend, "-o", "out").status == 0
+    done = ask(FRONTEND, "shop/backend-5c7d9f6b8d-z5h8k:8080", "--rules", "out")
+    assert (done.status, done.stderr) == (0, "")
+    for node in ("node-a", "node-b"):
+        assert f"\nrules of {node} let it pass (forwarded)\n" in done.stdout
+        assert f"  out/{node}/" in done.stdout
+    one = ask(FRONTEND, "shop/backend-5c7d9f6b8d-z5h8k:8080", "--rules", "out/node-a", "--node", "node-a")
+    assert one.status == 0
+    assert "  out/node-a/" in one.stdout
+    assert "node-b" not in about_rules(one)
+    assert netpolc("verify", SHOP, "--node", "node-b", "--rules", "out/node-b").status == 0
+
+
 def test_rules_that_lack_one_family(ask: Ask, written: Path) -> None:
     ends = ("fd00:10:244:1::11", "[fd00:10:244:1::13]:5432")
     done = ask(*ends, "--rules", "iptables/ipset.save", "iptables/iptables.save")
@@ -315,13 +331,41 @@ def test_another_source_is_what_the_next_node_sees(ask: Ask, tmp_path: Path) -> 
         (("--rules", "x.nft", "y.nft", "--node", "node-a"), "y.nft: No such file or directory"),
         (("--rules", "x.nft", "--node", "node-a"), "x.nft:1:26: error: foo is not understood here [unsupported]"),
         (("--rules", "", "--node", "node-a"), "error: "),
+        (("--rules", "folder"), "error: folder: no .nft or .save file in this folder, nor a folder node-b"),
+        (("--rules", "empty", "--node", "node-a"), "error: empty: no .nft or .save file in this folder"),
     ],
 )
 def test_what_is_no_question_is_refused(ask: Ask, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "x.nft").write_text("table inet x { chain a { foo bar; } }\n")
+    (tmp_path / "folder/node-a").mkdir(parents=True)
+    (tmp_path / "folder/node-a/x.nft").write_text("table inet x { }\n")
+    (tmp_path / "empty").mkdir()
     done = ask(FRONTEND, "shop/database-1:5432", *arguments)
     assert (done.status, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_alarms_are_heard_beside_json(ask: Ask, written: Path) -> None:
+    (written / "none.nft").write_text("table inet netpolc { }\n")
+    done = ask(FRONTEND, "shop/database-0:5432", "--rules", "none.nft", "--format", "json")
+    assert done.status == 3
+    assert done.stderr.startswith("DISAGREEMENT: the rules at node-a pass 10.244.1.11 -> 10.244.1.13 tcp/5432, which")
+    assert json.loads(done.stdout)["answers"][0]["rules"]["nodes"][0]["agrees"] is False
+
+
+def test_files_end_where_options_begin(netpolc: Netpolc, written: Path) -> None:
+    ends = ("--from", FRONTEND, "--to", f"{BACKEND}:8080")
+    for arguments in (
+        ("--rules", "nftables/netpolc.nft", *ends, SHOP),
+        (*ends, "--rules", "nftables/netpolc.nft", "--", SHOP),
+        (*ends, "--rules", "--", SHOP),
+        (*ends, "--rules", "--backend", "nftables", SHOP),
+        (SHOP, *ends, "--rules=nftables/netpolc.nft"),
+    ):
+        assert "\nrules of node-a let it pass" in netpolc("explain", *arguments).stdout
+    done = netpolc("explain", *ends, "--rules", SHOP)
+    assert (done.status, done.stdout) == (2, "")
+    assert "Missing argument 'INPUT...'" in done.stderr
 
 
 def test_only_root_reads_the_rules_of_the_machine(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
