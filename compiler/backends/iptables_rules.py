@@ -57,7 +57,7 @@ _ANSWERS = {
 }
 #: xt_limit counts in 10,000ths of a second (XT_LIMIT_SCALE), and with 32,000 credits a second in 32 bits.
 _SCALE, _CREDITS, _MOST = 10_000, 32_000, 1 << 32
-_AGAIN = re.compile(r"(?<= )-p (\S+) (.*) -p \1(?= |$)")
+_AGAIN = re.compile(r"(?<= )-p (\S+)( .*)? -p \1(?= |$)")
 
 
 def rule_texts(rule: Rule, family: Family, sets: Mapping[str, str]) -> list[str]:
@@ -75,7 +75,7 @@ def rule_texts(rule: Rule, family: Family, sets: Mapping[str, str]) -> list[str]
 
 def _once(text: str) -> str:
     """`-p` may be said once: every match that needs the protocol names it."""
-    while (short := _AGAIN.sub(r"-p \1 \2", text)) != text:
+    while (short := _AGAIN.sub(r"-p \1\2", text)) != text:
         text = short
     return text
 

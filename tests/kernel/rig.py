@@ -80,6 +80,19 @@ def _empty(save: str) -> str:
     return "\n".join(kept) + "\n"
 
 
+def clear(namespace: Namespace, rules: str = "") -> None:
+    """No rules, sets or connections of an earlier test; nft gets these instead."""
+    run = namespace.run
+    run("nft", "-f", "-", stdin="flush ruleset\n" + rules)
+    for tool in ("iptables", "ip6tables"):
+        save = run(f"{tool}-legacy-save")  # asking for a table that is not there would bring it in
+        if save:
+            run(f"{tool}-legacy-restore", "-w", "60", stdin=_empty(save))
+    run("ipset", "flush")  # a list of sets holds its members back
+    run("ipset", "destroy")
+    namespace.forget_connections()
+
+
 class Rig:
     """`with Rig() as rig:`; one is good for many rulesets (`reset`). `addresses` are the node's own."""
 
@@ -124,15 +137,7 @@ class Rig:
 
     def reset(self) -> None:
         """No rules, sets or connections of an earlier test."""
-        run = self.namespace.run
-        run("nft", "-f", "-", stdin="flush ruleset\n" + _QUIET)
-        for tool in ("iptables", "ip6tables"):
-            save = run(f"{tool}-legacy-save")  # asking for a table that is not there would bring it in
-            if save:
-                run(f"{tool}-legacy-restore", "-w", "60", stdin=_empty(save))
-        run("ipset", "flush")  # a list of sets holds its members back
-        run("ipset", "destroy")
-        self.namespace.forget_connections()
+        clear(self.namespace, _QUIET)
 
     # Packets
 
@@ -168,6 +173,16 @@ class Rig:
         self._inject(raw)
         self._drain_tout(out)
         return serial_of(raw) in out
+
+    def changed(self, raw: bytes) -> bytes | None:
+        """This one packet that `encode` made, as it comes out when it is forwarded; told at once."""
+        self._inject(raw)
+        with suppress(BlockingIOError):
+            while True:
+                out = os.read(self._tout, 2048)
+                if serial_of(out) == serial_of(raw):
+                    return out
+        return None
 
     def _alone(self, packets: Sequence[Packet], exchange: Callable[[Sequence[Sendable]], list[bool]]) -> list[bool]:
         """Conntrack takes a packet for a reply when its mirror image was accepted: forget in between."""
