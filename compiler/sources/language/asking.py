@@ -1,0 +1,117 @@
+"""What every kind of statement asks of its parts: ends and ports that are right, and that fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from compiler.errors import Collector
+from compiler.resources.language import (
+    Both,
+    Either,
+    End,
+    Flow,
+    Less,
+    MessageType,
+    NamedPort,
+    Pods,
+    PortRange,
+    Ports,
+    PortSpec,
+    ThisNode,
+    WholeProtocol,
+)
+from compiler.sources.language.addresses import VERSIONS
+from compiler.sources.language.files import Text
+from compiler.sources.language.names import Names
+from compiler.sources.language.ports import ICMP, ICMPV6, WITH_PORTS
+from grammar import dsl_tree as t
+
+_BOTH = frozenset(VERSIONS)
+_VERSION_OF = {ICMP: frozenset({4}), ICMPV6: frozenset({6})}
+
+
+class Asking:
+    """The statements of one file. Methods give None for what is wrong, once it is reported."""
+
+    def __init__(self, text: Text, names: Names, problems: Collector) -> None:
+        self._text, self._names, self._problems = text, names, problems
+
+    def flaw(self, at: t.Node, message: str, code: str) -> None:
+        self._problems.add(self._text.flaw(at, message, code))
+
+    def head(self, node: t.Node) -> dict[str, Any]:
+        """The fields that every statement has."""
+        span = self._text.source.span(node.begin, node.end)
+        return {"text": self._text.line(node), "span": span}
+
+    def end(self, node: t.End) -> End | None:
+        return self._names.end(self._text, node)
+
+    def ports(self, node: t.Ports, target: End | None, towards: t.Node | None) -> tuple[PortSpec, ...] | None:
+        """The ports; names of them need a target that is pods."""
+        found = self._names.ports(self._text, node)
+        if found is None:
+            return None
+        named = next((one.name for one in found if isinstance(one, NamedPort)), None)
+        if named is not None and (target is None or not any_part(target, Pods)):
+            where = towards or node
+            self.flaw(where, f"{named} is the name of a container's port, and no pod is the target here", "named-port")
+            return None
+        return found
+
+    def agree(self, at: t.Node, *parts: End | Ports) -> bool:
+        """Whether a packet of one IP version can have all of these."""
+        left = _BOTH
+        for part in parts:
+            if part is not None:
+                left &= _of_ports(part) if isinstance(part, tuple) else self._names.versions(part) or _BOTH
+        if not left:
+            self.flaw(at, "no packet is like that: IPv4 at one place, IPv6 at another", "family-mismatch")
+        return bool(left)
+
+    def flow(self, node: t.Flow) -> Flow | None:
+        """What a statement of nat, mangle or raw is about. A name alone may be a service."""
+        source, target, ports = node.source, node.target, node.ports
+        if source is not None and target is None and ports is None:
+            name = source.terms[0]
+            if isinstance(name, t.Name) and len(source.terms) == 1 and self._names.is_service(name):
+                source, ports = None, t.Ports(name.begin, name.end, (name,))
+        begin = self.end(source) if source is not None else None
+        end = self.end(target) if target is not None else None
+        found = self.ports(ports, end, target) if ports is not None else None
+        if any(made is None and given is not None for made, given in ((begin, source), (end, target), (found, ports))):
+            return None
+        if not self.agree(node, begin, end, found):
+            return None
+        return Flow(source=begin, target=end, ports=found, both_ways=node.arrow == "<->")
+
+    def only_ports(self, at: t.Node, ports: Ports, what: str) -> bool:
+        """Whether these are ports of protocols that have some, as what nat changes must be."""
+        if all(isinstance(one, PortRange) or one.protocol in WITH_PORTS for one in ports or ()):
+            return True
+        self.flaw(at, f"{what} changes ports: name a protocol that has some, such as tcp", "no-ports")
+        return False
+
+
+def any_part(end: End, kind: type[Pods | ThisNode]) -> bool:
+    """Whether some part of an expression is of that kind, not counting what is taken away."""
+    return _any(end, lambda one: isinstance(one, kind))
+
+
+def _any(end: End, test: Callable[[End], bool]) -> bool:
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            return any(_any(one, test) for one in ends)
+        case Less(end=inner):
+            return _any(inner, test)
+        case _:
+            return test(end)
+
+
+def _of_ports(ports: tuple[PortSpec, ...]) -> frozenset[int]:
+    """The IP versions in which these protocols are met."""
+    kinds = [
+        _VERSION_OF.get(one.protocol, _BOTH) if isinstance(one, MessageType | WholeProtocol) else _BOTH for one in ports
+    ]
+    return frozenset[int]().union(*kinds) if kinds else _BOTH
