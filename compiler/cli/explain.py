@@ -47,7 +47,7 @@ class _Asked:
     "--rules",
     metavar="[FILE...]",
     multiple=True,
-    help="Show the way through these rules, too: files or folders; without any, those that compile makes for the nodes.",
+    help="Show the way through these rules: files or folders; without any, those that compile makes for the nodes.",
 )
 @click.option("--live", is_flag=True, help="The same through the rules that this machine has now. Needs root.")
 @click.option(

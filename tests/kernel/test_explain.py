@@ -30,6 +30,7 @@ from compiler.semantics.space import Path as Way
 from compiler.semantics.trace import Step
 from compiler.snapshot import build
 from compiler.sources.manifests import load
+from tests.kernel.namespace import CommandFailed
 from tests.kernel.packets import Sendable, handshake, reply
 from tests.kernel.rig import BACKEND, Rig
 from tests.kernel.traced import shown
@@ -107,15 +108,21 @@ def test_a_rule_of_somebody_else_is_named(node_rig: Rig, flavour: str) -> None:
 
 
 def test_the_rules_of_this_machine(node_rig: Rig, flavour: str) -> None:
-    """The whole command; the host name is no node's."""
+    """The whole command. Which node it is follows from the connection, or else from the host name."""
     load_rules(node_rig, flavour)
-    netpolc = (sys.executable, "-m", "compiler.cli.main", "explain", str(SHOP))
-    ends = ("--from", "10.244.1.11", "--to", "10.244.1.12:8080")
-    found = node_rig.namespace.run(*netpolc, *ends, "--live")
+    run = node_rig.namespace.run
+    netpolc = (sys.executable, "-m", "compiler.cli.main", "explain", str(SHOP), "--live")
+    found = run(*netpolc, "--from", "10.244.1.11", "--to", "10.244.1.12:8080")
     assert "\nrules of node-a let it pass (forwarded)\n" in found
     of_nft = r"10.244.1.11 . 10.244.1.12 . tcp . 8080 +nft list table inet netpolc:\d+"
     of_ipset = r" 10.244.1.11,tcp:8080,10.244.1.12 +ipset save:\d+"
     assert re.search(of_nft if flavour == "nftables" else of_ipset, found)
+    between = (*netpolc, "--from", "10.244.1.11", "--to", "10.244.2.12:8080")
+    with pytest.raises(CommandFailed, match="say whose rules these are, with --node"):
+        run(*between)
+    named = run("unshare", "--uts", "sh", "-c", 'hostname node-a && exec "$@"', "sh", *between)
+    assert "\nrules of node-a let it pass (forwarded)\n" in named
+    assert "rules of node-b" not in named
 
 
 def load_rules(rig: Rig, flavour: str) -> None:
