@@ -111,9 +111,9 @@ def _match(match: Match, family: Family, sets: Mapping[str, str]) -> list[str]:
         case IcmpType(icmp, number, code):
             return [f"{_ICMP[icmp]} {number}" + (f"/{code}" if code is not None else "")]
         case Inbound(name, prefix):
-            return [f"-i {interface(name, BACKEND)}{'+' * prefix}"]
+            return [f"-i {interface(name, prefix, '+', BACKEND)}"]
         case Outbound(name, prefix):
-            return [f"-o {interface(name, BACKEND)}{'+' * prefix}"]
+            return [f"-o {interface(name, prefix, '+', BACKEND)}"]
         case HasMark(value, mask):
             return [f"-m mark --mark {value:#x}/{mask:#x}"]
         case Hops(first, last):

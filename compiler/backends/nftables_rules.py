@@ -100,9 +100,9 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
         case IcmpType(icmp, number, code):
             return f"{_ICMP[icmp]} type {number}" + (f" {_ICMP[icmp]} code {code}" if code is not None else "")
         case Inbound(name, prefix):
-            return f'iifname "{interface(name, BACKEND)}{"*" * prefix}"'
+            return f'iifname "{interface(name, prefix, "*", BACKEND)}"'
         case Outbound(name, prefix):
-            return f'oifname "{interface(name, BACKEND)}{"*" * prefix}"'
+            return f'oifname "{interface(name, prefix, "*", BACKEND)}"'
         case HasMark(value, mask):
             return f"meta mark {value:#x}" if mask == _ALL_BITS else f"meta mark & {mask:#x} == {value:#x}"
         case Hops(first, last):

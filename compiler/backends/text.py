@@ -17,6 +17,7 @@ _PREFIX = re.compile(r"[ !#%-\[\]-~]*")
 #: NFLOG has room for so many characters, and iptables cuts what is longer without a word.
 _LONGEST_PREFIX = 63
 #: Names that are one word in every syntax: no `+` and `*`, which ask for a prefix. The kernel allows 15 characters.
+_LONGEST_INTERFACE = 15
 _INTERFACE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@-]{0,14}")
 
 
@@ -30,11 +31,12 @@ def log_prefix(text: str, backend: str) -> str:
     return f'"{text}"'
 
 
-def interface(name: str, backend: str) -> str:
-    """The interface's name, or the beginning of one. Unsupported when it is not one word."""
+def interface(name: str, prefix: bool, sign: str, backend: str) -> str:
+    """The interface's name, or the beginning of one, with the tool's sign for that. Unsupported when it is not one
+    word."""
     if not _INTERFACE.fullmatch(name):
         raise refuse(f"the interface name {name!r}: 1 to 15 of letters, digits and _.@-", backend)
-    return name
+    return name + sign if prefix and len(name) < _LONGEST_INTERFACE else name
 
 
 def comments(*texts: str) -> Iterator[str]:
