@@ -66,6 +66,9 @@ class Compiler:
         read is closed; what names nodes or domains that the input does not know matches nothing, a Deny rule too."""
         for origin in self.closed:
             yield f"{origin}: not all of it can be read; an Accept rule matches nothing, any other denies all"
+        for address, pods in self._inventory.contested.items() if self.policies else ():
+            names = " and ".join(f"{pod.namespace}/{pod.name}" for pod in pods)
+            yield f"{address}: held by {names}, so it is nobody's; nothing may connect from or to it"
         for policy in self.policies:
             for rule in () if self._inventory.symbolic else (*policy.ingress, *policy.egress):
                 if any(isinstance(peer, Domains) for peer in rule.peers):

@@ -7,6 +7,7 @@ referred to exists with that label alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -27,14 +28,15 @@ class Snapshot:
         """Every node that is declared or that some pod is scheduled to, sorted."""
         return tuple(sorted({*self.nodes, *(p.node for p in self.pods if p.node)}))
 
-    def holders(self) -> dict[str, list[Pod]]:
-        """Address -> the pods that hold it; more than one only in a contradictory snapshot."""
-        found: dict[str, list[Pod]] = {}
-        for pod in self.pods:
-            if pod.holds_addresses:
-                for address in pod.ips:
-                    found.setdefault(address, []).append(pod)
-        return found
+    def contested(self) -> dict[str, tuple[Pod, ...]]:
+        """Address -> the pods that hold it, where they are several: the snapshot contradicts itself, and the address
+        is nobody's. Manifests that say so are refused; a cluster that is watched may be seen so for a moment."""
+        held = [pod for pod in self.pods if pod.holds_addresses]
+        counts = Counter(address for pod in held for address in set(pod.ips))
+        several = {address for address, count in counts.items() if count > 1}
+        if not several:
+            return {}
+        return {a: tuple(pod for pod in held if a in pod.ips) for a in sorted(several)}
 
 
 def build(

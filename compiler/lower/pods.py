@@ -121,7 +121,8 @@ class _Lowering:
                 for one in here:
                     if one.chain == DENY:
                         title, *details = class_notes(one.pods, family)
-                        notes += (f"pairs hold all that is allowed for {title}", *(f"  {line}" for line in details))
+                        why = "pairs hold all that is allowed for" if one.pods.policies else "several pods'"
+                        notes += (f"{why} {title}", *(f"  {line}" for line in details))
                 hosts = tuple((Prefix(family.value, address, family.bits), verdict) for address, verdict in elements)
                 self._maps.append(PrefixMap(name, family, hosts, tuple(notes)))
                 yield Lookup(subject, name, family, _origins([one.pods for one in here]))

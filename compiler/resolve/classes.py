@@ -6,8 +6,8 @@ direction are in no class of that direction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from compiler.net import ALL_PORTS, Family, PortSet, parse_address, port_set
 from compiler.policy import Direction, NamedPort, Policy, Rule, Tier
@@ -29,7 +29,7 @@ class Clause:
 @dataclass(frozen=True, slots=True)
 class PodClass:
     """Pods of one node with the same policies (and, for ingress, the same numbers behind the policies' named
-    ports)."""
+    ports). Without policies: pods with the addresses that others hold as well; nothing is allowed there."""
 
     direction: Direction
     policies: tuple[Policy, ...]
@@ -63,7 +63,18 @@ def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) 
                 key = (tuple(map(id, chosen)), tuple(clause.ports for clause in clauses))
                 members.setdefault(key, (chosen, clauses, []))[2].append(group)
         found.extend(_pod_class(direction, *of_class, node) for of_class in members.values())
+        contested = tuple(_contested(inventory, node)) if policies else ()
+        if contested:
+            found.append(PodClass(direction, (), (), True, contested))
     return tuple(found)
+
+
+def _contested(inventory: Inventory, node: str | None) -> Iterator[Pod]:
+    """A pod of the node for each address that it holds and others do, too."""
+    for address, pods in inventory.contested.items():
+        here = next((pod for pod in pods if node in (None, pod.node)), None)
+        if here is not None:
+            yield replace(here, ips=(address,))
 
 
 def _deciding(

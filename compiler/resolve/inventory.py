@@ -2,13 +2,14 @@
 
 Pods of one namespace with equal labels and equal ports form a *group*: 150,000 pods are a few thousand groups,
 and selectors are matched against groups. Where the input names no pod with an address (policies alone, or
-policies and workloads) there is no group, and the inventory is *symbolic*.
+policies and workloads) there is no group, and the inventory is *symbolic*. Addresses that several pods hold are
+nobody's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from compiler.net import PROTOCOLS, Family, Prefix, parse_address
 from compiler.policy import NamedPort, NodeSelector, PodSelector, Selector
@@ -61,12 +62,20 @@ class Inventory:
         self._members: dict[PodSelector, tuple[Group, ...]] = {}
         self._numbers: dict[PodSelector, frozenset[int]] = {}
         self._sizes: dict[PodSelector, int] = {}
-        self._collect(pod for pod in snapshot.pods if pod.holds_addresses)
-        self.symbolic = not self.groups
+        held = [pod for pod in snapshot.pods if pod.holds_addresses]
+        self.symbolic = not held
+        #: Addresses of several pods: no group has them (docs/SEMANTICS.md).
+        self.contested: Mapping[str, tuple[Pod, ...]] = snapshot.contested()
+        self._collect(map(self._undisputed, held) if self.contested else held)
+
+    def _undisputed(self, pod: Pod) -> Pod:
+        return replace(pod, ips=tuple(address for address in pod.ips if address not in self.contested))
 
     def _collect(self, pods: Iterable[Pod]) -> None:
         found: dict[object, Group] = {}
         for pod in pods:
+            if not pod.ips:
+                continue
             key = (pod.namespace, frozenset(pod.labels.items()), pod.ports)
             group = found.get(key)
             if group is None:

@@ -49,7 +49,7 @@ class Clauses:
 
     def __init__(self, policies: Iterable[AnyPolicy], ends: Ends) -> None:
         known = tuple(policies)
-        self.ends = ends
+        self.ends, self._any = ends, bool(known)
         self._network: dict[str, list[NetworkPolicy]] = {}
         for policy in known:
             if isinstance(policy, NetworkPolicy):
@@ -62,6 +62,16 @@ class Clauses:
     def subjects(self, node: str | None) -> Mapping[int, Pod]:
         """The pods that a node (None: any) asks policies for, by address."""
         return {address: pod for address, pod in self.ends.holders.items() if node in (None, pod.node)}
+
+    def contested(self, node: str | None) -> Mapping[int, tuple[Range, ...]]:
+        """Addresses that several pods claim, one of the node (None: any) among them: closed, as soon as there is any
+        policy, but for their own node. Each with the addresses of the nodes that all who claim it there run on."""
+        found: dict[int, tuple[Range, ...]] = {}
+        for address, pods in self.ends.contested.items() if self._any else ():
+            own = [self.ends.of_node.get(pod.node, set()) for pod in pods if node in (None, pod.node)]
+            if own:
+                found[address] = tuple((a, a) for a in sorted(set.intersection(*own)))
+        return found
 
     def asked(self, direction: Direction, pod: Pod) -> Asked:
         isolating = [

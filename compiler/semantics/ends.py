@@ -41,9 +41,17 @@ class Ends:
         self.version = version
         alive = [pod for pod in snapshot.pods if pod.phase not in _TERMINAL]
         #: Address -> the pod whose own it is.
-        self.holders: dict[int, Pod] = {
-            address: pod for pod in alive if not pod.host_network for address in self.addresses(pod.ips)
-        }
+        self.holders: dict[int, Pod] = {}
+        #: Address -> the pods that claim it, if they are several: it is nobody's.
+        self.contested: dict[int, list[Pod]] = {}
+        for pod in (pod for pod in alive if not pod.host_network):
+            for address in set(self.addresses(pod.ips)):
+                if address in self.contested:
+                    self.contested[address].append(pod)
+                elif address in self.holders:
+                    self.contested[address] = [self.holders.pop(address), pod]
+                else:
+                    self.holders[address] = pod
         #: Node -> its addresses, those of its host-network pods among them.
         self.of_node: dict[str, set[int]] = {
             name: set(self.addresses(node.ips)) for name, node in snapshot.nodes.items()

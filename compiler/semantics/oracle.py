@@ -80,7 +80,13 @@ class Oracle:
         self._baseline = tier_order(known, False)
         # "Succeeded and Failed pods hold no address"; a host-network pod's address is the node's.
         alive = [pod for pod in snapshot.pods if pod.phase not in _TERMINAL]
-        self._holders = {address: pod for pod in alive if not pod.host_network for address in pod.ips}
+        claims: dict[str, list[Pod]] = {}
+        for pod in alive:
+            if not pod.host_network:
+                for address in dict.fromkeys(pod.ips):
+                    claims.setdefault(address, []).append(pod)
+        self._holders = {address: pods[0] for address, pods in claims.items() if len(pods) == 1}
+        self._contested = {address: pods for address, pods in claims.items() if len(pods) > 1 and known}
         self._node_addresses = {name: set(node.ips) for name, node in snapshot.nodes.items()}
         for pod in alive:
             if pod.host_network and pod.node:
@@ -98,21 +104,29 @@ class Oracle:
         return self._direction(packet, Direction.EGRESS, packet.src, packet.dst, node)
 
     def _ingress(self, packet: Packet, node: str | None) -> Ruling:
-        pod = self._holders.get(packet.dst)
         # "OR if the traffic source is the pod's local node"; the kubelet's probes come from there.
-        if pod is not None and packet.src in self._node_addresses.get(pod.node, ()):
+        pods = self._pods_at(packet.dst, node)
+        if pods and all(packet.src in self._node_addresses.get(pod.node, ()) for pod in pods):
             return Ruling(True, Because.OWN_NODE)
         return self._direction(packet, Direction.INGRESS, packet.dst, packet.src, node)
 
     def _direction(self, packet: Packet, direction: Direction, subject: str, other: str, node: str | None) -> Ruling:
-        pod = self._holders.get(subject)
-        if pod is None or node not in (None, pod.node):
+        pods = self._pods_at(subject, node)
+        if not pods:
             return Ruling(True, Because.NO_SUBJECT)
-        if self._holders.get(other) is pod:
+        if subject == other or (subject in self._holders and self._holders.get(other) is pods[0]):
             return Ruling(True, Because.ITSELF)
         if packet.is_neighbour_discovery:
             return Ruling(True, Because.NEIGHBOURS)
+        if subject in self._contested:
+            return Ruling(False, Because.CONTESTED)
         return self.meeting(direction, subject, other).ruling(packet)
+
+    def _pods_at(self, address: str, node: str | None) -> list[Pod]:
+        """The pods of the node (None: of any) that hold this address: one, or several who contest it."""
+        one = self._holders.get(address)
+        claims = self._contested.get(address, []) if one is None else [one]
+        return [pod for pod in claims if node in (None, pod.node)]
 
     def meeting(self, direction: Direction, subject: str, other: str) -> Meeting:
         """What the policies say of these two addresses; a pod holds `subject`."""

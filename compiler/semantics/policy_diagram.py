@@ -33,7 +33,7 @@ class PolicyDiagrams:
     def __init__(self, clauses: Clauses, node: str | None, over: Space, region: int = IN) -> None:
         self._over, self._made, self._region = over, over.made, region
         self._clauses, self._ends = clauses, clauses.ends
-        self._subjects = clauses.subjects(node)
+        self._subjects, self._contested = clauses.subjects(node), clauses.contested(node)
         self._others = {Direction.INGRESS: over.source, Direction.EGRESS: over.destination}
         self._accept, self._denies = self._made.outcome(ACCEPT), self._made.outcome(DROP)
         self._says = {verdict: self._made.outcome(verdict) for verdict in Verdict} | {Verdict.DENY: self._denies}
@@ -72,6 +72,7 @@ class PolicyDiagrams:
         for address, pod in self._subjects.items():
             own.setdefault(id(pod), []).append(address)
         pairs = [((a, a), (b, b)) for same in own.values() for a in same for b in same]
+        pairs += [((a, a), (a, a)) for a in self._contested]
         return self._made.rows((self._over.source, self._over.destination), pairs) if pairs else NOTHING
 
     def _own_node(self) -> int:
@@ -80,12 +81,11 @@ class PolicyDiagrams:
         for address, pod in self._subjects.items():
             by_node.setdefault(pod.node, []).append((address, address))
         made, nodes = self._made, self._ends.of_node
+        found = [(pods, [(a, a) for a in nodes.get(name, ())]) for name, pods in by_node.items()]
+        found += [([(address, address)], list(own)) for address, own in self._contested.items()]
         return made.first(
-            made.where(
-                made.inside(self._over.destination, pods),
-                made.inside(self._over.source, [(a, a) for a in nodes.get(name, ())]),
-            )
-            for name, pods in by_node.items()
+            made.where(made.inside(self._over.destination, pods), made.inside(self._over.source, own))
+            for pods, own in found
         )
 
     def _denials(self, direction: Direction) -> int:
@@ -96,6 +96,8 @@ class PolicyDiagrams:
         for address, pod in self._subjects.items():
             if made.where(self._region, made.inside(subject, [(address, address)])) != NOTHING:
                 alike.setdefault(self._denials_of(direction, pod), []).append((address, address))
+        if self._contested:
+            alike.setdefault(self._denies, []).extend((address, address) for address in self._contested)
         return made.first(
             [made.where(made.where(self._region, made.inside(subject, pods)), denied) for denied, pods in alike.items()]
         )

@@ -35,6 +35,9 @@ def of_policies(clauses: Clauses, node: str | None) -> Iterator[Question]:
     ends, own = clauses.ends, clauses.subjects(node)
     for address in own:
         yield from ((end, ((address, address),)) for end in _ENDS)
+    for address, nodes in clauses.contested(node).items():
+        yield from ((end, ((address, address),)) for end in _ENDS)
+        yield Field.SOURCE, nodes
     yield Field.DESTINATION, ends.pods_alone
     for name in {pod.node: None for pod in own.values()}:
         yield Field.SOURCE, [(address, address) for address in sorted(ends.of_node.get(name, ()))]

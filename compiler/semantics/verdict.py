@@ -38,6 +38,7 @@ class Because(Enum):
     ITSELF = "a pod always reaches itself"
     OWN_NODE = "a node always reaches its own pods"
     NEIGHBOURS = "neighbour discovery belongs to the link"
+    CONTESTED = "several pods hold the address, so it is nobody's"
 
 
 @dataclass(frozen=True, slots=True)

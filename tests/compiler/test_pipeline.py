@@ -21,6 +21,7 @@ from compiler.ir.ruleset import Lookup, Ruleset
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler, compile_node
 from compiler.resolve import reach
+from compiler.resources.cluster import Pod
 from compiler.snapshot import build
 from compiler.sources.manifests import load
 from tests.compiler.backends.small import commands, without_remarks
@@ -254,6 +255,16 @@ class TestRemarks:
     def test_nodes_that_the_input_does_not_hold(self) -> None:
         (found,) = self.remarks(self.READ, self.TO_NODES, nodes=False)
         assert found.startswith("ClusterNetworkPolicy top egress[1] (a.json:1): matches no node")
+
+    def test_addresses_of_several_pods(self) -> None:
+        """A snapshot may say so, files may not."""
+        policy = {"kind": "NetworkPolicy", "metadata": {"name": "a"}, "spec": {"podSelector": {}}}
+        found = load([("a.json", json.dumps({"apiVersion": "networking.k8s.io/v1", **policy}).encode())])
+        snapshot = build(Pod("x", name, {}, ("10.0.0.1",), "n1") for name in ("b", "a"))
+        assert list(Compiler(found.policies, snapshot).remarks()) == [
+            "10.0.0.1: held by x/a and x/b, so it is nobody's; nothing may connect from or to it"
+        ]
+        assert list(Compiler((), snapshot).remarks()) == []
 
     def test_sets_by_hand_say_it_themselves(self) -> None:
         assert self.remarks(self.TO_DOMAINS, self.TO_NODES, nodes=False, pods=False) == []

@@ -47,7 +47,7 @@ def test_nodes_are_those_declared_and_those_that_pods_are_on() -> None:
     assert list(snapshot.nodes) == ["n1", "n2"]
 
 
-def test_only_living_pods_with_a_network_of_their_own_hold_addresses() -> None:
+def test_an_address_is_contested_by_living_pods_with_a_network_of_their_own() -> None:
     mine = pod("mine", "", "10.0.0.1", "fd00::1")
     found = [
         mine,
@@ -56,12 +56,13 @@ def test_only_living_pods_with_a_network_of_their_own_hold_addresses() -> None:
         Pod("shop", "dead", labels(""), ("10.0.0.1",), "n1", phase="Failed"),
         pod("waiting", ""),
     ]
-    assert build(found).holders() == {"10.0.0.1": [mine], "fd00::1": [mine]}
+    assert build(found).contested() == {}
+    other = pod("other", "", "10.0.0.1")
+    assert build([*found, other]).contested() == {"10.0.0.1": (mine, other)}
 
 
-def test_an_address_that_two_pods_hold_names_both() -> None:
-    one, two = pod("one", "", "10.0.0.1"), pod("two", "", "10.0.0.1")
-    assert build([two, one]).holders() == {"10.0.0.1": [one, two]}
+def test_an_address_that_a_pod_has_twice_is_its_own() -> None:
+    assert build([pod("one", "", "10.0.0.1", "10.0.0.1")]).contested() == {}
 
 
 def test_pods_in_other_phases_hold_their_addresses() -> None:

@@ -29,7 +29,7 @@ class Wiring:
     def __init__(self, snapshot: Snapshot) -> None:
         self.nodes = snapshot.node_names()
         self._own: dict[str, set[str]] = {name: set() for name in self.nodes}
-        self._behind: dict[str, str] = {}
+        self._behind: dict[str, list[str]] = {}
         for node in snapshot.nodes.values():
             self._own[node.name].update(node.ips)
         for pod in snapshot.pods:
@@ -37,16 +37,18 @@ class Wiring:
                 if pod.host_network:
                     self._own[pod.node].update(pod.ips)
                 else:
-                    self._behind.update(dict.fromkeys(pod.ips, pod.node))
-        self._behind.update((address, node) for node, known in self._own.items() for address in known)
+                    for address in pod.ips:
+                        self._behind.setdefault(address, []).append(pod.node)
+        self._behind.update((address, [node]) for node, known in self._own.items() for address in known)
 
     def addresses(self, node: str) -> tuple[str, ...]:
         """The node's own."""
         return tuple(sorted(self._own[node]))
 
     def crossings(self, packet: Packet) -> tuple[Crossing, ...]:
-        """The nodes of both ends, the source's first. None for ends that are outside, or the same node."""
-        nodes = dict.fromkeys(self._behind[end] for end in (packet.src, packet.dst) if end in self._behind)
+        """The nodes of both ends, the source's first; of an end that several pods claim, all of theirs. None for
+        ends that are outside, or the same node."""
+        nodes = dict.fromkeys(node for end in (packet.src, packet.dst) for node in self._behind.get(end, ()))
         return tuple(Crossing(node, hook) for node in nodes if (hook := self._hook(packet, node)) is not None)
 
     def _hook(self, packet: Packet, node: str) -> Hook | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from compiler.resources.cluster import TERMINAL_PHASES
 from compiler.semantics.boundaries import boundaries
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Boundaries, Packet, packets
-from compiler.snapshot import build
+from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import load
 from tests.compiler.ir_walk import Seen, Walker
 from tests.kernel.rig import BACKEND
@@ -35,13 +35,16 @@ class Disagreement(NamedTuple):
 
 
 class Trial:
-    """`text` is what `netpolc compile` would read; `count` packets at most, the same for the same seed."""
+    """`text` is what `netpolc compile` would read; `count` packets at most, the same for the same seed. `seen_as`:
+    what becomes of the snapshot before anybody looks at it."""
 
-    def __init__(self, text: bytes, count: int, seed: int = 0) -> None:
+    def __init__(
+        self, text: bytes, count: int, seed: int = 0, seen_as: Callable[[Snapshot], Snapshot] = lambda same: same
+    ) -> None:
         found = load([("scenario.json", text)])
         referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
         self._policies = found.policies
-        self.snapshot = build(found.pods, found.namespaces, found.nodes, referred)
+        self.snapshot = seen_as(build(found.pods, found.namespaces, found.nodes, referred))
         self._wiring = Wiring(self.snapshot)
         self.policies = values = tuple(policy.value for policy in found.policies)
         self.oracle = Oracle(values, self.snapshot)

@@ -101,6 +101,26 @@ def test_named_ports_are_never_a_host_network_pods() -> None:
     assert not World([B, serving], text).allows("x/b", "x/h", "tcp/80")
 
 
+def test_an_address_that_several_pods_hold_is_nobodys() -> None:
+    """No selector means it, and it is closed, whoever the policies are about; a node still reaches its own pods."""
+    one, two = (
+        pod(f"y/{name}", "10.0.1.7", node=node, labels={"app": name}) for name, node in (("b", "n1"), ("c", "n2"))
+    )
+    open_to_all = policy("  podSelector: {matchLabels: {app: a}}\n  ingress: [{}]")
+    world = World([A, one, two], open_to_all)
+    assert not world.allows("10.0.1.7", "x/a")
+    assert not world.allows("x/a", "10.0.1.7")
+    assert not world.allows(OUT, "10.0.1.7")
+    assert world.allows("10.0.1.7", "10.0.1.7"), "whoever it is, this is its own"
+    assert world.ask("x/a", "10.0.1.7").ingress.because is Because.CONTESTED
+    packet = world.packet("node:n1", "10.0.1.7", "tcp/80")
+    assert world.oracle.at_node(packet, "n1").allowed, "n1 reaches the pod that may be its own"
+    assert not world.oracle.at_node(packet, "n2").allowed
+    assert not world.oracle.connection(packet).allowed
+    assert World([A, one, two]).allows(OUT, "10.0.1.7"), "without policies everything passes"
+    assert World([A, one], open_to_all).allows("10.0.1.7", "x/a"), "of one pod alone it is a pod's"
+
+
 def test_finished_pods_hold_no_address() -> None:
     for phase in ("Succeeded", "Failed"):
         gone = pod("x/old", "10.0.1.3", node="n1", labels={"app": "old"}, phase=phase)
