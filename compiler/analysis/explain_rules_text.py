@@ -1,4 +1,4 @@
-"""The ways of connections through rules, as text to read and as values for JSON."""
+"""The ways of connections through rules, as text to read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from compiler.analysis.explain import Answer
 from compiler.analysis.explain_rules import Journey, Passage
 from compiler.analysis.quotes import title
 from compiler.semantics.netfilter import (
+    Accept,
     Continue,
     Drop,
     Element,
     End,
+    Field,
     Goto,
+    In,
     Jump,
     NoTrack,
+    Return,
     Rewrite,
     Rule,
     SetHops,
@@ -127,8 +131,10 @@ def _unknown(passage: Passage) -> Iterator[str]:
         what, rule = ways.stuck
         yield f"{printable(what)} is not understood ({rule.place.span.file_line}): {_line(rule.place.text)}"
     for test, rule in ways.assumed.items():
-        depends = "the verdict depends on it" if ways.passed is None else "the verdict is the same if it does"
-        yield f"taken not to hold, since nobody can tell: {printable(test)} ({rule.place.span.file_line}); {depends}"
+        matters = ways.passed is None
+        which = "and the verdict depends on it" if matters else "and of no consequence"
+        shown = ", shown as if it did not hold" if matters else ""
+        yield f"not known here, {which}: {printable(test)} ({rule.place.span.file_line}){shown}"
     if passage.translated:
         yield "it gets another destination on the way, so the policies' verdict above is about another connection"
 
@@ -142,10 +148,10 @@ def _policies(passage: Passage) -> Iterator[str]:
         yield f"NOT AS THE POLICIES SAY: they {'allow' if said.allowed else 'deny'} it here{_because(said.note)}"
     for direction, ruling in said.rulings.items():
         if ruling.allowed is said.allowed and ruling.because is not Because.NO_SUBJECT:
-            yield f"{direction.value.lower()} is {_ruling(direction, ruling)}"
+            yield f"{direction.value.lower()} is {ruling_text(direction, ruling)}"
 
 
-def _ruling(direction: Direction, ruling: Ruling) -> str:
+def ruling_text(direction: Direction, ruling: Ruling) -> str:
     """Short: the policies' own account has the places."""
     verdict = "allowed" if ruling.allowed else "denied"
     names = [title(policy) for policy in ruling.policies]
@@ -168,13 +174,14 @@ def _replies(replies: Passage) -> Iterator[str]:
         yield from (f"  {line}" for line in _way(replies))
     else:
         assert replies.ways.trace is not None
-        rules = [step.rule for stop in replies.ways.trace.stops for step in telling(stop)]
-        by = [f"{_line(rule.place.text)} ({rule.place.span.file_line})" for rule in rules]
-        yield f"replies pass: {'; '.join(by) if by else 'no rule says anything of packets of known connections'}"
+        steps = (step for stop in replies.ways.trace.stops for step in stop.steps if isinstance(step.verdict, Accept))
+        by = [f"{_line(step.rule.place.text)} ({step.rule.place.span.file_line})" for step in steps]
+        yield f"replies pass: {'; '.join(by) if by else 'no rule is against packets of known connections'}"
 
 
 def telling(stop: Stop) -> tuple[Step, ...]:
-    """The steps that matter: no mere counters, and no jumps into chains that had nothing to say."""
+    """The steps that matter: no mere counters, no jumps into chains that had nothing to say, no RETURN that such a
+    chain ends with."""
     kept: list[Step] = []
     for step in reversed(stop.steps):
         match step.verdict:
@@ -184,6 +191,8 @@ def telling(stop: Stop) -> tuple[Step, ...]:
                 )
             case Jump(name):
                 matters = bool(kept) and kept[-1].chain.name == name
+            case Return():
+                matters = not _is_bare_end(step)
             case _:
                 matters = True
         if matters:
@@ -191,9 +200,14 @@ def telling(stop: Stop) -> tuple[Step, ...]:
     return tuple(reversed(kept))
 
 
+def _is_bare_end(step: Step) -> bool:
+    conditions = [part for part in step.rule.parts[:-1] if not (isinstance(part, In) and part.field is Field.FAMILY)]
+    return step.chain.base is None and step.rule is step.chain.rules[-1] and not conditions
+
+
 def _element(element: Element) -> str:
     found = _line(element.place.text)
-    return f"{found} : {_verdict(element.verdict)}" if element.verdict is not None else found
+    return f"{found} : {verdict_text(element.verdict)}" if element.verdict is not None else found
 
 
 def _is_within(element: Element, rule: Rule) -> bool:
@@ -202,7 +216,7 @@ def _is_within(element: Element, rule: Rule) -> bool:
     return one.source is whole.source and whole.start <= one.start < whole.end
 
 
-def _verdict(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict) -> str:
     match verdict:
         case Jump(name) | Goto(name):
             return f"{type(verdict).__name__.lower()} {printable(name)}"
@@ -213,60 +227,3 @@ def _verdict(verdict: Verdict) -> str:
 def _line(found: str) -> str:
     whole = " ".join(printable(found.replace("\n", " ").replace("\t", " ")).split())
     return whole if len(whole) <= _WIDTH else f"{whole[: _WIDTH - 3]}..."
-
-
-# As plain values
-
-
-def as_json(journey: Journey | None) -> dict[str, object] | None:
-    """The same for JSON; None when the connection does not come by the node."""
-    if journey is None:
-        return None
-    return {
-        "source": journey.source.address,
-        "destination": journey.destination.address,
-        "nodes": [_passage_json(passage) for passage in journey.passages],
-    }
-
-
-def _passage_json(passage: Passage) -> dict[str, object]:
-    ways, stuck = passage.ways, passage.ways.stuck
-    return {
-        "node": passage.node,
-        "hook": passage.path.value,
-        "arrives": passage.arrives,
-        "verdict": None if ways.passed is None else "accept" if ways.passed else "drop",
-        "policies": "accept" if passage.said.allowed else "drop",
-        "because": [
-            f"{direction.value.lower()} {_ruling(direction, ruling)}"
-            for direction, ruling in passage.said.rulings.items()
-            if ruling.because is not Because.NO_SUBJECT
-        ],
-        "agrees": passage.agrees,
-        "chains": [_stop_json(stop) for stop in (ways.trace.stops if ways.trace is not None else ())],
-        "assumed": [{"test": test, "place": rule.place.span.file_line} for test, rule in ways.assumed.items()],
-        "stuck": None if stuck is None else {"at": stuck[0], "place": stuck[1].place.span.file_line},
-        "replies": None if passage.replies is None else _passage_json(passage.replies),
-    }
-
-
-def _stop_json(stop: Stop) -> dict[str, object]:
-    return {
-        "hook": stop.hook.value,
-        "chain": stop.chain.name,
-        "verdict": "accept" if stop.passed else "drop",
-        "by-policy": stop.by_policy,
-        "steps": [
-            {
-                "table": step.table.name,
-                "chain": step.chain.name,
-                "rule": " ".join(step.rule.place.text.split()),
-                "place": step.rule.place.span.file_line,
-                "verdict": None if step.verdict is None else _verdict(step.verdict),
-                "element": None
-                if step.element is None
-                else {"text": " ".join(step.element.place.text.split()), "place": step.element.place.span.file_line},
-            }
-            for step in stop.steps
-        ],
-    }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import click
 
+from compiler.analysis import explain_rules_json as rules_json
 from compiler.analysis import explain_rules_text as told
 from compiler.analysis.ends import Directory
 from compiler.analysis.explain import Explanation, explain
@@ -109,7 +110,7 @@ def command(
     if shape == "json":
         for alarm in alarms:
             click.echo(alarm, err=True)
-        shown = as_json(answer, quotes, lambda one: {"rules": told.as_json(journeys[id(one)])} if asked else {})
+        shown = as_json(answer, quotes, lambda one: {"rules": rules_json.as_json(journeys[id(one)])} if asked else {})
         click.echo(json.dumps(shown, indent=2))
     else:
         lines = text(answer, quotes, lambda one: told.text(one, journeys[id(one)]) if asked else ())
