@@ -14,6 +14,7 @@ from compiler.semantics.space import ACCEPT, Path
 from compiler.semantics.trace import Trace
 from compiler.semantics.verdict import Because, Direction, Ruling
 from compiler.semantics.verify import Equal, Verifier, Witness
+from compiler.semantics.verify_alone import AloneVerifier
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from grammar.ruletext import Refused
@@ -28,10 +29,12 @@ class NotProved(NetpolcError):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`witnesses` in words, several lines each; none when the rules mean what the policies say."""
+    """`witnesses` in words, several lines each; none when the rules mean what the policies say. `given`: on what that
+    hangs."""
 
     families: tuple[int, ...]
     witnesses: tuple[str, ...] = ()
+    given: str = ""
 
     @property
     def equal(self) -> bool:
@@ -39,17 +42,14 @@ class Proof:
 
 
 class Prover:
-    """Policies and a snapshot, prepared once for the texts of any number of nodes."""
+    """Policies and a snapshot, prepared once for the texts of any number of nodes. Where the snapshot has no pod with
+    an address, rules are proved for all that there might be."""
 
     def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
         self._policies = policies
-        self._verifier = Verifier([one.value for one in policies], snapshot)
-
-    @property
-    def obstacle(self) -> str:
-        """Why no text can be proved for this input, whatever it says; empty when there is nothing in the way. The one
-        place that decides it."""
-        return self._verifier.obstacle
+        values = [one.value for one in policies]
+        verifier = Verifier(values, snapshot)
+        self._verifier = AloneVerifier(values, snapshot) if verifier.obstacle else verifier
 
     def prove(self, node: str | None, texts: Iterable[tuple[str, str]], families: Sequence[int] = (4, 6)) -> Proof:
         """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
@@ -60,7 +60,7 @@ class Prover:
         except Unprovable as error:
             raise NotProved(f"cannot be proved: {error}") from None
         if isinstance(found, Equal):
-            return Proof(found.families)
+            return Proof(found.families, given=found.given)
         quotes = Quotes(self._policies)
         return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
 
@@ -90,6 +90,7 @@ def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
     beside += [f"mark {case.mark:#x}"] * bool(case.mark)
     beside += [f"{printable(text)}: {'yes' if holds else 'no'}" for text, holds in case.others.items()]
     yield f"{case.packet} ({', '.join(beside)})"
+    yield from (f"  {printable(line)}" for line in witness.setting)
     yield f"  policies: {'allowed' if witness.said.allowed else 'denied'}{_because(witness.said.note)}"
     for direction, ruling in witness.said.rulings.items():
         if ruling.because is not Because.NO_SUBJECT:

@@ -107,8 +107,6 @@ def _headed(
     if not proving:
         return {where: made.headed("Not proved: --no-prove.") for where, made in artifacts.items()}
     prover = Prover(found.policies, compiler.snapshot)
-    if prover.obstacle:
-        return {where: made.headed(f"Not proved: {prover.obstacle}.") for where, made in artifacts.items()}
     return {where: _proved(prover, made) for where, made in artifacts.items()}
 
 
@@ -117,7 +115,8 @@ def _proved(prover: Prover, made: Artifacts) -> Artifacts:
     rules that are wrong must not get anywhere."""
     proof = prover.prove(made.target.node, made.files.items(), [family.value for family in made.target.families])
     if proof.equal:
-        return made.headed("Proved: read back, every packet fares as the policies say (netpolc verify repeats it).")
+        claim = ", ".join(filter(None, ["every packet fares as the policies say", proof.given]))
+        return made.headed(f"Proved: read back, {claim} (netpolc verify repeats it).")
     click.echo("error: these rules do not mean what the policies say; please report this defect of netpolc", err=True)
     for witness in proof.witnesses:
         click.echo(f"\n{witness}", err=True)

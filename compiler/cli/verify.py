@@ -29,7 +29,8 @@ def command(
 ) -> None:
     """Prove that rules mean what the policies say, for every packet, or show packets on which they differ.
 
-    INPUT is as for compile, with the pods. The rules are files of any of the tools, as written or as saved
+    INPUT is as for compile, with the pods; of policies alone, the rules are proved for whoever is in their sets, which
+    the comments on these tell. The rules are files of any of the tools, as written or as saved
     (iptables-save, ip6tables-save, ipset save, nft list ruleset), or those of this machine.
 
     Exit status: 0 equal, 1 different, 2 bad input or rules that are not understood.
@@ -53,7 +54,8 @@ def command(
         sys.exit(2)
     shown = " and ".join(f"IPv{version}" for version in proof.families)
     if proof.equal:
-        click.echo(f"equal: every {shown} packet fares as the policies say")
+        claim = ", ".join(filter(None, [f"every {shown} packet fares as the policies say", proof.given]))
+        click.echo(f"equal: {claim}")
         sys.exit(0)
     click.echo("different: " + ("one packet" if len(proof.witnesses) == 1 else f"{len(proof.witnesses)} packets, say"))
     for witness in proof.witnesses:

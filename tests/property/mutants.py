@@ -129,7 +129,7 @@ def run(tally: Tally, seed: int, each: int) -> None:
     if not nodes:
         return
     node = nodes.most_common(1)[0][0]
-    asked = list(_asked(policies, snapshot, node, seed))
+    asked = list(situations(policies, snapshot, node, seed))
     compiler = Compiler(found.policies, snapshot)
     for backend in Backend:
         target = Target(backend, node)
@@ -139,7 +139,7 @@ def run(tally: Tally, seed: int, each: int) -> None:
         changed = [
             (operator, f"{name}: {line.strip()}", {**files, name: mutant})
             for name, text in files.items()
-            for operator, line, mutant in _mutants(text, chosen, each)
+            for operator, line, mutant in mutants_of(text, chosen, each)
         ]
         changed += ((operator, what, texts) for operator, what, texts in _deeper(compiler, target, chosen, each))
         for operator, what, texts in changed:
@@ -153,13 +153,13 @@ def run(tally: Tally, seed: int, each: int) -> None:
                 continue
             if not isinstance(said, Equal):
                 tally.caught[operator] += 1
-            elif (case := _differs(before, after, asked)) is not None:
+            elif (case := differs(before, after, asked)) is not None:
                 tally.missed.append(f"seed {seed}, {operator}: {what}: {case}")
             else:
                 tally.equal.append((operator, what))
 
 
-def _mutants(text: str, chosen: Random, count: int) -> Iterator[tuple[str, str, str]]:
+def mutants_of(text: str, chosen: Random, count: int) -> Iterator[tuple[str, str, str]]:
     """(operator, line, whole text), with one line changed."""
     lines = text.split("\n")
     silent = ("#", "*", ":", "COMMIT")
@@ -218,7 +218,7 @@ def _changed(whole: ir.Ruleset, chosen: Random) -> tuple[str, str, ir.Ruleset]:
     )
 
 
-def _asked(policies: list[AnyPolicy], snapshot: Snapshot, node: str, seed: int) -> Iterator[Situation]:
+def situations(policies: list[AnyPolicy], snapshot: Snapshot, node: str, seed: int) -> Iterator[Situation]:
     """First packets at every edge on every path, and some replies and neighbour discovery."""
     own = {address for pod in snapshot.pods if pod.holds_addresses for address in pod.ips}
     nodes = {address for found in snapshot.nodes.values() for address in found.ips}
@@ -235,7 +235,7 @@ def _asked(policies: list[AnyPolicy], snapshot: Snapshot, node: str, seed: int) 
                     yield Situation(asking, Route.ARRIVES, local, "in", "out", State.NEW)
 
 
-def _differs(one: Ruleset, two: Ruleset, asked: list[Situation]) -> Situation | None:
+def differs(one: Ruleset, two: Ruleset, asked: list[Situation]) -> Situation | None:
     """A packet that the tracer sees fare otherwise."""
     before, after = Tracer(one), Tracer(two)
     for situation in asked:

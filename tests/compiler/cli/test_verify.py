@@ -96,11 +96,64 @@ def test_what_is_no_question_is_refused(
     assert message in found.stderr
 
 
-def test_without_pods_nothing_is_claimed(rules: Path, netpolc: Netpolc) -> None:
-    (rules / "alone.yaml").write_text(CLUSTER.split("---\n")[2])
-    found = netpolc("verify", "alone.yaml", *given(rules / "nftables"))
-    assert found.status == 2
-    assert "no pod with an address in the input" in found.stderr
+class TestPoliciesAlone:
+    """Rules are proved for whoever is in their sets."""
+
+    @pytest.fixture
+    def lists(self, netpolc: Netpolc, tmp_path: Path) -> Path:
+        (tmp_path / "alone.yaml").write_text(CLUSTER.split("---\n")[2])
+        for backend in ("nftables", "iptables"):
+            assert netpolc("compile", "alone.yaml", "--backend", backend, "-o", f"alone-{backend}").status == 0
+        return tmp_path
+
+    @pytest.mark.parametrize("backend", ["nftables", "iptables"])
+    def test_what_compile_wrote_is_equal(self, lists: Path, netpolc: Netpolc, backend: str) -> None:
+        found = netpolc("verify", "alone.yaml", *given(lists / f"alone-{backend}"))
+        assert found.status == 0
+        claim = (
+            "equal: every IPv4 and IPv6 packet fares as the policies say, once every set holds what its comment says"
+        )
+        assert found.stdout.startswith(claim)
+
+    def test_a_witness_says_who_is_in_which_set(self, lists: Path, netpolc: Netpolc) -> None:
+        text = (lists / "alone-nftables" / "netpolc.nft").read_text()
+        (lists / "bad.nft").write_text(text.replace("8000-9000 return", "8000-9001 return"))
+        found = netpolc("verify", "alone.yaml", "--family", "ipv4", "--rules", "bad.nft")
+        assert found.status == 1
+        first = found.stdout.split("\n\n")[1].splitlines()
+        name = next(word.lstrip("@") for word in text.split() if word.startswith("@s4-appdb"))
+        assert first[:6] == [
+            "10.0.0.0 -> 10.0.0.2 tcp/9001 (forwarded)",
+            "  10.0.0.0: no pod",
+            "  10.0.0.2: a pod of namespace shop: app=db",
+            f"  10.0.0.2 is in {name}",
+            "  policies: denied",
+            "    ingress denied, since NetworkPolicies select the pod and none of their rules allows it: "
+            "shop/p (alone.yaml:1)",
+        ]
+        assert first[6] == "  rules: accepted"
+        assert first[-1].endswith(f"ip daddr @{name} ip saddr 10.0.0.0/16 tcp dport 8000-9001 return [{name}]")
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("pods(app=db) in shop", "somebody", "the words beside the set s4-appdb"),
+            ('comment "to be filled: pods(app=db) in shop" ; ', "", "is empty, and nothing beside it says who belongs"),
+        ],
+    )
+    def test_a_set_that_nobody_can_fill_is_refused(
+        self, lists: Path, netpolc: Netpolc, old: str, new: str, message: str
+    ) -> None:
+        text = (lists / "alone-nftables" / "netpolc.nft").read_text()
+        (lists / "bad.nft").write_text(text.replace(old, new))
+        found = netpolc("verify", "alone.yaml", "--rules", "bad.nft")
+        assert found.status == 2
+        assert message in found.stderr
+
+    def test_rules_for_known_pods_are_no_answer(self, lists: Path, rules: Path, netpolc: Netpolc) -> None:
+        found = netpolc("verify", "alone.yaml", *given(rules / "nftables"))
+        assert found.status == 2
+        assert "no pod with an address in the input, and these rules have no set that is to be filled" in found.stderr
 
 
 def test_only_root_reads_the_rules_of_the_machine(
