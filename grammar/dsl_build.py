@@ -93,8 +93,8 @@ class Builder:
         return t.Include(begin(keyword), end(path), t.Text(begin(path), end(path), str(path)))
 
     def set(self, c: Children) -> t.SetDefinition:
-        _, name, _, _, entries, _, empty = c
-        return t.SetDefinition(*_extent(c), name, entries or (), empty is not None)
+        _, name, _, brace, entries, close, empty = c
+        return t.SetDefinition(*_extent(c), begin(brace), begin(close), name, entries or (), empty is not None)
 
     def entries(self, c: Children) -> tuple[t.Entry, ...]:
         return _nodes(c)
@@ -190,8 +190,8 @@ class Builder:
     # ---- Rules
 
     def policy(self, c: Children) -> t.PolicyBlock:
-        _, name, tier, priority, brace, *rules, _ = c
-        return t.PolicyBlock(*_extent(c), begin(brace), name, tier, priority, tuple(rules))
+        _, name, tier, priority, brace, *rules, close = c
+        return t.PolicyBlock(*_extent(c), begin(brace), begin(close), self.name([name]), tier, priority, tuple(rules))
 
     def tier(self, c: Children) -> t.Word:
         return _keyword(c[1])
@@ -304,4 +304,4 @@ class Builder:
 
 
 def _block(kind: Callable[..., _Block], c: Children) -> _Block:
-    return kind(*_extent(c), begin(c[1]), tuple(c[2:-1]))
+    return kind(*_extent(c), begin(c[1]), begin(c[-1]), tuple(c[2:-1]))

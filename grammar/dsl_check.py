@@ -38,7 +38,7 @@ def flaws(source: Source, tree: t.File) -> Iterator[Flaw]:
 
 def _parts(kind: type[t.Node]) -> tuple[str, ...]:
     """The fields that hold nodes; none of what is only looked at from above."""
-    leaves = ("begin", "end", "brace", "text", "arrow", "only", "can", "spoofed", "may_be_empty", "relation")
+    leaves = ("begin", "end", "brace", "close", "text", "arrow", "only", "can", "spoofed", "may_be_empty", "relation")
     return tuple(one.name for one in fields(kind) if one.name not in leaves)
 
 

@@ -55,7 +55,15 @@ Entry = Name | Address | Range | Prefix | Without
 
 
 @dataclass(frozen=True, slots=True)
-class SetDefinition(Node):
+class Braced(Node):
+    """What has braces: `brace` is the offset of the opening one, `close` that of the closing one."""
+
+    brace: int = field(compare=False, repr=False)
+    close: int = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetDefinition(Braced):
     name: Name
     entries: tuple[Entry, ...]
     may_be_empty: bool
@@ -240,12 +248,12 @@ class Translates(Node):
     port: Number
 
 
-# ---- Blocks. `brace` is the offset of the opening brace.
+# ---- Blocks
 
 
 @dataclass(frozen=True, slots=True)
-class Block(Node):
-    brace: int = field(compare=False, repr=False)
+class Block(Braced):
+    """Statements in braces, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

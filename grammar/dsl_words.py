@@ -29,7 +29,7 @@ RESERVED = frozenset(
     {
         *(*DEFINITIONS, *BLOCKS, *ENDS, *(word for words in STATEMENTS.values() for word in words)),
         *("and", "except", "unless", "with", "log", "limit", "from", "to", "for", "as", "between", "spoofed"),
-        *("can", "cannot", "reach", "translates"),
+        *("can", "cannot", "reach", "translates", "may", "burst"),
     }
 )
 

@@ -10,19 +10,25 @@ from pathlib import Path
 from compiler.errors import Unreadable
 
 SUFFIXES = (".yaml", ".yml", ".json")
+#: Files of the policy language, which only `fmt` reads as yet.
+LANGUAGE = ".np"
 
 
-def texts(inputs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def texts(inputs: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[tuple[str, bytes]]:
     """(name as shown in messages, content) of every file named or found in a named folder, in a stable order; a
     file that is named twice, or stands in a named folder besides, comes once.
 
-    Folders are searched to any depth for YAML and JSON; hidden files and folders are passed over. `-` is standard
-    input. Unreadable is raised for what is missing or cannot be read: for all of that at once, before any content. So
-    it is for standard input without anything: a command before the pipe failed, and rules made of nothing would open
-    all that earlier ones denied.
+    Folders are searched to any depth for files with one of `suffixes`; hidden files and folders are passed over. `-`
+    is standard input. Unreadable is raised for what is missing or cannot be read: for all of that at once, before any
+    content. So it is for standard input without anything: a command before the pipe failed, and rules made of nothing
+    would open all that earlier ones denied. And for policies in a language that was not asked for, those of folders
+    among them: no policy is passed over.
     """
     problems: list[str] = []
-    found = [path for name in inputs for path in _files(name, problems)]
+    found = [path for name in inputs for path in _files(name, suffixes, problems)]
+    if LANGUAGE not in suffixes:
+        text = "the policy language is not compiled yet; netpolc fmt checks and formats it"
+        problems += [f"{path}: {text}" for path in found if path.endswith(LANGUAGE)]
     problems += [f"{path}: Permission denied" for path in found if path != "-" and not os.access(path, os.R_OK)]
     if problems:
         raise Unreadable(*problems)
@@ -34,7 +40,7 @@ def texts(inputs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
             yield path, _read(path)
 
 
-def _files(name: str, problems: list[str]) -> list[str]:
+def _files(name: str, suffixes: tuple[str, ...], problems: list[str]) -> list[str]:
     """The files that `name` stands for."""
     if name == "-":
         return [name]
@@ -45,13 +51,14 @@ def _files(name: str, problems: list[str]) -> list[str]:
         return [name]
     found: list[str] = []
     errors: list[OSError] = []
+    wanted = (*suffixes, LANGUAGE)
     for folder, folders, files in os.walk(name, onerror=errors.append):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        found += (os.path.join(folder, f) for f in files if not f.startswith(".") and f.endswith(SUFFIXES))
+        found += (os.path.join(folder, f) for f in files if not f.startswith(".") and f.endswith(wanted))
     found = sorted(filter(os.path.isfile, found))
     problems += map(_reason, errors)
     if not found and not errors:
-        problems.append(f"{name}: no {', '.join(SUFFIXES)} file in this folder")
+        problems.append(f"{name}: no {', '.join(suffixes)} file in this folder")
     return found
 
 

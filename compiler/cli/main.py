@@ -19,6 +19,7 @@ COMMANDS = {
     "diff": "compiler.cli.diff",
     "verify": "compiler.cli.verify",
     "lint": "compiler.cli.lint",
+    "fmt": "compiler.cli.fmt",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
@@ -27,6 +28,7 @@ HELP = {
     "diff": "Tell what a change of policies opens and closes.",
     "verify": "Prove that rules mean what the policies say.",
     "lint": "Find policies that are valid and hardly meant so.",
+    "fmt": "Check files of the policy language and lay them out.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal. Never 1:

@@ -1,0 +1,468 @@
+"""Programs of the policy language, made by hypothesis: trees, their words, and texts in any layout.
+
+`files()` makes trees without places (everything begins and ends at 0, which does not count when trees are compared)
+that pass every check of the front end; names are of a small pool, so that later stages can define them. `words(tree)`
+is the text of a tree word by word, written down here once more and without the formatter's help; `texts(tree)` are
+layouts of it, with comments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from hypothesis import strategies as st
+
+from grammar import dsl_literals as literals
+from grammar import dsl_tree as t
+
+AT = (0, 0)
+BRACES = (0, 0, 0, 0)
+
+NAMES = ("web", "db", "admins", "lan", "wan", "dmz-1", "a.b", "_x", "fade", "Zone_9", "tier", "priority", "min")
+LABELS = ("app", "tier", "app.kubernetes.io/name", "policy", "in", "x-1", "0")
+VALUES = ("web", "api", "node", "v1.2", "0", "allow", "A_b")
+
+Strategy = st.SearchStrategy[Any]
+
+
+def _maybe(strategy: Strategy) -> Strategy:
+    return st.none() | strategy
+
+
+def _some(strategy: Strategy, most: int = 3, least: int = 1) -> Strategy:
+    return st.lists(strategy, min_size=least, max_size=most).map(tuple)
+
+
+def number(low: int, high: int) -> Strategy:
+    return st.integers(low, high).map(lambda n: t.Number(*AT, str(n)))
+
+
+def word(*texts: str) -> Strategy:
+    return st.sampled_from(texts).map(lambda text: t.Word(*AT, text))
+
+
+def name(*texts: str) -> Strategy:
+    return st.sampled_from(texts or NAMES).map(lambda text: t.Name(*AT, text))
+
+
+def quoted() -> Strategy:
+    alphabet = st.characters(blacklist_categories=("Cc", "Cs"), max_codepoint=0x2FFF)
+    safe = st.text(alphabet, max_size=12).map(lambda s: s.replace("\\", "\\\\").replace('"', '\\"'))
+    return (safe | st.sampled_from(["ssh", "# no comment", "a -> b {", "", "}"])).map(lambda s: t.Text(*AT, f'"{s}"'))
+
+
+# ---- Addresses and ends
+
+_VERSIONS = st.sampled_from([(4, 32), (6, 128)])
+
+
+def _address_of(version: int, value: int) -> t.Address:
+    kind = ip_address(value.to_bytes(4 if version == 4 else 16, "big"))
+    return t.Address(*AT, str(kind))
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> t.Address:
+    version, bits = draw(_VERSIONS)
+    # Not the first /96 of IPv6: ::ffff:1.2.3.4 and its like are refused.
+    low = 1 << 100 if version == 6 else 0
+    return _address_of(version, draw(st.integers(low, (1 << bits) - 1)))
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> t.Range:
+    version, bits = draw(_VERSIONS)
+    low, high = sorted(draw(st.tuples(*[st.integers(1 << 100 if version == 6 else 0, (1 << bits) - 1)] * 2)))
+    return t.Range(*AT, _address_of(version, low), _address_of(version, high))
+
+
+@st.composite
+def prefixes(draw: st.DrawFn) -> t.Prefix:
+    version, bits = draw(_VERSIONS)
+    length = draw(st.integers(0, bits))
+    value = draw(st.integers(1 << 100 if version == 6 else 0, (1 << bits) - 1)) >> bits - length << bits - length
+    network = ip_network((value.to_bytes(bits // 8, "big"), length))
+    return t.Prefix(*AT, str(network))
+
+
+@st.composite
+def cut_prefixes(draw: st.DrawFn) -> t.Without:
+    """A prefix less some that lie in it."""
+    whole = draw(prefixes().filter(lambda p: not p.text.endswith(("/32", "/128"))))
+    network = ip_network(whole.text)
+    room = network.max_prefixlen - network.prefixlen
+
+    def cut() -> t.Prefix | t.Address | t.Range:
+        more = draw(st.integers(1, room))
+        at = draw(st.integers(0, (1 << more) - 1)) << room - more
+        base = network.network_address + at
+        match draw(st.sampled_from(["prefix", "address", "range"])):
+            case "prefix":
+                return t.Prefix(*AT, f"{base}/{network.prefixlen + more}")
+            case "address":
+                return t.Address(*AT, str(base))
+            case _:
+                return t.Range(*AT, t.Address(*AT, str(base)), t.Address(*AT, str(network[-1])))
+
+    return t.Without(*AT, whole, tuple(cut() for _ in range(draw(st.integers(1, 3)))))
+
+
+def _labels() -> Strategy:
+    keys, values = word(*LABELS, '"quoted.key/x"'), word(*VALUES, '"quoted"', '""')
+    none = st.sampled_from([t.Relation.EXISTS, t.Relation.ABSENT])
+    one = st.sampled_from([t.Relation.EQUAL, t.Relation.UNEQUAL])
+    some = st.sampled_from([t.Relation.AMONG, t.Relation.NOT_AMONG])
+    return (
+        st.builds(t.Label, *map(st.just, AT), keys, none, st.just(()))
+        | st.builds(t.Label, *map(st.just, AT), keys, one, values.map(lambda v: (v,)))
+        | st.builds(t.Label, *map(st.just, AT), keys, some, _some(values))
+    )
+
+
+def _built(kind: type[t.Node], *parts: Strategy) -> Strategy:
+    return st.builds(kind, *map(st.just, BRACES if issubclass(kind, t.Braced) else AT), *parts)
+
+
+@st.composite
+def selectors(draw: st.DrawFn, namespaced: bool) -> t.Selector:
+    parts = list(draw(_some(_labels())))
+    if namespaced and draw(st.booleans()):
+        namespace = _built(t.InNamespace, word("shop", "kube-system", "0x")) | _built(t.InNamespaces, _some(_labels()))
+        parts.insert(draw(st.integers(0, len(parts))), draw(namespace))
+    return t.Selector(*AT, tuple(parts))
+
+
+def _simple_terms() -> Strategy:
+    return st.one_of(
+        name(),
+        addresses(),
+        prefixes(),
+        ranges(),
+        _built(t.Interfaces, _some(word("eth0", "wg*", "br-lan.7", '"x y"'.replace(" ", "+")))),
+        _built(t.Pods, _maybe(selectors(True))),
+        _built(t.Nodes, _maybe(selectors(False))),
+        st.just(t.Anyone(*AT)),
+        st.just(t.ThisNode(*AT)),
+    )
+
+
+def _end(terms: Strategy) -> Strategy:
+    return _built(t.End, _some(terms, 2), _maybe(terms))
+
+
+def ends() -> Strategy:
+    return _end(_simple_terms() | _built(t.Group, _some(_end(_simple_terms()))))
+
+
+# ---- Ports and flows
+
+
+@st.composite
+def _port(draw: st.DrawFn, named: bool = True) -> t.Port:
+    if named and draw(st.booleans()):
+        return t.Port(*AT, draw(name("http", "metrics", "x-1")), None)
+    low, high = sorted(draw(st.tuples(*[st.integers(0, 65535)] * 2)))
+    return t.Port(*AT, t.Number(*AT, str(low)), draw(_maybe(st.just(t.Number(*AT, str(high))))))
+
+
+def _typed(protocol: str, names: frozenset[str]) -> Strategy:
+    numbers: Strategy = number(0, 255)
+    types = (name(*sorted(names)) | numbers).map(lambda one: t.Port(*AT, one, None))
+    return _built(t.PortSet, name(protocol), _some(types))
+
+
+PORT_SETS = (
+    _built(t.PortSet, name(*sorted(literals.WITH_PORTS)), _some(_port()))
+    | _typed("icmp", literals.ICMP_TYPES)
+    | _typed("icmpv6", literals.ICMPV6_TYPES)
+    | _built(t.PortSet, name("proto"), _some(number(0, 255).map(lambda one: t.Port(*AT, one, None))))
+    | _built(t.PortSet, st.none(), _some(_port(named=False)))
+)
+
+
+def ports() -> Strategy:
+    return _built(t.Ports, _some(PORT_SETS | name(*NAMES, *sorted(literals.PROTOCOLS))))
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> t.Flow:
+    if draw(st.booleans()):
+        said = draw(ports().filter(lambda one: len(one.sets) > 1 or isinstance(one.sets[0], t.PortSet)))
+        return t.Flow(*AT, None, None, None, said)
+    arrow = draw(st.sampled_from([None, "->", "<->"]))
+    return t.Flow(*AT, draw(ends()), arrow, draw(ends()) if arrow else None, draw(_maybe(ports())))
+
+
+# ---- Statements
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> t.Rule:
+    verb = draw(word("allow", "deny", "reject", "pass"))
+    log = draw(_maybe(_built(t.Log, _maybe(quoted()))))
+    options: list[t.Option | None] = [
+        draw(_maybe(_built(t.Unless, ends()))),
+        draw(_maybe(_built(t.With, name(*sorted(literals.ANSWERS))))) if verb.text == "reject" else None,
+        draw(_maybe(_built(t.Limit, _rates()))) if log else None,
+        log,
+    ]
+    said = draw(st.permutations([one for one in options if one is not None]))
+    reason = draw(_maybe(_built(t.Reason, quoted())))
+    if reason is not None:  # not right behind a log without prefix: there it would be the prefix
+        places = [n for n in range(len(said) + 1) if not (n and said[n - 1] == t.Log(*AT, None))]
+        said = list(said)
+        said.insert(draw(st.sampled_from(places)), reason)
+    return t.Rule(*AT, verb, draw(ends()), draw(ends()), draw(_maybe(ports())), tuple(said))
+
+
+def _rates() -> Strategy:
+    units = word("sec", "second", "min", "minute", "hour", "day")
+    return _built(t.Rate, number(1, 10_000), units, _maybe(number(1, 10_000)))
+
+
+@st.composite
+def _marks(draw: st.DrawFn) -> t.Mark:
+    mask = draw(st.integers(1, 0xFFFFFFFF))
+    mark = draw(st.integers(0, 0xFFFFFFFF)) & mask
+    written = t.Number(*AT, hex(mask)) if draw(st.booleans()) else t.Number(*AT, str(mask))
+    return t.Mark(*AT, draw(flows()), t.Number(*AT, hex(mark)), draw(_maybe(st.just(written))))
+
+
+PORT = number(1, 65535)
+NAT = (
+    _built(t.Dnat, ends(), _maybe(ends()), ports(), ends(), _maybe(PORT))
+    | _built(t.Snat, flows(), addresses())
+    | _built(t.Masquerade, flows())
+    | _built(t.Redirect, flows(), PORT)
+    | _built(t.KeepSource, flows())
+)
+MANGLE = (
+    _marks()
+    | _built(t.Dscp, flows(), name(*sorted(literals.DSCP_CLASSES)) | number(0, 63))
+    | _built(t.Ttl, word("dec", "inc", "set"), number(1, 255), flows())
+    | _built(t.Mss, _maybe(number(1, 65535)), flows())
+)
+RAW = (
+    _built(t.Notrack, flows(), st.none())
+    | _built(t.Notrack, flows().filter(lambda flow: flow.target is None), ends())
+    | _built(t.DropFrom, st.booleans(), ends())
+    | _built(t.Drop, flows())
+)
+EXPECT = _built(t.Reach, st.booleans(), ends(), st.booleans(), ends(), _maybe(ports())) | _built(
+    t.Translates, ends(), ports(), ends(), PORT
+)
+ENTRIES = name() | addresses() | prefixes() | ranges() | cut_prefixes()
+
+
+@st.composite
+def sets(draw: st.DrawFn) -> t.SetDefinition:
+    entries = draw(_some(ENTRIES, 6, 0))
+    return t.SetDefinition(*BRACES, draw(name()), entries, not entries or draw(st.booleans()))
+
+
+def items() -> Strategy:
+    priority = _maybe(number(0, 1000))
+    return st.one_of(
+        _built(t.Include, st.just(t.Text(*AT, '"other.np"'))),
+        sets(),
+        _built(t.ServiceDefinition, name(), ports()),
+        _built(t.ZoneDefinition, name(), ends(), st.booleans()),
+        _built(t.PolicyBlock, name(), _maybe(word("admin", "baseline")), priority, _some(rules(), 4, 0)),
+        _built(t.NodeBlock, _some(rules(), 3, 0)),
+        _built(t.NatBlock, _some(NAT, 3, 0)),
+        _built(t.MangleBlock, _some(MANGLE, 3, 0)),
+        _built(t.RawBlock, _some(RAW, 3, 0)),
+        _built(t.ExpectBlock, _some(EXPECT, 3, 0)),
+    )
+
+
+def files(most: int = 5) -> st.SearchStrategy[t.File]:
+    return _built(t.File, _some(items(), most, 0))
+
+
+# ---- Trees -> words
+
+
+def words(node: Any) -> Iterator[str]:
+    """The words and signs of a tree, in their order."""
+    for part in _written(node):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from words(part)
+
+
+def _written(node: Any) -> Iterator[Any]:
+    match node:
+        case t.Word():
+            yield node.text
+        case t.Range():
+            yield from (node.low, "-", node.high)
+        case t.Without():
+            yield from (node.prefix, "except", *_group("{", node.cuts, "}", alone=True))
+        case t.Label():
+            yield from _label(node)
+        case t.InNamespace():
+            yield from ("namespace", ":", node.name)
+        case t.InNamespaces():
+            yield from ("namespace", ":", *_group("(", node.labels, ")"))
+        case t.Pods() | t.Nodes():
+            yield "pods" if isinstance(node, t.Pods) else "nodes"
+            yield from _group("(", node.selector.parts, ")") if node.selector else ()
+        case t.Anyone():
+            yield "any"
+        case t.ThisNode():
+            yield "self"
+        case t.Interfaces():
+            yield from ("iface", *_group("(", node.names, ")", alone=True))
+        case t.Group():
+            yield from _group("{", node.ends, "}")
+        case t.End():
+            yield from _between(node.terms, "and")
+            yield from ("except", node.without) if node.without else ()
+        case t.Port():
+            yield from (node.low, *(("-", node.high) if node.high else ()))
+        case t.PortSet():
+            yield from (*((node.protocol, "/") if node.protocol else ()), *_between(node.ports, ","))
+        case t.Ports():
+            yield from _between(node.sets, "+")
+        case t.Flow():
+            yield from (node.source,) if node.source else ()
+            yield from (node.arrow, node.target) if node.arrow else ()
+            yield from _ports(node.ports, node.source)
+        case t.File():
+            yield from node.items
+        case t.Block():
+            yield from _block(node)
+        case t.Include() | t.Braced() | t.ServiceDefinition() | t.ZoneDefinition():
+            yield from _definition(node)
+        case _:
+            yield from _statement(node)
+
+
+def _between(parts: tuple[Any, ...], sign: str) -> Iterator[Any]:
+    for n, part in enumerate(parts):
+        yield from (sign, part) if n else (part,)
+
+
+def _group(opening: str, parts: tuple[Any, ...], closing: str, alone: bool = False) -> Iterator[Any]:
+    """`alone`: one part needs no brackets."""
+    if alone and len(parts) == 1:
+        yield parts[0]
+    else:
+        yield from (opening, *_between(parts, ","), closing)
+
+
+def _ports(found: t.Ports | t.Number | None, end: object = True) -> Iterator[Any]:
+    if found is not None:
+        yield from (":", found) if end else (found,)
+
+
+def _label(node: t.Label) -> Iterator[Any]:
+    match node.relation:
+        case t.Relation.EXISTS:
+            yield node.key
+        case t.Relation.ABSENT:
+            yield from ("!", node.key)
+        case t.Relation.EQUAL | t.Relation.UNEQUAL:
+            yield from (node.key, node.relation.value, node.values[0])
+        case _:
+            yield from (node.key, node.relation.value, *_group("(", node.values, ")"))
+
+
+def _definition(node: Any) -> Iterator[Any]:
+    match node:
+        case t.Include():
+            yield from ("include", node.path)
+        case t.SetDefinition():
+            yield from ("set", node.name, "=", *_group("{", node.entries, "}"))
+        case t.ServiceDefinition():
+            yield from ("service", node.name, "=", node.ports)
+        case t.ZoneDefinition():
+            yield from ("zone", node.name, "=", node.meaning)
+    yield from ("may", "be", "empty") if getattr(node, "may_be_empty", False) else ()
+
+
+def _block(node: Any) -> Iterator[Any]:
+    if isinstance(node, t.PolicyBlock):
+        yield from ("policy", node.name)
+        yield from ("tier", node.tier) if node.tier else ()
+        yield from ("priority", node.priority) if node.priority else ()
+    else:
+        yield type(node).__name__.removesuffix("Block").lower()
+    yield from ("{", *node.statements, "}")
+
+
+def _statement(node: Any) -> Iterator[Any]:
+    match node:
+        case t.Rule():
+            yield from (node.verb, node.source, "->", node.target, *_ports(node.ports), *node.options)
+        case t.Reason():
+            yield node.text
+        case t.Log():
+            yield from ("log", *((node.prefix,) if node.prefix else ()))
+        case t.Limit():
+            burst = ("burst", node.rate.burst) if node.rate.burst else ()
+            yield from ("limit", node.rate.count, "/", node.rate.unit, *burst)
+        case t.Unless():
+            yield from ("unless", "from", node.source)
+        case t.With():
+            yield from ("with", node.answer)
+        case t.Dnat():
+            to = ("to", node.to) if node.to else ()
+            yield from ("dnat", node.source, *to, ":", node.ports, "->", node.target, *_ports(node.port))
+        case t.Snat():
+            yield from ("snat", node.flow, "as", node.address)
+        case t.Masquerade():
+            yield from ("masquerade", node.flow)
+        case t.Redirect():
+            yield from ("redirect", node.flow, "to", node.port)
+        case t.KeepSource():
+            yield from ("keep", "source", "for", node.flow)
+        case t.Mark():
+            yield from ("mark", node.flow, node.mark, *(("/", node.mask) if node.mask else ()))
+        case t.Dscp():
+            yield from ("dscp", node.flow, node.to)
+        case t.Ttl():
+            yield from ("ttl", node.change, node.amount, "for", node.flow)
+        case t.Mss():
+            yield from ("mss", *(("set", node.size) if node.size else ("clamp", "pmtu")), "for", node.flow)
+        case t.Notrack():
+            yield from ("notrack", node.flow, *(("between", node.between) if node.between else ()))
+        case t.DropFrom():
+            yield from ("drop", *(("spoofed",) if node.spoofed else ()), "from", node.source)
+        case t.Drop():
+            yield from ("drop", node.flow)
+        case t.Reach():
+            yield from (*(("only",) if node.only else ()), node.source, "can" if node.can else "cannot", "reach")
+            yield from (node.target, *_ports(node.ports))
+        case t.Translates():
+            yield from (node.source, ":", node.ports, "translates", "to", node.target, ":", node.port)
+        case _:
+            raise AssertionError(node)
+
+
+# ---- Words -> texts
+
+_BLANKS = st.sampled_from(
+    [" ", " ", " ", "\n", "  ", "\t", "\r\n", "\n\n", "\n \n\n", " # c{}\n", "\n# c{} -> {{\n", ' #" {}\n\n']
+)
+#: Signs that need no blank beside them. Not the colon, which may be read as a part of an address.
+_TIGHT = frozenset({"{", "}", "(", ")", ",", "=", "!=", "!"})
+
+
+@st.composite
+def texts(draw: st.DrawFn, tree: t.File) -> str:
+    """A layout of a tree, with comments that differ from each other."""
+    found: list[str] = []
+    before = "{"
+    blanks = iter(draw(st.lists(_BLANKS, max_size=60)))
+    for count, one in enumerate(words(tree)):
+        tight = before in _TIGHT or one in _TIGHT
+        blank = next(blanks, " " if count % 9 else "\n").format(count)
+        found += ("" if tight and blank == " " else blank, one)
+        before = one
+    end = draw(st.sampled_from(["", "\n", " # end", "\n\n# end\n"]))
+    return "".join(found) + end
