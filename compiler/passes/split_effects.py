@@ -57,21 +57,18 @@ class _Split:
         if len(parts) == 1 or by_family or not rule.matches:
             yield from parts
             return
-        name = self._name(rule, chain)
-        if name not in self._added:
-            # In a base chain, Accept is what comes of returning to it. Jump comes back here, and so does Continue.
-            verdict = Return() if rule.verdict == Accept() else rule.verdict
-            # The rule has asked for its protocol; some statements want that in their own rule.
-            named = tuple(filter(None, [naming(rule.matches)]))
-            inner = replace(rule, matches=named, verdict=verdict, note="", weight=None)
-            rules = tuple(_without_need(part) for part in self._parts(inner, family))
-            self._added[name] = Chain(name, rules, table=chain.table, family=family, notes=(_about(rule),))
+        # In a base chain, Accept is what comes of returning to it. Jump comes back here, and so does Continue.
+        verdict = Return() if rule.verdict == Accept() else rule.verdict
+        # The rule has asked for its protocol; some statements want that in their own rule.
+        named = tuple(filter(None, [naming(rule.matches)]))
+        inner = replace(rule, matches=named, verdict=verdict, note="", weight=None)
+        rules = tuple(_without_need(part) for part in self._parts(inner, family))
+        stem = "-".join(type(effect).__name__ for effect in rule.effects)
+        said = [(part.matches, part.effects, part.verdict, part.family) for part in rules]
+        name = self._namer.name("do", stem, f"{chain.table} {family} {said} {[*map(str, rule.origins)]}")
+        self._added.setdefault(name, Chain(name, rules, table=chain.table, family=family, notes=(_about(rule),)))
         there = Jump(name) if isinstance(rule.verdict, Continue | Jump) else Goto(name)
         yield replace(rule, effects=(), verdict=there)
-
-    def _name(self, rule: Rule, chain: Chain) -> str:
-        key = f"{chain.table} {rule.family or chain.family} {rule.effects} {rule.verdict} {rule.origins}"
-        return self._namer.name("do", "-".join(type(effect).__name__ for effect in rule.effects), key)
 
     def _parts(self, rule: Rule, family: Family | None) -> Iterator[Rule]:
         """The rule as rules that can be printed, each with the same matches."""

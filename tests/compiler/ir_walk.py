@@ -7,12 +7,16 @@ be asked what they changed. What the kernel makes of the emitted text is asked i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from compiler.ir.effects import Effect, SetMark, Step, Ttl
 from compiler.ir.match import (
     Field,
+    HasMark,
+    Hops,
     InPrefix,
     InSet,
+    IsProtocol,
     LocalSource,
     Match,
     NeighbourDiscovery,
@@ -23,6 +27,7 @@ from compiler.ir.match import (
 from compiler.ir.ruleset import (
     Accept,
     Chain,
+    Continue,
     Drop,
     Goto,
     Hook,
@@ -30,6 +35,7 @@ from compiler.ir.ruleset import (
     Lookup,
     PrefixMap,
     PrefixSet,
+    Reject,
     Return,
     Rule,
     Ruleset,
@@ -55,6 +61,7 @@ class Seen:
     local: bool = False
     icmp_type: int | None = None
     hop_limit: int = 64
+    mark: int = 0
 
     def value(self, field: Field) -> int:
         return {
@@ -67,10 +74,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """How a packet left its hook, and how many rules and lookups it was asked on its way, `Replies` among them."""
+    """How a packet left its hook, and how many rules and lookups it was asked on its way, `Replies` among them. What
+    was done to it, in order (a TTL as what it was set to); how it is now; and the verdict that ended the last chain."""
 
     accepted: bool
     passed: int
+    effects: tuple[Effect, ...] = field(default=(), compare=False)
+    packet: Seen | None = field(default=None, compare=False)
+    last: Verdict | None = field(default=None, compare=False)
 
 
 class Walker:
@@ -89,18 +100,18 @@ class Walker:
 
     def walk(self, packet: Seen, hook: Hook = Hook.FORWARD) -> Walked:
         """Every base chain of the hook in order: a drop is final, anything else goes on to the next."""
-        passed = 0
+        walked = Walked(True, 0, packet=packet)
         for chain in self._ruleset.chains:
-            if chain.hook is hook and chain.family in (None, packet.family):
-                accepted, more = self._base_chain(chain, packet)
-                passed += more
-                if not accepted:
-                    return Walked(False, passed)
-        return Walked(True, passed)
+            if chain.hook is hook and chain.family in (None, packet.family) and walked.accepted:
+                assert walked.packet is not None
+                one = self._base_chain(chain, walked.packet)
+                walked = replace(one, passed=walked.passed + one.passed, effects=(*walked.effects, *one.effects))
+        return walked
 
-    def _base_chain(self, base: Chain, packet: Seen) -> tuple[bool, int]:
+    def _base_chain(self, base: Chain, packet: Seen) -> Walked:
         """Returning from a base chain, or reaching its end, is its policy: accept."""
         passed = 0
+        effects: list[Effect] = []
         stack: list[tuple[Chain, int]] = []  # where to go on after Return
         chain, at = base, 0
         while True:
@@ -113,22 +124,24 @@ class Walker:
                     continue
                 passed += 1
                 verdict = self._ask(rule, packet)
+                if verdict is not None and isinstance(rule, Rule):
+                    for effect in rule.effects:
+                        effect, packet = _done(effect, packet)
+                        effects.append(effect)
             match verdict:
-                case None:
+                case None | Continue():
                     continue
-                case Accept():
-                    return True, passed
-                case Drop():
-                    return False, passed
                 case Return():
                     if not stack:
-                        return True, passed
+                        return Walked(True, passed, tuple(effects), packet, Accept())
                     chain, at = stack.pop()
                 case Jump(name):
                     stack.append((chain, at))
                     chain, at = self._chains[name], 0
                 case Goto(name):
                     chain, at = self._chains[name], 0
+                case _:
+                    return Walked(not isinstance(verdict, Drop | Reject), passed, tuple(effects), packet, verdict)
 
     def _ask(self, rule: Rule | Lookup, packet: Seen) -> Verdict | None:
         if isinstance(rule, Lookup):
@@ -153,6 +166,14 @@ class Walker:
                 return packet.protocol == protocol and first <= packet.port <= last
             case ToAnyPort(protocol, spans):
                 return packet.protocol == protocol and any(low <= packet.port <= high for low, high in spans)
+            case IsProtocol(protocol):
+                return packet.protocol == protocol
+            case HasMark(value, mask):
+                return packet.mark & mask == value
+            case Hops(first, last):
+                return first <= packet.hop_limit <= last
+            case _:
+                raise NotImplementedError(f"{match} is asked of the kernel alone")
 
     def _is_member(self, found: Set | PrefixSet, fields: Sequence[Field], packet: Seen) -> bool:
         assert found.family in (None, packet.family), "a rule on a set of addresses has their family"
@@ -162,6 +183,23 @@ class Walker:
         value, bits = packet.value(field), found.family.bits
         around = [(p.length, member) for p, member in found.elements if _inside(value, p.base, bits - p.length)]
         return bool(around) and max(around)[1]
+
+
+def _done(effect: Effect, packet: Seen) -> tuple[Effect, Seen]:
+    """What became of it; counting a TTL is setting it."""
+    match effect:
+        case SetMark(value, mask):
+            return effect, replace(packet, mark=packet.mark & ~mask | value)
+        case Ttl(step, value):
+            counted = {
+                Step.SET: value,
+                Step.INCREASE: packet.hop_limit + value,
+                Step.DECREASE: packet.hop_limit - value,
+            }
+            hops = min(255, max(0, counted[step]))
+            return Ttl(Step.SET, hops), replace(packet, hop_limit=hops)
+        case _:
+            return effect, packet
 
 
 def _longest(found: PrefixMap, address: int) -> Verdict | None:

@@ -40,10 +40,18 @@ FOUR, SIX = ("198.18.0.1", "198.18.1.1"), ("2001:db8::1", "2001:db8:1::1")
 V4, V6 = Family.IPV4, Family.IPV6
 
 
-def of(protocol: int, sport: int = 40000, dport: int = 80, **more: int) -> list[Packet]:
+def of(
+    protocol: int,
+    sport: int = 40000,
+    dport: int = 80,
+    *,
+    icmp_type: int | None = None,
+    icmp_code: int = 0,
+    hop_limit: int = 64,
+) -> list[Packet]:
     """In both families, where the protocol is of both."""
     ends = {ICMP: (FOUR,), ICMPV6: (SIX,)}.get(protocol, (FOUR, SIX))
-    return [Packet(*pair, protocol, sport, dport, **more) for pair in ends]
+    return [Packet(*pair, protocol, sport, dport, icmp_type, icmp_code, hop_limit) for pair in ends]
 
 
 #: Name -> (matches, the family of the rule, packets that they hold for, packets that they do not hold for).
