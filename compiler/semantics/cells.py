@@ -72,12 +72,9 @@ class Cells:
     def _tell_apart(self, inside: set[int]) -> None:
         """Cuts each cell that is partly inside."""
         cells, sizes = self._cells, self._sizes
-        parted = {
-            cell: len(sizes) + n
-            for n, cell in enumerate(
-                cell for cell, count in Counter(map(cells.__getitem__, inside)).items() if count < sizes[cell]
-            )
-        }
+        counts = Counter(map(cells.__getitem__, inside)) if len(inside) > 1 else {cells[one]: 1 for one in inside}
+        cut = [cell for cell, count in counts.items() if count < sizes[cell]]
+        parted = {cell: len(sizes) + n for n, cell in enumerate(cut)}
         sizes.extend([0] * len(parted))
         for interval in inside if parted else ():
             cell = cells[interval]
@@ -99,7 +96,12 @@ class Cells:
 
     def numbers(self, ranges: Iterable[Range]) -> list[Range]:
         """The cells that the ranges are made of: disjoint, ascending. Raises Unforeseen."""
-        asked = tuple(merged(ranges))
+        asked = tuple(ranges)
+        if len(asked) > 1:
+            asked = tuple(merged(asked))
+        elif self._is_cell(*asked):
+            cell = self.number(asked[0][0])
+            return [(cell, cell)]
         try:
             inside = self._intervals(_below(self._starts[-1], asked))
         except KeyError:
@@ -108,6 +110,14 @@ class Cells:
         if any(count != self._sizes[cell] for cell, count in counts.items()):
             raise Unforeseen(self, asked)
         return [(cell, cell) for cell in sorted(counts)]
+
+    def _is_cell(self, *ranges: Range) -> bool:
+        """Whether it is one range, and that a cell: the most frequent question."""
+        if len(ranges) != 1:
+            return False
+        low, high = ranges[0]
+        first = self._index.get(low)
+        return first is not None and self._index.get(high + 1) == first + 1 and self._sizes[self._cells[first]] == 1
 
     def alone(self, ranges: Iterable[Range]) -> list[int] | None:
         """The cell that each range is in; None when some range is not one interval."""

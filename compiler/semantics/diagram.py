@@ -80,9 +80,11 @@ class Diagrams(Nodes):
         key = tuple(said)
         if len(key) < 2:
             return key[0] if key else NOTHING
-        found = self._firsts.get(key)
-        if found is None:
-            found = self._firsts[key] = self._sweep(key)
+        return self._firsts.get(key) or self._swept(key)
+
+    def _swept(self, key: tuple[int, ...]) -> int:
+        """Never NOTHING: each of the key says something, and what says something somewhere is in the result."""
+        found = self._firsts[key] = self._sweep(key)
         return found
 
     def _sweep(self, key: tuple[int, ...]) -> int:
@@ -99,6 +101,7 @@ class Diagrams(Nodes):
         speaking = sorted(now)
         starts: list[int] = []
         kids: list[int] = []
+        firsts, leaves = self._firsts, self._values
         n, many = 0, len(events)
         while n < many:
             start = events[n][0]
@@ -115,7 +118,14 @@ class Diagrams(Nodes):
             if len(speaking) < 2:
                 kid = now[speaking[0]] if speaking else NOTHING
             else:
-                kid = self.first([now[place] for place in speaking])
+                said = []
+                for place in speaking:
+                    kid = now[place]
+                    said.append(kid)
+                    if kid in leaves:
+                        break
+                among = tuple(dict.fromkeys(said))
+                kid = (among[0] if len(among) == 1 else firsts.get(among)) or self._swept(among)
             if not kids or kid != kids[-1]:
                 starts.append(start)
                 kids.append(kid)

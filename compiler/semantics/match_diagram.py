@@ -52,7 +52,7 @@ class Matches:
                 return IN if any(low <= self._over.version <= high for low, high in intervals) else NOTHING
             case In(Field.MARK, intervals, mask):
                 return self._mark(intervals, ALL_BITS if mask is None else mask)
-            case In(field, intervals, mask) if values_of((), mask, self._top(field)) is None:
+            case In(field, intervals, mask) if mask is not None and values_of((), mask, self._top(field)) is None:
                 level = self._boolean(f"{field.value} & {mask:#x} in {intervals}")
                 self.masked[level] = condition
                 return self._made.inside(level, [(1, 1)])

@@ -89,8 +89,9 @@ class Space:
 
     def level(self, field: Field) -> int:
         """Where a field is asked."""
-        swapped = {Field.SOURCE: self.source, Field.DESTINATION: self.destination}
-        return swapped[field] if field in swapped else LEVELS[field]
+        if field is Field.SOURCE:
+            return self.source
+        return self.destination if field is Field.DESTINATION else LEVELS[field]
 
 
 def space(version: int, source_first: bool = False, cells: Mapping[Field, Cells] | None = None) -> Space:
