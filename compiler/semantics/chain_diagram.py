@@ -106,6 +106,9 @@ class ChainDiagrams:
         self._substitution = Substitution(over, matches, variables)
         self._chains: dict[tuple[int, str, int], int] = {}
         self._open: list[tuple[int, str]] = []
+        #: Whether some way out has what comes behind, and whether some packets go on changed.
+        self._opened = self._changes = False
+        self._ways: dict[int, tuple[Left, ...]] = {}
 
     def chain(self, table: Table, name: str) -> int:
         """How packets leave the chain: always a `Left`; its end is a return."""
@@ -164,6 +167,7 @@ class ChainDiagrams:
             case Unmodelled(text) if self._stateful is None:
                 return self.left(f"unknown: {text}")
             case Unmodelled(text):
+                self._opened = True
                 behind = self._parts(table, rule, at + 1, here), self.left("accept")
                 return self._made.outcome(Left(f"unknown: {text}", then=behind))
             case _:
@@ -221,17 +225,26 @@ class ChainDiagrams:
 
     def left(self, how: str, effect: Effect = NO_EFFECT) -> int:
         """The diagram of packets that all leave so; nothing of those that go on as they are."""
-        return NOTHING if how == "next" and effect == NO_EFFECT else self._made.outcome(Left(how, effect))
+        if how == "next":
+            if effect == NO_EFFECT:
+                return NOTHING
+            self._changes = True
+        return self._made.outcome(Left(how, effect))
 
-    def ways(self, diagram: int) -> Iterator[Left]:
+    def ways(self, diagram: int) -> tuple[Left, ...]:
         """The ways out that it has."""
-        yield from (left for left in self._made.said(diagram) if isinstance(left, Left))
+        found = self._ways.get(diagram)
+        if found is None:
+            said = self._made.said(diagram)
+            found = self._ways[diagram] = tuple(left for left in said if isinstance(left, Left))
+        return found
 
     def mapped(self, diagram: int, change: Callable[[Left], int]) -> int:
         """Other diagrams in place of its ways out; they ask later fields only."""
         every = self._made.outcomes()
-        known = self.ways(diagram) if len(every) > _FEW else (left for left in every if isinstance(left, Left))
-        return self._made.relabel(diagram, {self._made.outcome(left): change(left) for left in list(known)})
+        own = self._opened or len(every) > _FEW
+        known = self.ways(diagram) if own else [left for left in every if isinstance(left, Left)]
+        return self._made.relabel(diagram, {self._made.outcome(left): change(left) for left in known})
 
     def everywhere(self, diagram: int, change: Callable[[int], int]) -> int:
         """`change` of it, and of what may come behind statements that are not modelled."""
@@ -252,6 +265,8 @@ class ChainDiagrams:
         return self.mapped(diagram, other)
 
     def _goes_on_changed(self, diagram: int) -> bool:
+        if not self._changes and not self._opened:
+            return False
         return any(left.how == "next" or left.then for left in self.ways(diagram))
 
     def then(self, diagram: int, rest: int) -> int:

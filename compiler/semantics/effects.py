@@ -52,11 +52,12 @@ FIELDS = {
     End.DESTINATION: (Field.DESTINATION, Field.DESTINATION_PORT),
 }
 AS_IT_CAME = Change()
+#: What a router takes off between PREROUTING and FORWARD (ip_forward, ip6_forward).
+ROUTED = Change(hops=(-1, 0, 254))
 
 
 class Asked(NamedTuple):
-    """A stateful match. `number`: of the places in a text that have it, in the order in which packets may come by;
-    `time`: how often this packet has asked it, from 1."""
+    """A stateful match. `number`: of the place that has it; `time`: how often this packet has asked it, from 1."""
 
     text: str
     number: int

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from compiler.semantics.effects import AS_IT_CAME, Change, Event, Unknown, change_of, changed, translation_of
+from compiler.semantics.effects import AS_IT_CAME, ROUTED, Change, Event, Unknown, change_of, changed, translation_of
 from compiler.semantics.membership import Membership
 from compiler.semantics.netfilter import (
     CONNTRACK,
@@ -116,7 +116,7 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Trace:
     """The whole way; only the last stop can be one where the packet did not pass. `change`: what became of the packet
-    on the way, without what routers do to every packet; `notices`: who was told of it."""
+    on the way; `notices`: who was told of it."""
 
     stops: tuple[Stop, ...]
     change: Change = AS_IT_CAME
@@ -239,7 +239,7 @@ class _Walk:
         if self._is_own(Field.DESTINATION):
             yield Hook.INPUT
         else:
-            self._numbers[Field.HOPS] -= 1  # ip_forward and ip6_forward, in front of the hook
+            self._take(ROUTED)
             yield Hook.FORWARD
             yield Hook.POSTROUTING
 
@@ -370,8 +370,7 @@ class _Walk:
             return AddressType.MULTICAST
         return AddressType.BROADCAST if address == all_ones(bits(4)) and self._family == 4 else AddressType.UNICAST
 
-    def _become(self, change: Change, rule: Rule) -> None:
-        """A number that the text leaves open is gone, and who asks it has no answer."""
+    def _take(self, change: Change) -> None:
         numbers = self._numbers
         self.change = changed(self.change, change)
         numbers[Field.MARK] = numbers[Field.MARK] & change.keep ^ change.flip
@@ -379,11 +378,15 @@ class _Walk:
         numbers[Field.HOPS] = min(max(numbers[Field.HOPS] + add, low), high)
         if change.untracked:
             numbers[Field.STATE] = State.UNTRACKED
+
+    def _become(self, change: Change, rule: Rule) -> None:
+        """A number that the text leaves open is gone, and who asks it has no answer."""
+        self._take(change)
         for given, value in change.given:
             known = self._situation.open.get(value.name) if isinstance(value, Unknown) else value
             if known is not None:
-                numbers[given] = known
+                self._numbers[given] = known
             elif given is Field.DESTINATION and not (isinstance(value, Unknown) and value.own):
                 raise Unanswerable("a destination out of several", rule)
             else:
-                numbers.pop(given, None)
+                self._numbers.pop(given, None)

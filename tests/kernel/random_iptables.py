@@ -29,12 +29,17 @@ KINDS = {
 }
 
 
+#: Of the nat table, and which end is translated there. Only chains of the first two lead on.
+_NAT = {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "POSTROUTING": "SNAT", "INPUT": "SNAT"}
+
+
 class RandomIptables:
     """`files` are as the rig loads them. Chains jump only to chains with a higher number. `kinds`: the types of sets,
-    of `KINDS`, that the kernel has."""
+    of `KINDS`, that the kernel has. `changes`: rules that change packets and tell of them, too, and nat tables."""
 
-    def __init__(self, pools: Pools, kinds: Sequence[str]) -> None:
+    def __init__(self, pools: Pools, kinds: Sequence[str], changes: bool = False) -> None:
         self._kinds = kinds
+        self._changes = changes
         self._pools = pools
         self._chosen: Random = pools.chosen
         self._chains = self._chosen.randint(2, 5)
@@ -93,6 +98,42 @@ class RandomIptables:
                 for number in range(self._chains):
                     yield from self._rules(f"-A c{number}", number, family, table, 5)
             yield "COMMIT"
+        if self._changes:
+            yield from self._nat(family)
+
+    def _nat(self, family: int) -> Iterator[str]:
+        yield "*nat"
+        yield from (f":c{number} - [0:0]" for number in range(self._chains))
+        for hook, target in _NAT.items():
+            number = -1 if target == "DNAT" else self._chains
+            for _ in range(self._chosen.randint(1, 6)):
+                yield self._nat_rule(f"-A {hook}", number, family, target)
+        for number in range(self._chains):
+            for _ in range(self._chosen.randint(0, 4)):
+                yield self._nat_rule(f"-A c{number}", number, family, "DNAT")
+        yield "COMMIT"
+
+    def _nat_rule(self, head: str, number: int, family: int, target: str) -> str:
+        protocol = self._chosen.choice(("", "", "-p tcp", "-p udp"))
+        asked = [self._address(family) for _ in range(self._chosen.choice((0, 1, 1, 2)))]
+        if self._chosen.random() < 0.2:
+            asked.append(self._mark(family))
+        host, port = self._pools.host(family), self._pools.port() or 1
+        words = [f"-j {target} --to-{'destination' if target == 'DNAT' else 'source'} {host}"] * 4
+        if protocol:
+            where = host if family == 4 else f"[{host}]"
+            words += [f"-j {target} --to-{'destination' if target == 'DNAT' else 'source'} {where}:{port}"] * 3
+        words += ["-j ACCEPT", "-j RETURN"]
+        if "PREROUTING" in head:
+            words.append(f"-j REDIRECT --to-ports {port}" if protocol else "-j REDIRECT")
+        if "POSTROUTING" in head:
+            words.append("-j MASQUERADE")
+        if number < self._chains - 1:
+            chain = f"c{self._chosen.randint(number + 1, self._chains - 1)}"
+            words += [f"-j {chain}"] * 4 + [f"-g {chain}"] * 2
+        return " ".join(
+            filter(None, [head, *_once([*asked, *[protocol] * bool(protocol)]), self._chosen.choice(words)])
+        )
 
     def _rules(self, head: str, number: int, family: int, table: str, most: int) -> Iterator[str]:
         for _ in range(self._chosen.randint(0, most)):
@@ -104,9 +145,9 @@ class RandomIptables:
             asked = _once(asked)
             counters = "[1:60] " if self._chosen.random() < 0.1 else ""
             comment = f'-m comment --comment "rule \\"{number}\\" -j"' if self._chosen.random() < 0.1 else ""
-            yield " ".join(filter(None, [f"{counters}{head}", *asked, comment, self._target(number, table)]))
+            yield " ".join(filter(None, [f"{counters}{head}", *asked, comment, self._target(number, table, family)]))
 
-    def _target(self, number: int, table: str) -> str:
+    def _target(self, number: int, table: str, family: int) -> str:
         words = ["-j ACCEPT", "-j DROP", "-j RETURN", "-j RETURN"]
         if number < self._chains - 1:
             chain = f"c{self._chosen.randint(number + 1, self._chains - 1)}"
@@ -115,7 +156,22 @@ class RandomIptables:
             words.append("")
         else:
             words += [self._set_mark()] * 4
+        if self._changes and table != "raw":
+            words += [f'-j LOG --log-prefix "{number} "', "-j REJECT" if table == "filter" else "-j ACCEPT"]
+        if self._changes and table == "mangle":
+            words += [self._rewrite(family)] * 3
         return self._chosen.choice(words)
+
+    def _rewrite(self, family: int) -> str:
+        hops = "TTL --ttl" if family == 4 else "HL --hl"
+        return self._chosen.choice(
+            (
+                f"-j {hops}-set {self._chosen.choice((9, 63))}",
+                f"-j {hops}-dec {self._chosen.choice((1, 2))}",
+                f"-j {hops}-inc {self._chosen.choice((1, 200))}",
+                f"-j DSCP --set-dscp {self._chosen.choice(('0x2e', '0x0a'))}",
+            )
+        )
 
     def _set_mark(self) -> str:
         first, second = self._chosen.sample(MARKS, 2)

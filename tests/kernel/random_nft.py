@@ -14,11 +14,17 @@ _STATES = ("new", "established", "related", "invalid", "untracked")
 _HOOKS = ("prerouting", "forward", "input", "output", "postrouting")
 
 
-class RandomNft:
-    """`text` is the script. Chains jump only to chains with a higher number, so there is no circle."""
+#: Hooks of nat chains, and which end is translated there.
+_NAT = {"prerouting": "dnat", "output": "dnat", "postrouting": "snat", "input": "snat"}
 
-    def __init__(self, pools: Pools) -> None:
+
+class RandomNft:
+    """`text` is the script. Chains jump only to chains with a higher number, so there is no circle. `changes`: rules
+    that change packets and tell of them, too, and chains of type nat."""
+
+    def __init__(self, pools: Pools, changes: bool = False) -> None:
         self._pools = pools
+        self._changes = changes
         self._chosen: Random = pools.chosen
         self._chains = self._chosen.randint(2, 6)
         self._family = self._chosen.choice(("inet", "inet", "inet", "ip", "ip6"))
@@ -41,7 +47,41 @@ class RandomNft:
             yield f"\t\tpolicy {policy}"
             yield from self._rules(-1, self._chosen.randint(1, 9))
             yield "\t}"
+        if self._changes:
+            yield from self._nat()
         yield "}"
+
+    def _nat(self) -> Iterator[str]:
+        """Two chains that only nat chains of the same kind lead to, then these, some hooks twice."""
+        for kind in ("dnat", "snat"):
+            for number in (1, 0):
+                yield f"\tchain {kind}{number} {{"
+                yield from (f"\t\t{self._nat_rule(kind, number, '')}" for _ in range(3))
+                yield "\t}"
+        for number, (hook, kind) in enumerate([*_NAT.items(), *self._chosen.sample(list(_NAT.items()), 2)]):
+            yield f"\tchain nat{number} {{"
+            yield f"\t\ttype nat hook {hook} priority {self._chosen.choice(('dstnat', 'srcnat', '-150', '0'))}"
+            yield from (f"\t\t{self._nat_rule(kind, -1, hook)}" for _ in range(self._chosen.randint(1, 5)))
+            yield "\t}"
+
+    def _nat_rule(self, kind: str, number: int, hook: str) -> str:
+        family = self._chosen.choice(self._families)
+        asked = [self._address(family)] * self._chosen.choice((0, 1, 1))
+        protocol = self._chosen.choice(("", "", "tcp", "udp"))
+        if protocol:
+            asked.append(f"{protocol} dport {self._span()}")
+        host, port = self._pools.host(family), self._pools.port() or 1
+        to = f"{kind} {_FAMILY[family] + ' ' if self._family == 'inet' else ''}to "
+        words = [f"{to}{host}"] * 3 + ["accept", "return"]
+        if protocol:
+            words += [f"{to}{host if family == 4 else f'[{host}]'}:{port}"] * 3
+        if hook == "prerouting":
+            words.append(f"redirect to :{port}" if protocol else "redirect")
+        if hook == "postrouting":
+            words.append("masquerade")
+        if number < 1:
+            words += [f"{self._chosen.choice(('jump', 'goto'))} {kind}{number + 1}"] * 3
+        return " ".join([*asked, self._chosen.choice(words)])
 
     def _hooks(self) -> list[str]:
         return ["forward", *self._chosen.choices(_HOOKS, k=3)]
@@ -90,6 +130,8 @@ class RandomNft:
             yield "counter"
         if self._chosen.random() < 0.2:
             yield self._set_mark()
+        if self._changes and self._chosen.random() < 0.3:
+            yield self._change(family)
         if self._chosen.random() < 0.15 and self._transport not in about and number < self._chains - 1:
             yield self._map(family)
         elif self._chosen.random() < 0.95:
@@ -219,6 +261,16 @@ class RandomNft:
 
     def _late(self) -> str:
         return self._chosen.choice(("accept", "drop", "return", "continue"))
+
+    def _change(self, family: int) -> str:
+        hops = self._chosen.choice((9, 63))
+        return self._chosen.choice(
+            (
+                f'log prefix "{hops}"',
+                f"ip ttl set {hops}" if family == 4 else f"ip6 hoplimit set {hops}",
+                f"{_FAMILY[family]} dscp set {self._chosen.choice(('0x2e', '0x0a'))}",
+            )
+        )
 
     def _set_mark(self) -> str:
         first, second = self._chosen.sample(MARKS, 2)
