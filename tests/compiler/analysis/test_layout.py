@@ -7,20 +7,25 @@ from hypothesis import strategies as st
 
 from compiler.analysis.layout import describe, longest_paths
 from compiler.backends.target import CAPABILITIES, Backend, Target
+from compiler.ir.effects import SetMark
 from compiler.ir.match import Field, InPrefix, Replies, ToPorts
+from compiler.ir.nat import Masquerade
 from compiler.ir.ruleset import (
     Accept,
     Chain,
+    Continue,
     Drop,
     Goto,
     Hook,
     Jump,
     Lookup,
     PrefixMap,
+    Reject,
     Return,
     Rule,
     Ruleset,
     Set,
+    Table,
 )
 from compiler.lower.pods import lower
 from compiler.net import Family, parse_prefix
@@ -155,6 +160,26 @@ class TestDescription:
         assert describe(Ruleset((forward(ANY, six, six),))).endswith("at most 3 rules and lookups.\n")
         only4 = Ruleset((forward(ANY, six, six),), families=(V4,))
         assert describe(only4).endswith("at most 1 rules and lookups.\n")
+
+    def test_all_tables(self) -> None:
+        """A packet passes the hooks of one way, in all tables; effects alone go on."""
+        ttl = Rule((ToPorts(6, 1, 1),), Continue(), effects=(SetMark(1),))
+        chains = (
+            Chain("raw-prerouting", (ANY,), Hook.PREROUTING, Table.RAW),
+            Chain("mangle-prerouting", (ttl, ttl), Hook.PREROUTING, Table.MANGLE),
+            Chain("nat-postrouting", (Rule((), Masquerade()), ANY), Hook.POSTROUTING, Table.NAT),
+            forward(ANY, ANY, Rule((), Reject())),
+            Chain("input", (ANY,) * 5, Hook.INPUT),
+        )
+        lines = describe(Ruleset(chains)).splitlines()
+        assert lines[2:7] == [
+            "raw-prerouting              1               1  hook prerouting of raw",
+            "mangle-prerouting           2               2  hook prerouting of mangle",
+            "nat-postrouting             2               1  hook postrouting of nat",
+            "forward                     3               3  hook forward",
+            "input                       5               5  hook input",
+        ]
+        assert lines[-1] == "A first packet passes at most 8 rules and lookups."
 
     def test_of_nothing(self) -> None:
         assert describe(Ruleset(())).endswith("A first packet passes at most 0 rules and lookups.\n")

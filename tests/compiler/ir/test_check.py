@@ -10,9 +10,11 @@ import pytest
 
 from compiler.ir.check import check, targets
 from compiler.ir.match import Field, InPrefix, InSet, NeighbourDiscovery, Replies, ToPorts
+from compiler.ir.nat import Dnat, Masquerade
 from compiler.ir.ruleset import (
     Accept,
     Chain,
+    Continue,
     Drop,
     Goto,
     Hook,
@@ -20,10 +22,12 @@ from compiler.ir.ruleset import (
     Lookup,
     PrefixMap,
     PrefixSet,
+    Reject,
     Return,
     Rule,
     Ruleset,
     Set,
+    Verdict,
 )
 from compiler.net import Family, Prefix, parse_prefix
 
@@ -205,3 +209,9 @@ def test_chain_by_name() -> None:
 
 def test_prefixes_of_a_map_may_nest() -> None:
     check(maps(PrefixMap("x", V4, ((Prefix(4, 0, 0), Drop()), (TEN, Return())))))
+
+
+@pytest.mark.parametrize("verdict", [Reject(), Continue(), Dnat(1), Masquerade()])
+def test_maps_know_few_verdicts(verdict: Verdict) -> None:
+    with pytest.raises(AssertionError, match="no verdict for a map"):
+        check(maps(PrefixMap("x", V4, ((TEN, verdict),))))
