@@ -32,6 +32,7 @@ from tests.kernel.packets import GRE
 from tests.kernel.pools import UDPLITE
 from tests.kernel.rig import Rig
 from tests.kernel.texts import base, texts
+from tests.kernel.traced import Traced, beside, shown
 
 pytestmark = pytest.mark.kernel
 
@@ -118,9 +119,13 @@ CASES: dict[str, tuple[Sequence[Match], Family | None, list[Packet], list[Packet
 @pytest.mark.parametrize("case", CASES)
 def test_match(rig: Rig, flavour: str, case: str) -> None:
     matches, family, held, others = CASES[case]
-    rig.load(texts(flavour, base(Table.FILTER, Hook.FORWARD, Rule(tuple(matches), Drop(), family))), flavour)
+    files = texts(flavour, base(Table.FILTER, Hook.FORWARD, Rule(tuple(matches), Drop(), family)))
+    rig.load(files, flavour)
     packets = [*held, *others]
-    assert rig.forwarded(packets) == [False] * len(held) + [True] * len(others)
+    expected = [False] * len(held) + [True] * len(others)
+    assert rig.forwarded(packets) == expected
+    for text in (files | beside(rig), shown(rig, flavour), shown(rig, flavour, numeric=True)):
+        assert Traced(text).verdicts("forwarded", packets) == expected, "our readers and the tracer know it"
 
 
 @pytest.mark.parametrize(

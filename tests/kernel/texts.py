@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from compiler.backends.target import Backend, Target
 from compiler.ir.names import base_name
@@ -18,7 +18,7 @@ def base(table: Table, hook: Hook, *rules: Rule | Lookup) -> Chain:
 
 def texts(
     flavour: str, *chains: Chain, sets: Sequence[Set | PrefixSet] = (), maps: Sequence[PrefixMap] = ()
-) -> Mapping[str, str]:
+) -> dict[str, str]:
     """File name -> text, in the order of loading."""
     target = Target(Backend(BACKEND[flavour]))
     return emit(prepared(Ruleset(chains, tuple(sets), tuple(maps)), target), target)
