@@ -8,7 +8,7 @@ takes and gives.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -111,17 +111,20 @@ def union(*parts: Intervals) -> Intervals:
 
 
 def subtract(whole: Intervals, part: Intervals) -> Intervals:
-    """The ports of `whole` that do not lie in `part`."""
+    """The ports of `whole` that do not lie in `part`: one pass over both."""
+    if not part or whole == part:
+        return () if part else whole
     left: list[tuple[int, int]] = []
+    n = 0
     for low, high in whole:
-        for cut_low, cut_high in part:
-            if cut_high < low or cut_low > high:
-                continue
+        while n < len(part) and part[n][0] <= high:
+            cut_low, cut_high = part[n]
             if cut_low > low:
                 left.append((low, cut_low - 1))
-            low = cut_high + 1
-            if low > high:
+            low = max(low, cut_high + 1)
+            if cut_high > high:  # it may cut the next interval, too
                 break
+            n += 1
         if low <= high:
             left.append((low, high))
     return tuple(left)
@@ -146,12 +149,7 @@ class PortSet:
     other: bool = False
 
     def __or__(self, more: PortSet) -> PortSet:
-        return PortSet(
-            union(self.tcp, more.tcp),
-            union(self.udp, more.udp),
-            union(self.sctp, more.sctp),
-            self.other or more.other,
-        )
+        return all_of((self, more))
 
     def __sub__(self, less: PortSet) -> PortSet:
         return PortSet(
@@ -192,6 +190,17 @@ class PortSet:
 
 NO_PORTS = PortSet()
 ALL_PORTS = PortSet(EVERY_PORT, EVERY_PORT, EVERY_PORT, True)
+
+
+def all_of(sets: Collection[PortSet]) -> PortSet:
+    """All ports that lie in any of these."""
+    tcp, udp, sctp = ({one.tcp for one in sets}, {one.udp for one in sets}, {one.sctp for one in sets})
+    return PortSet(_joined(tcp), _joined(udp), _joined(sctp), any(one.other for one in sets))
+
+
+def _joined(distinct: set[Intervals]) -> Intervals:
+    full = distinct - {()}
+    return full.pop() if len(full) == 1 else union(*full)
 
 
 def port_set(items: Iterable[tuple[int, int, int]]) -> PortSet:

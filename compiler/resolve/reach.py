@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compiler.net import ALL_PORTS, NO_PORTS, Family, PortSet, Prefix, port_set
+from compiler.net import ALL_PORTS, NO_PORTS, Family, PortSet, Prefix, all_of, port_set
 from compiler.policy import Action, Anyone, PodSelector, Tier
 from compiler.resolve.blocks import Clauses, flatten, nested_blocks
 from compiler.resolve.classes import Clause, PodClass
@@ -73,7 +73,8 @@ def decide(matching: Iterable[tuple[Clause, PortSet]], isolated: bool) -> PortSe
     Admin rules: first match wins, Pass goes on. Then, for isolated pods, the union of NetworkPolicy rules ends
     it. Else baseline rules, first match wins; what none decides is allowed.
     """
-    allowed, open_ports, passed, granted = NO_PORTS, ALL_PORTS, NO_PORTS, NO_PORTS
+    allowed, open_ports, passed = NO_PORTS, ALL_PORTS, NO_PORTS
+    granted: list[PortSet] = []
     baseline: list[tuple[Clause, PortSet]] = []
     for clause, ports in matching:
         if clause.tier is Tier.ADMIN:
@@ -84,12 +85,12 @@ def decide(matching: Iterable[tuple[Clause, PortSet]], isolated: bool) -> PortSe
             elif clause.rule.action is Action.PASS:
                 passed = passed | hit
         elif clause.tier is Tier.APPLICATION:
-            granted = granted | ports
+            granted.append(ports)
         else:
             baseline.append((clause, ports))
     left = open_ports | passed
     if isolated:
-        return allowed | (left & granted)
+        return allowed | (left & all_of(granted))
     for clause, ports in baseline:
         hit = ports & left
         left = left - hit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -212,6 +213,14 @@ class TestIntervals:
         ):
             assert_canonical(found)
             assert numbers(found) == expected
+
+    def test_cost_grows_with_both_and_not_with_their_product(self) -> None:
+        """30,000 single ports from another 30,000: some 0.02 s, where each against each takes minutes."""
+        odd, even = (tuple((port, port) for port in range(first, 60_000, 2)) for first in (1, 2))
+        before = time.process_time()
+        assert subtract(odd, even) == odd
+        assert subtract(((1, 60_000),), even) == (*odd[:-1], (59_999, 60_000))
+        assert time.process_time() - before < 2
 
     def test_the_ends_of_the_port_range(self) -> None:
         assert subtract(EVERY_PORT, ((0, 0), (65535, 65535))) == ((1, 65534),)
