@@ -98,8 +98,9 @@ def prepared(ruleset: Ruleset, target: Target) -> Ruleset:
     """The ruleset as the target's back end prints it: after all passes, checked before and after each."""
     check(ruleset)
     for step in PASSES:
-        ruleset = step(ruleset, target.capabilities)
-        check(ruleset)
+        before, ruleset = ruleset, step(ruleset, target.capabilities)
+        if ruleset is not before:
+            check(ruleset)
     return ruleset
 
 

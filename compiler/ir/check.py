@@ -10,8 +10,10 @@ from compiler.ir.match import (
     IcmpType,
     InPrefix,
     InSet,
+    LocalSource,
     Match,
     NeighbourDiscovery,
+    Replies,
     WithinRate,
 )
 from compiler.ir.places import HOOKS, check_place, check_protocol
@@ -37,6 +39,8 @@ from compiler.net import Family
 #: The back ends' prefixes leave so much: 28 characters of iptables for a chain. Sets are shortened by the back end.
 LONGEST_CHAIN = 20
 _ADDRESSES = (Field.SOURCE, Field.DESTINATION)
+#: They have no numbers of their own and ask for no protocol: most rules of a large ruleset have nothing else.
+_PLAIN = frozenset({Replies, LocalSource, InPrefix, InSet, Accept, Drop, Return, Jump, Goto})
 
 
 def check(ruleset: Ruleset) -> None:
@@ -121,12 +125,13 @@ def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[s
     _check_target(rule.verdict, chains, chain.name, family)
     # Elsewhere back ends disagree: nft's accept leaves the base chain, iptables' RETURN only the chain it is in.
     assert chain.hook or not isinstance(rule.verdict, Accept), f"{chain.name}: Accept outside a base chain"
-    assert rule.effects or rule.verdict != Continue(), f"{chain.name}: a rule that does nothing"
-    check_protocol(rule, chain.name)
-    check_numbers(rule, chain.name, family)
+    assert rule.effects or not isinstance(rule.verdict, Continue), f"{chain.name}: a rule that does nothing"
+    if rule.effects or not _PLAIN.issuperset(map(type, (*rule.matches, rule.verdict))):
+        check_protocol(rule, chain.name)
+        check_numbers(rule, chain.name, family)
+    last = rule.matches[-1] if rule.matches else None
     for match in rule.matches:
-        last = match is rule.matches[-1] or not isinstance(match, WithinRate)
-        assert last, f"{chain.name}: a match behind the rate"
+        assert match is last or not isinstance(match, WithinRate), f"{chain.name}: a match behind the rate"
         if isinstance(match, InSet):
             assert match.set in sets, f"{chain.name}: no set {match.set}"
             found = sets[match.set]

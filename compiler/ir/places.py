@@ -63,11 +63,13 @@ _PLACES: Mapping[type, tuple[Collection[Table], Collection[Hook]]] = {
 def check_place(rule: Rule, chain: Chain, hooks: Collection[Hook]) -> None:
     """AssertionError when something in the rule may not stand in that chain, which packets of these hooks reach."""
     for part in (*rule.matches, *rule.effects, rule.verdict):
-        tables, allowed = _PLACES.get(type(part), (_ALL_TABLES, _ALL_HOOKS))
-        name = type(part).__name__
-        assert chain.table in tables, f"{chain.name}: {name} in {chain.table.value}"
-        wrong = [hook.value for hook in hooks if hook not in allowed]
-        assert not wrong, f"{chain.name}: {name} at {min(wrong)}"
+        place = _PLACES.get(type(part))
+        if place is not None:
+            tables, allowed = place
+            name = type(part).__name__
+            assert chain.table in tables, f"{chain.name}: {name} in {chain.table.value}"
+            wrong = [hook.value for hook in hooks if hook not in allowed]
+            assert not wrong, f"{chain.name}: {name} at {min(wrong)}"
 
 
 def check_protocol(rule: Rule, where: str) -> None:
