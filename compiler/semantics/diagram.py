@@ -38,7 +38,10 @@ class Diagrams(Nodes):
         self._wheres: dict[tuple[int, int], int] = {}
 
     def rows(self, fields: Sequence[int], rows: Iterable[tuple[Range, ...]]) -> int:
-        """The packets that match one of the rows, which have a range for each of the fields: a set of netfilter's."""
+        """The packets that match one of the rows, which have a range for each of the fields: a set of netfilter's. A
+        field that is there twice must be in both ranges."""
+        if len(set(fields)) < len(fields):
+            fields, rows = list(dict.fromkeys(fields)), list(_each_once(fields, rows))
         order = sorted(range(len(fields)), key=fields.__getitem__)
         ordered = [fields[n] for n in order]
         same = order == list(range(len(order)))
@@ -254,3 +257,14 @@ class Diagrams(Nodes):
             return found
 
         return walk(diagram)
+
+
+def _each_once(fields: Sequence[int], rows: Iterable[tuple[Range, ...]]) -> Iterator[tuple[Range, ...]]:
+    """The rows with one range for each field; none for rows that nothing can match."""
+    for row in rows:
+        found: dict[int, Range] = {}
+        for field, (low, high) in zip(fields, row, strict=True):
+            known = found.get(field, (low, high))
+            found[field] = max(low, known[0]), min(high, known[1])
+        if all(low <= high for low, high in found.values()):
+            yield tuple(found.values())

@@ -116,6 +116,22 @@ def test_sets_hold_their_rows(found: list[tuple[list[Range], list[Range]]]) -> N
     assert made.rows((0, 1), [(two, one) for one, two in rows]) == by_column
 
 
+@given(st.lists(st.tuples(spans, spans, spans), max_size=3))
+def test_a_field_that_a_set_asks_twice_must_be_in_both(
+    found: list[tuple[list[Range], list[Range], list[Range]]],
+) -> None:
+    """nft takes `ip daddr . tcp dport . ip daddr`."""
+    made = Diagrams(SIZES)
+    rows = [row for columns in found for row in product(*columns)]
+    twice = made.rows((1, 0, 1), rows)
+    for point in POINTS:
+        held = any(
+            one[0] <= point[1] <= one[1] and two[0] <= point[0] <= two[1] and more[0] <= point[1] <= more[1]
+            for one, two, more in rows
+        )
+        assert made.says(twice, point) == ("in" if held else "nothing")
+
+
 @given(spans)
 def test_merged_ranges_are_the_same_values(found: list[Range]) -> None:
     joined = list(merged(found))
