@@ -20,7 +20,7 @@ from compiler.semantics.netfilter import (
     Translate,
     Unmodelled,
 )
-from compiler.semantics.numbers import number, span, translation
+from compiler.semantics.numbers import dscp, number, span, translation
 from grammar.iptables import Option
 
 _VERDICTS: Mapping[str, Statement] = {"ACCEPT": Accept(), "DROP": Drop(), "RETURN": Return()}
@@ -85,6 +85,8 @@ def target(option: Option, name: str, own: tuple[Option, ...], family: int) -> t
             raise own[0].place.refused(f"{own[0].name} is not understood here", "unsupported")
         return (_VERDICTS[name],)
     text = _text(name, own)
+    if name == "DSCP" and len(own) == 1 and len(own[0].values) == 1:
+        text = _dscp(own[0])
     if name in _NOTICES:
         return (Notice(text),)
     if name in _REWRITES:
@@ -105,6 +107,14 @@ def target(option: Option, name: str, own: tuple[Option, ...], family: int) -> t
     except ValueError as error:
         raise (own[0] if own else option).place.refused(str(error)) from None
     return (Unmodelled(text),)
+
+
+def _dscp(option: Option) -> str:
+    """The number, as all tools' texts of it have it here."""
+    try:
+        return str(dscp(option.values[0].text))
+    except ValueError as error:
+        raise option.place.refused(str(error)) from None
 
 
 def _text(name: str, own: tuple[Option, ...]) -> str:

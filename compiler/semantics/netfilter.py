@@ -362,7 +362,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Tables in the order of their texts. Base chains of equal hook and priority run in this order."""
+    """Tables in the order of their texts, which is taken for the order in which they were loaded. Of base chains of
+    equal hook and priority the one that was loaded last runs first (nf_hook_entries_grow)."""
 
     tables: tuple[Table, ...]
 
@@ -370,9 +371,9 @@ class Ruleset:
         """The base chains that a packet of this family passes at the hook, in their order."""
         found = [
             (chain.base.place, table, chain)
-            for table in self.tables
+            for table in reversed(self.tables)
             if family in table.families
-            for chain in table.chains.values()
+            for chain in reversed(list(table.chains.values()))
             if chain.base is not None and chain.base.hook is hook
         ]
         found.sort(key=lambda entry: entry[0])

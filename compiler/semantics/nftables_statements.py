@@ -20,7 +20,7 @@ from compiler.semantics.netfilter import (
     Translate,
     Unmodelled,
 )
-from compiler.semantics.numbers import number, translation
+from compiler.semantics.numbers import dscp, number, translation
 
 #: What `reject` answers, in words for both families where nft has some, in icmpx.
 _KINDS = {
@@ -86,7 +86,8 @@ def statement(words: list[str], table_family: str) -> Iterator[Condition | State
             yield _marked(value) or Unmodelled(" ".join(words))
         case [header, part, "set", *_] if (header, part) in _REWRITES:
             yield from _only(_FAMILY.get(header))
-            yield Rewrite(_REWRITES[header, part], " ".join(words))
+            constant = part == "dscp" and len(words) == 4
+            yield Rewrite(_REWRITES[header, part], str(dscp(words[3])) if constant else " ".join(words))
         case ["tcp", "option", "maxseg", "size", "set", *_]:
             yield In(Field.PROTOCOL, ((6, 6),))
             yield Rewrite("MSS", " ".join(words))

@@ -53,6 +53,15 @@ def port(text: str) -> int:
     return number(text, 65535)
 
 
+def dscp(text: str) -> int:
+    """A number or the name of a class (RFC 2474, 2597, 3246, 5865, 8622), in either case."""
+    name = text.lower()
+    if re.fullmatch("cs[0-7]|af[1-4][1-3]", name):
+        return int(name[2]) << 3 | (int(name[3]) << 1 if name[0] == "a" else 0)
+    found = {"be": 0, "df": 0, "ef": 46, "va": 44, "voice-admit": 44, "lephb": 1}.get(name)
+    return number(text, 63) if found is None else found
+
+
 def span(text: str, separator: str, top: int) -> Interval:
     """`80`, `80:90`, `:90`, `80:`; the separator is `:` or `-`."""
     low, given, high = text.partition(separator)

@@ -120,9 +120,9 @@ class RandomIptables:
             asked.append(self._mark(family))
         host, port = self._pools.host(family), self._pools.port() or 1
         words = [f"-j {target} --to-{'destination' if target == 'DNAT' else 'source'} {host}"] * 4
-        if protocol:
+        if protocol and target == "DNAT":  # two sources may not have one port
             where = host if family == 4 else f"[{host}]"
-            words += [f"-j {target} --to-{'destination' if target == 'DNAT' else 'source'} {where}:{port}"] * 3
+            words += [f"-j DNAT --to-destination {where}:{port}"] * 3
         words += ["-j ACCEPT", "-j RETURN"]
         if "PREROUTING" in head:
             words.append(f"-j REDIRECT --to-ports {port}" if protocol else "-j REDIRECT")

@@ -60,7 +60,7 @@ class RandomNft:
                 yield "\t}"
         for number, (hook, kind) in enumerate([*_NAT.items(), *self._chosen.sample(list(_NAT.items()), 2)]):
             yield f"\tchain nat{number} {{"
-            yield f"\t\ttype nat hook {hook} priority {self._chosen.choice(('dstnat', 'srcnat', '-150', '0'))}"
+            yield f"\t\ttype nat hook {hook} priority {self._chosen.choice(('-100', '100', '-150', '0'))}"
             yield from (f"\t\t{self._nat_rule(kind, -1, hook)}" for _ in range(self._chosen.randint(1, 5)))
             yield "\t}"
 
@@ -73,7 +73,7 @@ class RandomNft:
         host, port = self._pools.host(family), self._pools.port() or 1
         to = f"{kind} {_FAMILY[family] + ' ' if self._family == 'inet' else ''}to "
         words = [f"{to}{host}"] * 3 + ["accept", "return"]
-        if protocol:
+        if protocol and kind == "dnat":  # two sources may not have one port
             words += [f"{to}{host if family == 4 else f'[{host}]'}:{port}"] * 3
         if hook == "prerouting":
             words.append(f"redirect to :{port}" if protocol else "redirect")

@@ -143,36 +143,51 @@ class Rig:
 
     def forwarded(self, packets: Sequence[Packet]) -> list[bool]:
         """Which first packets are forwarded; each is judged for itself, as if no other had been sent."""
-        return self._alone(packets, self.exchange)
+        return _passed(self.came_out("forwarded", packets))
 
     def delivered(self, packets: Sequence[Packet]) -> list[bool]:
         """Which first packets reach the node itself; their destinations are addresses of the node."""
-        return self._alone(packets, self.exchange_in)
+        return _passed(self.came_out("delivered", packets))
 
     def sent(self, packets: Sequence[Packet]) -> list[bool]:
         """Which first packets leave the node's own stack."""
-        return self._alone(packets, self.exchange_out)
+        return _passed(self.came_out("sent", packets))
+
+    def came_out(self, way: str, packets: Sequence[Packet]) -> list[bytes | None]:
+        """What becomes of first packets that are "forwarded", "delivered" or "sent": each from its IP header on, of
+        IPv6 packets to the node without it; None for those that do not get there."""
+        ways = {"forwarded": self._forward, "delivered": self._deliver, "sent": self._send}
+        return self._alone(packets, ways[way])
 
     def exchange(self, packets: Sequence[Sendable]) -> list[bool]:
         """Which packets are forwarded, one after the other: replies count as such."""
-        return self._run(packets, self._inject, self._drain_tout)
+        return _passed(self._forward(packets))
 
     def exchange_in(self, packets: Sequence[Sendable]) -> list[bool]:
         """Like `exchange`, for packets to the node itself."""
+        return _passed(self._deliver(packets))
+
+    def exchange_out(self, packets: Sequence[Sendable]) -> list[bool]:
+        """Like `exchange`, for packets from the node itself."""
+        return _passed(self._send(packets))
+
+    def passes(self, raw: bytes) -> bool:
+        """Whether this one packet that `encode` made is forwarded, told at once; from any thread."""
+        out: dict[int, bytes] = {}
+        self._inject(raw)
+        self._drain_tout(out)
+        return serial_of(raw) in out
+
+    def _forward(self, packets: Sequence[Sendable]) -> list[bytes | None]:
+        return self._run(packets, self._inject, self._drain_tout)
+
+    def _deliver(self, packets: Sequence[Sendable]) -> list[bytes | None]:
         for address, protocol in {ends(packet)[1:] for packet in packets}:
             self._listen(socket.AF_INET6 if ":" in address else socket.AF_INET, protocol)
         return self._run(packets, self._inject, self._drain_ears)
 
-    def exchange_out(self, packets: Sequence[Sendable]) -> list[bool]:
-        """Like `exchange`, for packets from the node itself."""
+    def _send(self, packets: Sequence[Sendable]) -> list[bytes | None]:
         return self._run(packets, self._emit, self._drain_tout)
-
-    def passes(self, raw: bytes) -> bool:
-        """Whether this one packet that `encode` made is forwarded, told at once; from any thread."""
-        out: set[int] = set()
-        self._inject(raw)
-        self._drain_tout(out)
-        return serial_of(raw) in out
 
     def changed(self, raw: bytes) -> bytes | None:
         """This one packet that `encode` made, as it comes out when it is forwarded; told at once."""
@@ -184,9 +199,11 @@ class Rig:
                     return out
         return None
 
-    def _alone(self, packets: Sequence[Packet], exchange: Callable[[Sequence[Sendable]], list[bool]]) -> list[bool]:
+    def _alone(
+        self, packets: Sequence[Packet], exchange: Callable[[Sequence[Sendable]], list[bytes | None]]
+    ) -> list[bytes | None]:
         """Conntrack takes a packet for a reply when its mirror image was accepted: forget in between."""
-        result: list[bool] = []
+        result: list[bytes | None] = []
         start = 0
         seen: set[tuple[object, ...]] = set()
         self.namespace.forget_connections()
@@ -200,10 +217,10 @@ class Rig:
         return result + exchange(packets[start:])
 
     def _run(
-        self, packets: Sequence[Sendable], put: Callable[[bytes], None], take: Callable[[set[int]], None]
-    ) -> list[bool]:
+        self, packets: Sequence[Sendable], put: Callable[[bytes], None], take: Callable[[dict[int, bytes]], None]
+    ) -> list[bytes | None]:
         """Serials go up over the life of the rig, so that nothing late is taken for something new."""
-        out: set[int] = set()
+        out: dict[int, bytes] = {}
         first = self._serial = (self._serial + 1) % (1 << 31)
         for n, packet in enumerate(packets):
             put(encode(packet, first + n))
@@ -211,7 +228,7 @@ class Rig:
                 take(out)
         take(out)
         self._serial += len(packets)
-        return [first + n in out for n in range(len(packets))]
+        return [out.get(first + n) for n in range(len(packets))]
 
     def _inject(self, raw: bytes) -> None:
         os.write(self._tin, raw)  # the hooks have run when it returns (tun_rx_batched, drivers/net/tun.c)
@@ -222,25 +239,27 @@ class Rig:
         with suppress(PermissionError):  # what OUTPUT drops
             self._mouths[len(destination)].sendto(raw, (socket.inet_ntop(family, destination), 0))
 
-    def _drain_tout(self, out: set[int]) -> None:
+    def _drain_tout(self, out: dict[int, bytes]) -> None:
         while True:
             try:
-                serial = serial_of(os.read(self._tout, 2048))
+                raw = os.read(self._tout, 2048)
             except BlockingIOError:
                 return
+            serial = serial_of(raw)
             if serial is not None:
-                out.add(serial)
+                out[serial] = raw
 
-    def _drain_ears(self, out: set[int]) -> None:
+    def _drain_ears(self, out: dict[int, bytes]) -> None:
         for ear in self._ears.values():
             while True:
                 try:
-                    serial = serial_of(ear.recv(2048))
+                    raw = ear.recv(2048)
                 except BlockingIOError:
                     break
+                serial = serial_of(raw)
                 if serial is not None:
-                    out.add(serial)
-        self._drain_tout(set())
+                    out[serial] = raw
+        self._drain_tout({})
 
     def _tun(self, name: str) -> int:
         device = self.namespace.tun(name)
@@ -263,3 +282,7 @@ class Rig:
         self._open.append(mouth.close)
         mouth.setsockopt(socket.SOL_SOCKET, _SO_MARK, _RIG_MARK)
         return mouth
+
+
+def _passed(found: Sequence[bytes | None]) -> list[bool]:
+    return [raw is not None for raw in found]

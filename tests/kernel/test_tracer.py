@@ -122,3 +122,46 @@ def test_translated_packets(own_rig: Rig, flavour: str) -> None:
     assert 10 < kernel.count(False) < len(probes) - 10
     for text in (files | beside(own_rig), shown(own_rig, flavour)):
         assert Traced(text).verdicts("forwarded", probes) == kernel
+
+
+#: Two chains of one priority, in one table or two; a nat chain whose own priority is behind a filter's, and two of
+#: equal priority.
+_TIES = (
+    """table ip a {{
+    chain one {{ type filter hook forward priority 5; {0}; }}
+    chain two {{ type filter hook forward priority 5; {1}; }}
+}}
+""",
+    """table ip a {{
+    chain one {{ type filter hook forward priority 5; {0}; }}
+}}
+table ip b {{
+    chain two {{ type filter hook forward priority 5; {1}; }}
+}}
+""",
+)
+_LATE_NAT = """table ip a {{
+    chain filters {{ type filter hook prerouting priority -50; ip daddr 198.18.1.{0} drop; }}
+    chain one {{ type nat hook prerouting priority 0; ip daddr 198.18.0.1 dnat to 198.18.1.1; }}
+    chain two {{ type nat hook prerouting priority 0; ip daddr 198.18.0.1 dnat to 198.18.1.2; }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        *((tie.format("meta mark set 1", "meta mark 1 drop"), True) for tie in _TIES),
+        *((tie.format("meta mark 1 drop", "meta mark set 1"), False) for tie in _TIES),
+        (_LATE_NAT.format(1), True),
+        (_LATE_NAT.format(2), False),
+    ],
+)
+def test_ties_and_chains_of_type_nat(own_rig: Rig, text: str, passes: bool) -> None:
+    """Of equal priorities the chain that came last is first; nat chains run where conntrack translates."""
+    own_rig.reset()
+    own_rig.load({"netpolc.nft": text}, "nftables")
+    probe = [Packet("198.18.4.1", "198.18.0.1", TCP, 1000, 80)]
+    assert own_rig.forwarded(probe) == [passes]
+    for texts in ({"netpolc.nft": text}, shown(own_rig, "nftables")):
+        assert Traced(texts).verdicts("forwarded", probe) == [passes]

@@ -136,7 +136,7 @@ def test_not_a_type_and_code_is_two_rules() -> None:
         ("-j NFLOG --nflog-group 5", (Notice("-j NFLOG --nflog-group 5"),)),
         ("-j TEE --gateway 10.0.0.9", (Notice("-j TEE --gateway 10.0.0.9"),)),
         ("-p tcp -j TCPMSS --clamp-mss-to-pmtu", (TCP_ONLY, Rewrite("MSS", "-j TCPMSS --clamp-mss-to-pmtu"))),
-        ("-j DSCP --set-dscp 0x2e", (Rewrite("DSCP", "-j DSCP --set-dscp 0x2e"),)),
+        ("-j DSCP --set-dscp 0x2e", (Rewrite("DSCP", "46"),)),
         ("-j CLASSIFY --set-class 1:1", (Rewrite("priority", "-j CLASSIFY --set-class 1:1"),)),
         ("-j TTL --ttl-set 64", (SetHops(0, 64, 64),)),
         ("-j TTL --ttl-dec 1", (SetHops(-1),)),

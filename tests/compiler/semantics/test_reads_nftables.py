@@ -107,7 +107,7 @@ def test_concatenation_of_anonymous_elements() -> None:
         ("ip saddr vmap @m4", (V4, Lookup((Key(Field.SOURCE),), "m4"))),
         ('log prefix "x" counter packets 5 bytes 6 comment "y"', (Notice('log prefix "x"'),)),
         ("meta priority set 1:1", (Rewrite("priority", "meta priority set 1:1"),)),
-        ("ip dscp set af41", (V4, Rewrite("DSCP", "ip dscp set af41"))),
+        ("ip dscp set af41", (V4, Rewrite("DSCP", "34"))),
         ("ip6 hoplimit set 9", (V6, SetHops(0, 9, 9))),
         (
             "counter tcp option maxseg size set rt mtu counter",
