@@ -36,7 +36,7 @@ class Lists:
         found = self._true
         for field in sorted(box, reverse=True):
             parts = self._false
-            for base, length in _prefixes(*box[field], self._bits[field]):
+            for base, length in prefixes(*box[field], self._bits[field]):
                 parts = parts | self._prefix(field, base, length)
             found = parts & found
         return found
@@ -55,7 +55,7 @@ def _behind(
     return one[0] | two[0], one[1] | (two[1] & ~one[0])
 
 
-def _prefixes(low: int, high: int, bits: int) -> Iterator[tuple[int, int]]:
+def prefixes(low: int, high: int, bits: int) -> Iterator[tuple[int, int]]:
     """(base, length) of the fewest blocks that are the range."""
     while low <= high:
         size = low & -low or 1 << bits
