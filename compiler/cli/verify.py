@@ -19,7 +19,10 @@ _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--node", metavar="NODE", help="The node that has the rules. Default: every pod of the input counts.")
 @click.option(
-    "--rules", metavar="FILE...", multiple=True, help="Texts of rules, one or more: nft, iptables-save, ipset save."
+    "--rules",
+    metavar="FILE...",
+    multiple=True,
+    help="Rules: files of nft, iptables-save and ipset save, or a folder of them.",
 )
 @click.option("--live", is_flag=True, help="The rules that this machine has now. Needs root.")
 @click.option("--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses.")
@@ -31,7 +34,7 @@ def command(
 
     INPUT is as for compile, with the pods; of policies alone, the rules are proved for whoever is in their sets, which
     the comments on these tell. The rules are files of any of the tools, as written or as saved
-    (iptables-save, ip6tables-save, ipset save, nft list ruleset), or those of this machine.
+    (iptables-save, ip6tables-save, ipset save, nft list ruleset), a folder that compile wrote, or those of this machine.
 
     Exit status: 0 equal, 1 different, 2 bad input or rules that are not understood.
     """
@@ -45,7 +48,7 @@ def command(
         names = snapshot.node_names()
         if node is not None and node not in names:
             raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8]) or 'no node'}")
-        proof = Prover(found.policies, snapshot).prove(node, texts(files, live), _FAMILIES[family])
+        proof = Prover(found.policies, snapshot).prove(node, texts(files, live, node), _FAMILIES[family])
     except NotProved as error:
         click.echo(str(error), err=True)
         sys.exit(2)
