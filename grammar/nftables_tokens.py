@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import accumulate
 
 from grammar.nftables_tree import Atom
 from grammar.ruletext import Place, Refused
@@ -11,13 +12,15 @@ from grammar.source import Source
 
 _TOKEN = re.compile(
     r"""
-    (?P<skip> [ \t\r]+ | \\\n | \#[^\n]* )
+    [ \t\r]+ | \\\n | \#[^\n]*
     | "[^"\n]*"
     | (?: [\w@$*] | :: ) (?: [\w.*@\\/:] | -(?=[\w:]) )*
     | \n | == | != | <= | >= | << | >> | && | [][{}(),;:.=<>&|^!/+-]
     """,
     re.VERBOSE,
 )
+#: What a token that says nothing begins with: space, a line that goes on, a comment.
+_SKIPPED = " \t\r\\#"
 _OPERATORS = frozenset({"==", "!=", "<", ">", "<=", ">="})
 
 
@@ -26,21 +29,24 @@ class Tokens:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.texts: list[str] = []
-        self.starts: list[int] = []
         self.at = 0
-        end, text = 0, source.text
-        for match in _TOKEN.finditer(text):
+        found = _TOKEN.findall(source.text)
+        places = list(accumulate(map(len, found), initial=0))
+        if places[-1] != len(source.text):  # findall passes over what is no token
+            raise self._unknown(source)
+        self.texts = [token for token in found if token[0] not in _SKIPPED]
+        self.starts = [start for start, token in zip(places, found, strict=False) if token[0] not in _SKIPPED]
+        self.texts.append("")
+        self.starts.append(len(source.text))
+
+    @staticmethod
+    def _unknown(source: Source) -> Refused:
+        end = 0
+        for match in _TOKEN.finditer(source.text):
             if match.start() != end:
                 break
             end = match.end()
-            if match.lastgroup is None:
-                self.texts.append(match.group())
-                self.starts.append(match.start())
-        self.texts.append("")
-        self.starts.append(len(text))
-        if end != len(text):
-            raise Place(source, end, end + 1).refused(f"{text[end]!r} has no meaning here")
+        return Place(source, end, end + 1).refused(f"{source.text[end]!r} has no meaning here")
 
     @property
     def here(self) -> str:

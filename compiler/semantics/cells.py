@@ -24,7 +24,7 @@ _MOST_STEPS = 20_000_000
 class Unforeseen(Exception):
     """Values that were not asked for before and cut one of the cells in two."""
 
-    def __init__(self, cells: Cells, ranges: tuple[Range, ...]) -> None:
+    def __init__(self, cells: Cells, ranges: Sequence[Range]) -> None:
         super().__init__(ranges)
         self.cells, self.ranges = cells, ranges
 
@@ -34,11 +34,14 @@ class Cells:
     values that will be asked for, each as ranges that may overlap."""
 
     def __init__(self, size: int, questions: Iterable[Sequence[Range]]) -> None:
-        asked = list({tuple(_below(size, ranges)): None for ranges in questions})
+        asked = list(questions)
         edges = {0, size}
         for ranges in asked:
             edges.update([low for low, _ in ranges])
             edges.update([high + 1 for _, high in ranges])
+        if max(edges) > size:  # of another family
+            asked = [_below(size, ranges) for ranges in asked]
+            edges = {edge for edge in edges if edge <= size}
         #: The lowest value of each interval whose ends anybody asks for; one more for the end.
         self._starts = sorted(edges)
         self._index = {start: n for n, start in enumerate(self._starts)}
@@ -54,6 +57,7 @@ class Cells:
                 break
             self._tell_apart(inside)
         self._number()
+        self._asked: dict[int, tuple[list[Range], tuple[Range, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -68,6 +72,13 @@ class Cells:
             else:
                 found.update(range(first, end))
         return found
+
+    def _within(self, ranges: Sequence[Range]) -> set[int]:
+        """The same for ranges that meet inside an interval, too, or go beyond the field."""
+        try:
+            return self._intervals(ranges)
+        except KeyError:
+            return self._intervals(merged(_below(self._starts[-1], ranges)))
 
     def _tell_apart(self, inside: set[int]) -> None:
         """Cuts each cell that is partly inside."""
@@ -96,14 +107,19 @@ class Cells:
 
     def numbers(self, ranges: Iterable[Range]) -> list[Range]:
         """The cells that the ranges are made of: disjoint, ascending. Raises Unforeseen."""
-        asked = tuple(ranges)
-        if len(asked) > 1:
-            asked = tuple(merged(asked))
-        elif self._is_cell(*asked):
+        if isinstance(ranges, tuple):  # what policies ask for stays what it is, and is asked for again
+            known = self._asked.get(id(ranges))
+            if known is None:
+                known = self._asked[id(ranges)] = (self._numbers(ranges), ranges)
+            return known[0]
+        return self._numbers(list(ranges))
+
+    def _numbers(self, asked: Sequence[Range]) -> list[Range]:
+        if self._is_cell(*asked[:2]):
             cell = self.number(asked[0][0])
             return [(cell, cell)]
         try:
-            inside = self._intervals(_below(self._starts[-1], asked))
+            inside = self._within(asked)
         except KeyError:
             raise Unforeseen(self, asked) from None
         counts = Counter(map(self._cells.__getitem__, inside))
@@ -151,8 +167,6 @@ class Cells:
 
 def _below(size: int, ranges: Sequence[Range]) -> Sequence[Range]:
     """The values that a field has: the others are of another family."""
-    if all(high < size for _, high in ranges):
-        return ranges
     return [(low, min(high, size - 1)) for low, high in ranges if low < size]
 
 

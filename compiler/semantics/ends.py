@@ -12,7 +12,7 @@ from functools import cached_property
 from compiler.resources import clusterpolicy, networkpolicy
 from compiler.resources.cluster import Pod
 from compiler.resources.labels import LabelSelector
-from compiler.semantics.ranges import Range, merged
+from compiler.semantics.ranges import Range, runs
 from compiler.semantics.reading import EgressPeer, IngressPeer, selects
 from compiler.semantics.space import block_range
 from compiler.snapshot import Snapshot
@@ -22,15 +22,18 @@ _TERMINAL = ("Succeeded", "Failed")
 Held = tuple[int, Pod]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reached:
-    """What the peers of a rule reach: pods by selectors, addresses whoever holds them, or `anyone`. `pods` are the
-    addresses that the pods hold."""
+    """What the peers of a rule reach: pods by selectors, addresses whoever holds them, or `anyone`."""
 
     held: tuple[Held, ...] = ()
-    pods: tuple[Range, ...] = ()
     ranges: tuple[Range, ...] = ()
     anyone: bool = False
+
+    @cached_property
+    def pods(self) -> tuple[Range, ...]:
+        """The addresses that the pods hold."""
+        return tuple(runs(address for address, _ in self.held))
 
 
 class Ends:
@@ -73,13 +76,13 @@ class Ends:
     @cached_property
     def pods(self) -> Reached:
         """Every pod that has an address."""
-        return _of_pods(self.holders.items())
+        return Reached(tuple(self.holders.items()))
 
     @cached_property
     def pods_alone(self) -> tuple[Range, ...]:
         """The addresses of pods that are no node's."""
         nodes = {address for own in self.of_node.values() for address in own}
-        return tuple(merged((address, address) for address in self.holders if address not in nodes))
+        return tuple(runs(address for address in self.holders if address not in nodes))
 
     def addresses(self, texts: Iterable[str]) -> Iterator[int]:
         """Those of our family."""
@@ -132,8 +135,8 @@ class Ends:
         found = self._selected.get(key)
         if found is None:
             crowds = (crowd for name in namespaces for crowd in self._crowds.get(name, ()))
-            found = _of_pods(held for labels, crowd in crowds if selects(selector, labels, absent) for held in crowd)
-            self._selected[key] = found
+            held = (held for labels, crowd in crowds if selects(selector, labels, absent) for held in crowd)
+            found = self._selected[key] = Reached(tuple(held))
         return found
 
     def _block(self, cidr: str, cuts: Iterable[str]) -> Iterator[Range]:
@@ -147,11 +150,6 @@ class Ends:
                 low = max(low, end + 1)
         if low <= last:
             yield low, last
-
-
-def _of_pods(held: Iterable[Held]) -> Reached:
-    found = tuple(held)
-    return Reached(found, tuple(merged((address, address) for address, _ in found)))
 
 
 def _key(selector: LabelSelector | None) -> Hashable:

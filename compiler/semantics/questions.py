@@ -85,6 +85,9 @@ def _alike(elements: Sequence[Element], place: int) -> Iterator[list[Range]]:
     if all(len(element.box) == 1 for element in elements):
         for box, _, verdict, member in elements:
             groups.setdefault((verdict, member), []).append(box[0])
+        if len(groups) == 1 and all(element.member for element in elements):
+            yield from groups.values()
+            return
     else:
         for box, _, verdict, member in elements:
             groups.setdefault((box[:place], box[place + 1 :], verdict, member), []).append(box[place])

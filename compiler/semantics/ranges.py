@@ -21,3 +21,16 @@ def merged(ranges: Iterable[Range]) -> Iterator[Range]:
             last = (low, high)
     if last is not None:
         yield last
+
+
+def runs(numbers: Iterable[int]) -> list[Range]:
+    """The same numbers as few ranges, ascending."""
+    found: list[Range] = []
+    low = last = -2
+    for number in sorted(numbers):
+        if number > last + 1:
+            found.append((low, last))
+            low = number
+        last = number
+    found.append((low, last))
+    return found[1:]

@@ -71,6 +71,7 @@ class _Table:
         self._name = name
         self._chains: dict[str, _Chain] = {}
         self._sets: dict[str, _Set] = {}
+        self._intervals: dict[tuple[str, str], tuple[int, int]] = {}
         self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._places: dict[Verdict, Place] = {}
 
@@ -155,9 +156,16 @@ class _Table:
 
     def _box(self, kinds: tuple[str, ...], key: tuple[tree.Atom, ...], place: Place) -> tuple[tuple[int, int], ...]:
         try:
-            return tuple([interval(kind, atom.plain) for kind, atom in zip(kinds, key, strict=True)])
+            return tuple([self._interval(kind, atom.text) for kind, atom in zip(kinds, key, strict=True)])
         except ValueError as error:
             raise place.refused(str(error)) from None
+
+    def _interval(self, kind: str, text: str) -> tuple[int, int]:
+        """The same object for the same text: sets of a large cluster have most addresses in common."""
+        known = self._intervals.get((kind, text))
+        if known is None:
+            known = self._intervals[kind, text] = interval(kind, text.strip('"'))
+        return known
 
     def _verdict(self, said: tree.Verdict) -> Verdict:
         """Its chain may be declared behind it: `finished` asks."""
