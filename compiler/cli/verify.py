@@ -22,7 +22,7 @@ _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
     "--rules",
     metavar="FILE...",
     multiple=True,
-    help="Rules: files of nft, iptables-save and ipset save, or a folder of them.",
+    help="Files of nft, iptables-save, ipset save; or their folder.",
 )
 @click.option("--live", is_flag=True, help="The rules that this machine has now. Needs root.")
 @click.option("--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses.")
@@ -34,7 +34,8 @@ def command(
 
     INPUT is as for compile, with the pods; of policies alone, the rules are proved for whoever is in their sets, which
     the comments on these tell. The rules are files of any of the tools, as written or as saved
-    (iptables-save, ip6tables-save, ipset save, nft list ruleset), a folder that compile wrote, or those of this machine.
+    (iptables-save, ip6tables-save, ipset save, nft list ruleset), a folder that compile wrote, or those of this
+    machine.
 
     Exit status: 0 equal, 1 different, 2 bad input or rules that are not understood.
     """
