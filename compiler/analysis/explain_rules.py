@@ -30,7 +30,7 @@ _ECHO_REPLY = {ICMP: 0, ICMPV6: 129}
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A packet at one node; `node` None: a machine that has every pod. `said` is what the policies say of it there.
-    `arrives`: no node before it drops the packet. `replies`: their way, when the packet passes."""
+    `arrives`: no node before it drops the packet. `replies`: their way, when the packet passes as it came."""
 
     node: str | None
     packet: Packet
@@ -115,7 +115,7 @@ class Rules:
         for node in nodes:
             own = self._own(node, source, destination)
             passage = self._passage(node, packet, own, State.NEW)
-            if passage.ways.passed:
+            if passage.ways.passed and not passage.translated:
                 passage = replace(passage, replies=self._passage(node, _reply(packet), own, State.ESTABLISHED))
             arrives = all(before.ways.passed is not False for before in passages)
             passages.append(replace(passage, arrives=arrives))

@@ -186,9 +186,7 @@ def telling(stop: Stop) -> tuple[Step, ...]:
     for step in reversed(stop.steps):
         match step.verdict:
             case None | Continue():
-                matters = any(
-                    isinstance(part, SetMark | NoTrack | SetHops | Rewrite | Translate) for part in step.rule.parts
-                )
+                matters = any(isinstance(part, _CHANGES) for part in step.rule.parts)
             case Jump(name):
                 matters = bool(kept) and kept[-1].chain.name == name
             case Return():
