@@ -25,12 +25,14 @@ _COLUMNS = ("source", "target", "families", "extent", "protocol", "first_port", 
 def text(found: Reach) -> str:
     """For each source what it may open, and to whom; the longest lists are named as a whole."""
     lines: list[str] = []
+    by_source: dict[int, list[Connection]] = {}
+    for one in found.connections:
+        by_source.setdefault(id(one.source), []).append(one)
     for source in found.parties:
         groups: dict[str, list[Party]] = {}
-        for one in found.connections:
-            if one.source is source:
-                for said in _said(one):
-                    groups.setdefault(said, []).append(one.target)
+        for one in by_source.get(id(source), ()):
+            for said in _said(one):
+                groups.setdefault(said, []).append(one.target)
         if groups:
             lines += ["", f"{label(source)}{_size(source)}"] if lines else [f"{label(source)}{_size(source)}"]
             width = min(36, max(map(len, groups)))
