@@ -1,5 +1,5 @@
 # Shortcuts. `run/demo` and `run/tests` are the two commands that set themselves up.
-.PHONY: mutants demo tests check golden lock soak trace-soak
+.PHONY: mutants demo tests check golden lock soak trace-soak fuzz
 
 demo:
 	run/demo
@@ -41,3 +41,8 @@ trace-soak:
 # does not catch. MUTANTS='--clusters 10 --seed 7' for less or for others.
 mutants:
 	.venv/bin/python -m tests.property.mutants $(MUTANTS)
+
+# Changed programs of the policy language through its parser and its layout. FUZZ='--inputs 20000 --seed 7' for less or
+# for others.
+fuzz:
+	.venv/bin/python -m tests.grammar.fuzz $(FUZZ)

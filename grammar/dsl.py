@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from grammar import dsl_check, dsl_words
 from grammar.dsl_build import Builder
-from grammar.dsl_recovery import MOST, Reading
+from grammar.dsl_recovery import MOST, Reading, hidden
 from grammar.dsl_tree import File
 from grammar.encoding import decode
 from grammar.source import Flaw, Source
@@ -20,8 +20,8 @@ from grammar.source import Flaw, Source
 if TYPE_CHECKING:
     from lark import Lark, Token
 
-#: Characters of a text: some 100,000 rules. More than that is no text that anybody wrote.
-LARGEST = 8 << 20
+#: Characters of a text: some 80,000 rules. More than that is no text that anybody wrote.
+LARGEST = 4 << 20
 
 
 def read(name: str, data: bytes, flaws: Callable[[Flaw], None]) -> tuple[Source, File] | None:
@@ -40,14 +40,12 @@ def parse(source: Source, flaws: Callable[[Flaw], None]) -> File | None:
         return None
     reading = Reading(source, parser())
     tree = reading.tree()
-    found = sorted(
-        [*reading.flaws, *dsl_check.flaws(source, tree)], key=lambda flaw: (flaw.span.line, flaw.span.column)
-    )
-    for flaw in found[:MOST]:
-        flaws(flaw)
+    found = sorted([*reading.found, *dsl_check.findings(tree), *hidden(source.text)])
+    for begin, end, message, code in found[:MOST]:
+        flaws(Flaw(source.span(begin, end), message, code, source.excerpt(begin, end)))
     if len(found) > MOST:
-        last = found[MOST]
-        flaws(Flaw(last.span, "too many errors: the rest of this file is not told of", "too-many-errors"))
+        message = "too many errors: those from here on are not told"
+        flaws(Flaw(source.span(found[MOST].begin, found[MOST].end), message, "too-many-errors"))
     return None if found else tree
 
 

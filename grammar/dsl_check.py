@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from grammar import dsl_literals as literal
 from grammar import dsl_tree as t
-from grammar.source import Flaw, Source
+from grammar.dsl_parts import Finding
 
 Found = Iterator[tuple[t.Node, str, str]]
 
@@ -18,7 +18,7 @@ Found = Iterator[tuple[t.Node, str, str]]
 NAME, TEXT = 63, 255
 
 
-def flaws(source: Source, tree: t.File) -> Iterator[Flaw]:
+def findings(tree: t.File) -> Iterator[Finding]:
     """Everything that is wrong with the nodes of a tree, in no order."""
     stack: list[t.Node] = [tree]
     while stack:
@@ -27,7 +27,7 @@ def flaws(source: Source, tree: t.File) -> Iterator[Flaw]:
         check = _CHECKS.get(kind)
         if check is not None:
             for at, message, code in check(node):
-                yield Flaw(source.span(at.begin, at.end), message, code, source.excerpt(at.begin, at.end))
+                yield Finding(at.begin, at.end, message, code)
         for slot in _PARTS[kind]:
             part = getattr(node, slot)
             if isinstance(part, tuple):

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """What is wrong with the characters from `begin` up to but not including `end`; `code` names the kind of flaw.
+    A text may have very many: lines and excerpts are made for those alone that are told."""
+
+    begin: int
+    end: int
+    message: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)

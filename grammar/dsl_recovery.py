@@ -9,12 +9,13 @@ at its own place, when a definition or block begins inside of it or the text end
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from grammar import dsl_words as words
+from grammar.dsl_parts import Finding
 from grammar.dsl_tree import File
-from grammar.source import Flaw, Source
+from grammar.source import Source
 
 if TYPE_CHECKING:
     from lark import Lark, Token
@@ -39,14 +40,18 @@ _FOUND = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\w](?:[\w./@:*-]*[\w*])?|<->|->|[=!]=
 _CONTINUES = frozenset({"can", "cannot", "reach", "translates", "to", "and", "except"})
 #: A line that an expectation begins in.
 _EXPECTATION = re.compile(r"[\w{][^\n#}]*(?:\}[^\n#}]*)?\b(?:can|cannot|translates)\b")
-_UNCLOSED = re.compile(r'"(?:[^"\\\n\x00-\x1f\x7f]|\\["\\])*')
+#: Characters that control a terminal or the direction of writing, but for tabs and ends of lines.
+_HIDING = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+_UNCLOSED = re.compile(rf'"(?:[^"\\\t\n{_HIDING}]|\\["\\])*')
+_HIDDEN = re.compile(rf"(?!\r(?:\n|\Z))[{_HIDING}]")
+_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*')
 
 
 class Reading:
-    """One text, being read; `flaws` grow meanwhile."""
+    """One text, being read; what is `found` wrong grows meanwhile."""
 
     def __init__(self, source: Source, parser: Lark) -> None:
-        self.flaws: list[Flaw] = []
+        self.found: list[Finding] = []
         self._source = source
         self._text = source.text
         self._interactive = parser.parse_interactive(source.text)
@@ -59,7 +64,7 @@ class Reading:
         while True:
             if (tree := self._on()) is not None:
                 return tree
-            if len(self.flaws) > MOST:
+            if len(self.found) > MOST:
                 self._back(0)
                 return self._ended()
 
@@ -165,8 +170,7 @@ class Reading:
         return found.group()[:60] if found else self._text[at : at + 1]
 
     def _flaw(self, begin: int, end: int, message: str, code: str) -> None:
-        end = max(end, begin + 1)
-        self.flaws.append(Flaw(self._source.span(begin, end), message, code, self._source.excerpt(begin, end)))
+        self.found.append(Finding(begin, max(end, begin + 1), message, code))
 
     # ---- How to go on
 
@@ -252,7 +256,8 @@ class Reading:
             if piece.isspace():
                 fresh_line = fresh_line or piece == "\n"
                 continue
-            if first and (not depth or fresh_line) and self._begins(context, start, piece, fresh_line):
+            letter = piece[0].isalpha() or context == "expect"
+            if letter and first and (not depth or fresh_line) and self._begins(context, start, piece, fresh_line):
                 return start
             if piece in "{(":
                 depth += 1
@@ -286,3 +291,13 @@ def _open(values: Sequence[Any]) -> list[Token]:
         elif kind in ("RBRACE", "RPAR"):
             opened.pop()
     return opened
+
+
+def hidden(text: str) -> Iterator[Finding]:
+    """The comments with characters that show a reader something else than what is there: the first of each."""
+    if _HIDDEN.search(text) is None:
+        return
+    for found in _TEXT_OR_COMMENT.finditer(text):
+        if found.group()[0] == "#" and (char := _HIDDEN.search(text, found.start(), found.end() + 1)):
+            message = f"{words.stray(char.group())} cannot stand in a comment"
+            yield Finding(char.start(), char.end(), message, "character")

@@ -48,7 +48,7 @@ def name(*texts: str) -> Strategy:
 
 
 def quoted() -> Strategy:
-    alphabet = st.characters(blacklist_categories=("Cc", "Cs"), max_codepoint=0x2FFF)
+    alphabet = st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"), max_codepoint=0x2FFF)
     safe = st.text(alphabet, max_size=12).map(lambda s: s.replace("\\", "\\\\").replace('"', '\\"'))
     return (safe | st.sampled_from(["ssh", "# no comment", "a -> b {", "", "}"])).map(lambda s: t.Text(*AT, f'"{s}"'))
 
