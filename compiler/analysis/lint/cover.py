@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from compiler.net import ALL_PORTS, EVERY_PORT, PROTOCOL_NAMES, PortSet, Prefix, port_set, without
 from compiler.policy import (
@@ -49,6 +50,7 @@ class Reach:
         return all(getattr(self.ports, PROTOCOL_NAMES[number]) == EVERY_PORT for number in numbers)
 
 
+@lru_cache(maxsize=1 << 12)  # each rule is held against many
 def reach_of(ports: Ports, named: bool = True) -> Reach:
     """What a port list says; without names where they mean nothing."""
     if ports.everything:
