@@ -26,9 +26,15 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--node", metavar="NODE|all", help="The node to compile for. Default: one ruleset for every pod.")
 @click.option(
-    "--backend", type=click.Choice([b.value for b in Backend]), default="nftables", show_default=True, help="Rules for."
+    "--backend",
+    type=click.Choice([b.value for b in Backend]),
+    default="nftables",
+    show_default=True,
+    help="Who takes the rules.",
 )
-@click.option("--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses.")
+@click.option(
+    "--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses that get rules."
+)
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Write files here."
 )
@@ -63,6 +69,8 @@ def command(
     Exit status: 0 done; 2 bad input, or rules that cannot be proved (--no-prove writes them all the same); 70 rules
     that the proof found wrong, which is a defect of netpolc. Then nothing is written.
     """
+    if explain_layout and output is not None:
+        raise click.UsageError("--explain-layout prints and writes no files: leave -o out")
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
         found = cluster.read(inputs, lenient)

@@ -25,7 +25,9 @@ _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
     help="Files of nft, iptables-save, ipset save; or their folder.",
 )
 @click.option("--live", is_flag=True, help="The rules that this machine has now. Needs root.")
-@click.option("--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses.")
+@click.option(
+    "--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses to prove."
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...], node: str | None, rules: tuple[str, ...], live: bool, family: str, lenient: bool

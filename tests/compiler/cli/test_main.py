@@ -220,5 +220,12 @@ def test_messages_survive_a_terminal_without_unicode(folder: Path) -> None:
     assert done.stderr.startswith("wide.yaml:2:")
 
 
+def test_a_layout_is_not_written(folder: Path) -> None:
+    done = shell("$NETPOLC compile policy.yaml --explain-layout -o out", folder)
+    assert done.returncode == 2
+    assert done.stderr.endswith("Error: --explain-layout prints and writes no files: leave -o out\n")
+    assert not (folder / "out").exists()
+
+
 def test_commands_are_all_listed() -> None:
     assert main.COMMANDS.keys() == main.HELP.keys()
