@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.analysis.explain_rules import Journey, Passage
-from compiler.analysis.explain_rules_text import ruling_text, verdict_text
+from compiler.analysis.explain_rules_text import key_text, ruling_text, verdict_text
 from compiler.semantics.trace import Stop
 from compiler.semantics.verdict import Because
 
@@ -34,6 +34,7 @@ def _passage_json(passage: Passage) -> dict[str, object]:
         ],
         "agrees": passage.agrees,
         "chains": [_stop_json(stop) for stop in (ways.trace.stops if ways.trace is not None else ())],
+        "missed": [{"set": miss.name, "key": key_text(miss, passage.packet.version)} for miss in ways.missed],
         "assumed": [{"test": test, "place": rule.place.span.file_line} for test, rule in ways.assumed.items()],
         "stuck": None if stuck is None else {"at": stuck[0], "place": stuck[1].place.span.file_line},
         "replies": None if passage.replies is None else _passage_json(passage.replies),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.analysis.explain import Answer
 from compiler.analysis.explain_rules import Journey, Passage
+from compiler.analysis.explain_ways import Miss
 from compiler.analysis.quotes import title
 from compiler.semantics.netfilter import (
     Accept,
@@ -26,7 +27,8 @@ from compiler.semantics.netfilter import (
     Translate,
     Verdict,
 )
-from compiler.semantics.space import Path
+from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP
+from compiler.semantics.space import Path, address_text
 from compiler.semantics.trace import Step, Stop
 from compiler.semantics.verdict import Because, Direction, Ruling
 from grammar.source import printable
@@ -34,6 +36,7 @@ from grammar.source import printable
 _WHERE = {Path.FORWARD: "forwarded", Path.INPUT: "to the node itself", Path.OUTPUT: "from the node itself"}
 #: Columns of a rule's text that are shown at most, and those behind which places are not lined up.
 _WIDTH, _COLUMN = 110, 90
+PROTOCOL_NAMES = {ICMP: "icmp", ICMPV6: "icmpv6", TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 #: Statements of rules without a verdict that are worth showing.
 _CHANGES = SetMark | NoTrack | SetHops | Rewrite | Translate
 
@@ -73,6 +76,7 @@ def _passage(passage: Passage) -> Iterator[str]:
     beyond = "" if passage.arrives else ", but it does not get there"
     yield f"{whose} {_do(passage)} ({_WHERE[passage.path]}){beyond}"
     yield from (f"  {line}" for line in _way(passage))
+    yield from (f"  {line}" for line in _missed(passage))
     yield from (f"  {line}" for line in _unknown(passage))
     yield from (f"  {line}" for line in _policies(passage))
     if passage.replies is not None:
@@ -123,6 +127,32 @@ def _rows(stop: Stop, steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
 def _chain(stop: Stop, step: Step) -> str:
     name = f"chain {printable(step.chain.name)}"
     return f"{stop.hook.value}, {name} of table {printable(step.table.name)}" if step.chain is stop.chain else name
+
+
+def _missed(passage: Passage) -> Iterator[str]:
+    """The members that a set lacks are what a packet is dropped for, or passes against the policies."""
+    if passage.ways.missed and (passage.ways.passed is False or passage.agrees is False):
+        for miss in passage.ways.missed:
+            yield f"not in {printable(miss.name)}: {key_text(miss, passage.packet.version)}"
+
+
+def key_text(miss: Miss, version: int) -> str:
+    """As its tool writes a key: `10.0.0.1 . tcp . 80`, or `10.0.0.1,tcp:80`."""
+    numbers = [_number_text(field, number, version) for field, number in miss.key]
+    if not miss.ipset:
+        return " . ".join(numbers)
+    behind = [":" if field is Field.PROTOCOL else "," for field, _ in miss.key]
+    return "".join(f"{number}{mark}" for number, mark in zip(numbers, behind, strict=True)).rstrip(":,")
+
+
+def _number_text(field: Field, number: int, version: int) -> str:
+    match field:
+        case Field.SOURCE | Field.DESTINATION:
+            return address_text(version, number)
+        case Field.PROTOCOL:
+            return PROTOCOL_NAMES.get(number, str(number))
+        case _:
+            return str(number)
 
 
 def _unknown(passage: Passage) -> Iterator[str]:

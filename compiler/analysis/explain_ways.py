@@ -14,6 +14,7 @@ from compiler.semantics.netfilter import (
     Barrier,
     Chain,
     Condition,
+    Element,
     Field,
     In,
     InSet,
@@ -35,14 +36,25 @@ _INTERFACES = {Field.INPUT, Field.OUTPUT}
 
 
 @dataclass(frozen=True, slots=True)
+class Miss:
+    """A set or map that was asked, and what for: no element of it has this key. `ipset`: it is one of ipset's."""
+
+    name: str
+    key: tuple[tuple[Field, int], ...]
+    ipset: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ways:
     """`trace`: the way if none of the tests in `assumed` (each with the first rule that asked it) holds, None where
-    even that has no answer: `stuck` says why and at which rule. `passed` None: not known."""
+    even that has no answer: `stuck` says why and at which rule. `passed` None: not known. `missed`: what named sets
+    were asked for in vain on the way."""
 
     trace: Trace | None
     passed: bool | None
     assumed: Mapping[str, Rule]
     stuck: tuple[str, Rule] | None = None
+    missed: tuple[Miss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +94,32 @@ class _Given:
         return found
 
 
+class _Recorder(Tracer):
+    """Remembers what sets were asked for in vain."""
+
+    missed: dict[tuple[int, str, tuple[int, ...]], Table]
+
+    def find(self, table: Table, name: str, numbers: tuple[int, ...]) -> Element | None:
+        found = super().find(table, name, numbers)
+        if found is None:
+            self.missed[id(table), name, numbers] = table
+        return found
+
+
 class Follower:
     """Follows packets through one ruleset; good for many."""
 
     def __init__(self, ruleset: Ruleset) -> None:
-        self._tracer = Tracer(without_interfaces(ruleset), self._answer)
+        self._tracer = _Recorder(without_interfaces(ruleset), self._answer)
         self._given = _Given()
         self._left: list[_Given] = []
         self._asked: dict[str, Rule] = {}
 
     def follow(self, situation: Situation) -> Ways:
         """Raises ValueError when jumps lead in a circle."""
-        self._left, self._asked = [_Given()], {}
+        self._left, self._asked, self._tracer.missed = [_Given()], {}, {}
         first = self._next(situation)
+        missed = tuple(_misses(self._tracer.missed))
         passed = {first.passed if isinstance(first, Trace) else None}
         for _ in range(MOST_WAYS):
             if not self._left:
@@ -103,8 +128,8 @@ class Follower:
             passed.add(found.passed if isinstance(found, Trace) else None)
         known = passed.pop() if len(passed) == 1 and not self._left else None
         if isinstance(first, Trace):
-            return Ways(first, known, self._asked)
-        return Ways(None, None, self._asked, (first.what, first.rule))
+            return Ways(first, known, self._asked, missed=missed)
+        return Ways(None, None, self._asked, (first.what, first.rule), missed)
 
     def _next(self, situation: Situation) -> Trace | Unanswerable:
         self._given = self._left.pop()
@@ -124,6 +149,24 @@ class Follower:
                 self._asked.setdefault(test.text, rule)
             self._given.add(key, test, first)
         return self._given.answers[key]
+
+
+def _misses(found: Mapping[tuple[int, str, tuple[int, ...]], Table]) -> Iterator[Miss]:
+    """Sets that rules list themselves have no names, but such as no other set may have."""
+    for (_, name, numbers), table in found.items():
+        if not name.startswith("__"):
+            ipset = table.sets[name].place.text.startswith(("create ", "-N "))
+            yield Miss(name, tuple(zip(_fields(table, name), numbers, strict=True)), ipset)
+
+
+def _fields(table: Table, name: str) -> tuple[Field, ...]:
+    """What a set is asked for; all rules that ask it ask for the same kinds of numbers."""
+    for chain in table.chains.values():
+        for rule in chain.rules:
+            for part in rule.parts:
+                if isinstance(part, InSet | Lookup) and part.set == name:
+                    return tuple(key.field for key in part.keys)
+    raise AssertionError(name)
 
 
 def without_interfaces(ruleset: Ruleset) -> Ruleset:

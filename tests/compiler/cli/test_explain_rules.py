@@ -50,6 +50,8 @@ rules of node-a drop it (forwarded)
       10.244.1.11 : jump deny  node-a/netpolc.nft
   chain deny
     counter drop  node-a/netpolc.nft
+  not in pairs4-#: 10.244.1.11 . 10.244.2.13 . tcp . 5432
+  not in self4-#: 10.244.1.11 . 10.244.2.13
   egress is denied, {ISOLATED}: shop/default-deny, shop/ask-dns, shop/frontend
 
 rules of node-b would drop it (forwarded), but it does not get there
@@ -58,6 +60,9 @@ rules of node-b would drop it (forwarded), but it does not get there
       10.244.2.13 : jump deny  node-b/netpolc.nft
   chain deny
     counter drop  node-b/netpolc.nft
+  not in pairs4-#: 10.244.1.11 . 10.244.2.13 . tcp . 5432
+  not in egress4-32-#: 10.244.1.11
+  not in self4-#: 10.244.1.11 . 10.244.2.13
   ingress is denied, {ISOLATED}: shop/default-deny, shop/scrape-metrics, shop/database
 """
     )
@@ -229,6 +234,17 @@ def test_rules_that_do_something_else_are_shouted_about(ask: Ask, written: Path)
     assert "NOT AS THE POLICIES SAY: they deny it here\n  egress is denied" in done.stdout
 
 
+def test_what_an_ipset_lacks_is_told_as_ipset_takes_it(ask: Ask, written: Path) -> None:
+    (written / "none.save").write_text("create netpolc-x hash:ip,port,ip\ncreate netpolc-y hash:ip\n")
+    (written / "iptables.save").write_text(
+        "*filter\n:FORWARD DROP\n-A FORWARD -m set --match-set netpolc-x src,dst,dst -j ACCEPT\n"
+        "-A FORWARD -m set ! --match-set netpolc-y dst -j RETURN\n-A FORWARD -j ACCEPT\nCOMMIT\n"
+    )
+    done = ask(FRONTEND, f"{BACKEND}:8080", "--rules", "none.save", "iptables.save")
+    assert done.status == 3
+    assert "  not in netpolc-x: 10.244.1.11,tcp:8080,10.244.1.12\n  not in netpolc-y: 10.244.1.12\n" in done.stdout
+
+
 def test_dropped_replies_are_shouted_about(ask: Ask, written: Path) -> None:
     text = (written / "iptables/iptables.save").read_text()
     (written / "iptables.save").write_text(
@@ -388,6 +404,8 @@ def test_json_says_the_same(netpolc: Netpolc) -> None:
     (chain,) = first["chains"]
     assert (chain["chain"], chain["verdict"], chain["by-policy"]) == ("forward", "drop", False)
     jump, drop = chain["steps"]
+    key = "10.244.1.11 . 10.244.2.13 . tcp . 5432"
+    assert (first["missed"][0]["set"][:6], first["missed"][0]["key"]) == ("pairs4", key)
     assert (jump["verdict"], jump["element"]["text"]) == ("jump deny", "10.244.1.11")
     assert (drop["chain"], drop["rule"], drop["verdict"], drop["element"]) == ("deny", "counter drop", "drop", None)
     assert "rules" not in json.loads(netpolc("explain", SHOP, *ends, "--format", "json").stdout)["answers"][0]
