@@ -6,6 +6,7 @@ from compiler.ir.effects import Effect, Log, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import (
     WITH_PORTS,
     FromPorts,
+    HasBit,
     HasMark,
     Hops,
     IcmpType,
@@ -41,6 +42,10 @@ def check_numbers(rule: Rule, where: str, family: Family | None) -> None:
         case _:
             pass
     assert family or not any(isinstance(match, Hops) for match in rule.matches), f"{where}: hops without family"
+    for match in rule.matches:
+        if isinstance(match, HasBit):
+            assert family is not None, f"{where}: a bit of an address without family"
+            assert 0 <= match.bit < family.bits, f"{where}: no such bit in an address of the family"
     wrong = [part for part in (*rule.matches, *rule.effects) if not _in_bounds(part)]
     assert not wrong, f"{where}: {wrong[0]} is out of bounds"
 

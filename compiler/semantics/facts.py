@@ -152,9 +152,10 @@ class Facts:
 
     # What no cluster has
 
-    def impossible(self, pieces: Sequence[Range], nodes: Iterable[int]) -> int:
+    def impossible(self, pieces: Sequence[Range], nodes: Iterable[int], apart: int) -> int:
         """Packets that no cluster sees. `pieces`: ranges of addresses, all together all, that nobody tells apart;
-        `nodes`: addresses of nodes, which no pod holds.
+        `nodes`: addresses of nodes, which no pod holds; `apart`: packets of two different addresses, as far as that is
+        asked.
 
         - Both ends are the same pod, and something differs that is the pod's, or the addresses do.
         - They are not, and have the same address.
@@ -168,19 +169,20 @@ class Facts:
             made.rows((over.source, over.destination), [(span, span) for span in spans])
             for spans in (pieces, [(low, high) for low, high in pieces if low == high])
         )
-        apart = made.first([made.outside(alike), *(made.outside(self._alike(label)) for label in own)])
+        others = made.first([apart, made.outside(alike), *(made.outside(self._alike(label)) for label in own)])
+        one = equal if apart == NOTHING else made.first([equal, made.outside(apart)])
         name = Label("namespace", NAME_LABEL)
         spaces = NOTHING
         if name in self.choices:
-            others = (self._alike(label) for label in own if label.of == "namespace" and label != name)
+            theirs = (self._alike(label) for label in own if label.of == "namespace" and label != name)
             named = self._alike(name, len(self.choices[name]) - 1)
-            spaces = made.where(named, made.first([made.outside(one) for one in others]))
+            spaces = made.where(named, made.first([made.outside(label) for label in theirs]))
         held = [(address, address) for address in nodes]
         return made.first(
             [
-                made.where(pods, made.where(same, apart)),
+                made.where(pods, made.where(same, others)),
                 made.where(made.outside(pods), same),
-                made.where(made.first([self.kind(end, POD) for end in ENDS]), made.where(equal, made.outside(same))),
+                made.where(made.first([self.kind(end, POD) for end in ENDS]), made.where(one, made.outside(same))),
                 made.where(pods, spaces),
                 *(made.where(self.kind(end, POD), made.inside(over.level(end), held)) for end in ENDS),
             ]

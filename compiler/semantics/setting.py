@@ -26,10 +26,10 @@ _USUAL = {
 
 
 class Setting:
-    """The ends of the packets of a box, chosen as simple as the box lets them be. `box` becomes that of one source and
-    one destination."""
+    """The ends of the packets of a box, chosen as simple as the box lets them be; `is_one_address`: with one address
+    for both. `box` becomes that of one source and one destination."""
 
-    def __init__(self, facts: Facts, over: Space, box: Mapping[int, Range]) -> None:
+    def __init__(self, facts: Facts, over: Space, box: Mapping[int, Range], is_one_address: bool = False) -> None:
         self._facts, self._over = facts, over
         self._asked = box
         self.is_one_pod = box.get(facts.same, (0, 0)) == (1, 1)
@@ -42,7 +42,7 @@ class Setting:
             self._choose(label, len(choices), of_both or (self.is_one_pod and label.of != "node"))
         for name in facts.domains:
             self._choose(name, 2, self.is_one_pod)
-        self._numbers = dict(zip(ENDS, self._addresses(), strict=True))
+        self._numbers = dict(zip(ENDS, self._addresses(is_one_address or self.is_one_pod), strict=True))
         self.box = {**box, **{over.level(end): (number, number) for end, number in self._numbers.items()}}
 
     def _choose(self, question: object, size: int, together: bool) -> None:
@@ -57,18 +57,18 @@ class Setting:
         one, two = (self._values[end, _NAME] for end in ENDS)
         return one == two < len(self._facts.choices[_NAME]) - 1
 
-    def _addresses(self) -> Iterator[int]:
-        """Of the destination and the source: those of one pod are one, others differ."""
+    def _addresses(self, one: bool) -> Iterator[int]:
+        """Of the destination and the source: one for both, or two different ones."""
         taken = set[int]()
         spans = {end: self._span(end) for end in ENDS}
         both = max(low for low, _ in spans.values()), min(high for _, high in spans.values())
         for end in ENDS:
-            low, high = both if self.is_one_pod else spans[end]
+            low, high = both if one else spans[end]
             usual = _USUAL[self._over.version][self._values[end, KIND] == POD]
             some = [*map(int, map(ipaddress.ip_address, usual)), low, low + 1, low + 2, (low + high) // 2, high]
-            free = [one for one in some if low <= one <= high and one not in taken]
-            number = next((one for one in free if self._is_ordinary(one)), free[0])
-            if not self.is_one_pod:
+            free = [number for number in some if low <= number <= high and number not in taken]
+            number = next(filter(self._is_ordinary, free), free[0])
+            if not one:
                 taken.add(number)
             yield number
 

@@ -7,13 +7,13 @@ ends beside the packet's fields. A difference is shown in a cluster that has it:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
 
-from compiler.semantics.diagram import NOTHING, Range
+from compiler.semantics import apart
+from compiler.semantics.diagram import Range
 from compiler.semantics.facts import Facts
 from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.meant import Itself, Meant, meant
@@ -30,9 +30,6 @@ from compiler.snapshot import Snapshot
 
 #: On what equality hangs.
 _GIVEN = "once every set holds what its comment says"
-#: What a text says, in a comment, that has no set for it; and what its proof leaves out then.
-_NOT_ITSELF = re.compile(r"^\s*# .*; a pod's way to itself too$", re.MULTILINE)
-_BUT_ITSELF = "but a pod reaches itself only by a policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +54,31 @@ class AloneVerifier:
         if self._policies and not by_hand:
             raise Unprovable("no pod with an address in the input, and these rules have no set that is to be filled")
         found = [witness for version in families for witness in self._differences(ruleset, by_hand, version)]
-        but = f", {_BUT_ITSELF}" if _leaves_itself_out(ruleset) else ""
-        return Different(tuple(found)) if found else Equal(tuple(families), _GIVEN + but)
+        return Different(tuple(found)) if found else Equal(tuple(families), _GIVEN)
 
     def _differences(self, ruleset: Ruleset, by_hand: Sequence[_ByHand], version: int) -> Iterator[Witness]:
         clauses = Clauses(self._policies, self._snapshot, version)
         over = space(version)
         made = over.made
         facts = Facts(over, [*(one.who for one in by_hand), *(who for c in clauses.all() for who in c.meant())])
-        wanted, text = PoliciesAlone(clauses, facts, over), TextDiagrams(ruleset, over)
+        rules = apart.seen(ruleset, version)
+        wanted, text = PoliciesAlone(clauses, facts, over), TextDiagrams(rules, over)
+        tables = {id(one): two for one, two in zip(ruleset.tables, rules.tables, strict=True)}
         for content in by_hand:
-            text.matches.define(content.table, content.name, partial(_members, facts, content.who))
-        left_out = facts.one_pod(Field.SOURCE, Field.DESTINATION) if _leaves_itself_out(ruleset) else NOTHING
+            text.matches.define(tables[id(content.table)], content.name, partial(_members, facts, content.who))
         for path in Path:
             sides = wanted.at(path), text.at(path)
-            impossible = wanted.impossible(path), facts.impossible(_pieces(over, sides), clauses.nodes)
-            gone = made.where(made.first([*impossible, left_out]), made.outcome("impossible"))
+            if sides[0] == sides[1]:
+                continue  # on what no cluster sees, too
+            opaque = {level: test for level, test in text.matches.opaque.items() if test != apart.APART}
+            asked = text.matches.opaque.keys() - opaque.keys()
+            differ = made.first(made.inside(level, [(1, 1)]) for level in asked)
+            impossible = wanted.impossible(path), facts.impossible(_pieces(over, sides), clauses.nodes, differ)
+            gone = made.where(made.first(impossible), made.outcome("impossible"))
             one, two = (made.first([gone, side]) for side in sides)
             for box, allowed, found in islice(made.differences(one, two), MOST_WITNESSES):
-                setting = Setting(facts, over, box)
-                case = case_of(path, over, setting.box, text.matches.opaque)
+                setting = Setting(facts, over, box, any(box.get(level) == (0, 0) for level in asked))
+                case = case_of(path, over, setting.box, opaque)
                 filled = _filled(ruleset, by_hand, setting, case.packet)
                 yield Witness(
                     case,
@@ -108,14 +110,6 @@ def _by_hand(ruleset: Ruleset) -> Iterator[_ByHand]:
                 yield _ByHand(table, name, who)
             elif name in asked and not content.elements:
                 raise Unprovable(f"the set {name} is empty, and nothing beside it says who belongs in it")
-
-
-def _leaves_itself_out(ruleset: Ruleset) -> bool:
-    """Whether it says so itself: iptables has no sets of pairs of addresses everywhere."""
-    rules = (rule for table in ruleset.tables for chain in table.chains.values() for rule in chain.rules)
-    return any(
-        _NOT_ITSELF.search(source.text) for source in {id(s): s for s in (r.place.source for r in rules)}.values()
-    )
 
 
 def _members(facts: Facts, who: Meant, keys: tuple[Key, ...]) -> int:

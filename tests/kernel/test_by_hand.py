@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from compiler.backends import ipset
-from compiler.ir.ruleset import Ruleset
+from compiler.backends.target import Backend, Target
+from compiler.ir.ruleset import Hook, Ruleset
 from compiler.net import Family
+from compiler.pipeline import Compiler
 from compiler.policy import Action, Tier
-from compiler.semantics.packet import TCP, Packet
+from compiler.semantics.netfilter import AddressType
+from compiler.semantics.packet import TCP, UDP, Packet
+from compiler.semantics.space import Path
+from compiler.semantics.verify import Case, said
+from compiler.snapshot import build
 from tests.compiler.lower.test_lists import emitted, lists, set_for
 from tests.compiler.models import ANYONE, EVERYWHERE, block, network_policy, pods, ports, rule, tier_policy
-from tests.kernel.rig import BACKEND, Rig
+from tests.kernel.rig import BACKEND, FLAVOURS, Rig
+from tests.property.crossings import Crossing, Rigs, Wiring, kernel_verdicts
+from tests.property.filling import filled_files
+from tests.property.scenarios import Scenario, scenarios
+from tests.property.trial import Trial
 
 pytestmark = pytest.mark.kernel
 
@@ -109,3 +122,64 @@ def test_tiers_keep_their_order(rig: Rig, flavour: str) -> None:
         Packet(bad, free, TCP, dport=90): False,
     }
     assert dict(zip(expected, rig.forwarded(list(expected)), strict=True)) == expected
+
+
+def test_a_pod_reaches_itself_and_nobody_else(rig: Rig, flavour: str) -> None:
+    """Also without sets of pairs, where addresses are compared bit by bit."""
+    ruleset = lists(network_policy("deny", pods(), ingress=(), egress=()), backend=BACKEND[flavour])
+    rig.load(emitted(ruleset, BACKEND[flavour]), flavour)
+    own = {4: "10.1.0.1", 6: "fd00:1::1"}
+    if flavour == "nftables":
+        for version, address in own.items():
+            rig.namespace.run(
+                "nft", "add", "element", "inet", "netpolc", f"self{version}", f"{{ {address} . {address} }}"
+            )
+    for family, address in ((Family.IPV4, own[4]), (Family.IPV6, own[6])):
+        name = set_for(ruleset, family, "pods(all) in shop")
+        if flavour == "nftables":
+            rig.namespace.run("nft", "add", "element", "inet", "netpolc", name.name, f"{{ {address} }}")
+        else:
+            rig.namespace.run("ipset", "add", ipset.set_name(name), address)
+    others = ["10.1.0.0", "10.1.0.2", "10.1.1.1", "10.129.0.1", "11.1.0.1", "138.1.0.1"]
+    others += ["fd00:1::", "fd00:1::3", "fd00:1:8000::1", "fd00:1::1:0:0:1", "fc00:1::1", "7d00:1::1"]
+    expected = {
+        packet: destination == source
+        for source in own.values()
+        for destination in (source, *others)
+        if (":" in source) == (":" in destination)
+        for packet in (Packet(source, destination, TCP, dport=80), Packet(source, destination, UDP, dport=53))
+    }
+    assert dict(zip(expected, rig.forwarded(list(expected)), strict=True)) == expected
+
+
+@pytest.fixture(scope="module")
+def rigs() -> Iterator[Rigs]:
+    found = Rigs()
+    yield found
+    found.close()
+
+
+_PATHS = {Hook.FORWARD: Path.FORWARD, Hook.INPUT: Path.INPUT, Hook.OUTPUT: Path.OUTPUT}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("with_nodes", [False, True])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scenario=scenarios)
+def test_filled_for_any_cluster_they_do_what_the_policies_say_of_it(
+    rigs: Rigs, flavour: str, with_nodes: bool, scenario: Scenario
+) -> None:
+    """Compiled without the pods, filled by the comments, asked by packets at every hook of every node."""
+    trial = Trial(scenario.text, 400)
+    nodes = trial.snapshot.nodes.values() if with_nodes else ()
+    compiler = Compiler(trial.located, build((), trial.snapshot.namespaces.values(), nodes))
+    files = filled_files(compiler.compile(Target(Backend(BACKEND[flavour]))).files, trial.snapshot)
+    found = kernel_verdicts(rigs, Wiring(trial.snapshot), lambda _: [files], flavour, trial.packets)
+    for n, hooks in found.items():
+        for at, passed in hooks.items():
+            assert passed is _allowed(trial, trial.packets[n], at), (trial.packets[n], at)
+
+
+def _allowed(trial: Trial, packet: Packet, at: Crossing) -> bool:
+    kind = AddressType.LOCAL if at.hook is Hook.OUTPUT else AddressType.UNICAST
+    return said(trial.oracle, None, Case(_PATHS[at.hook], packet, source_type=kind)).allowed

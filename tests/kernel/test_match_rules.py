@@ -9,7 +9,9 @@ import pytest
 
 from compiler.errors import Unsupported
 from compiler.ir.match import (
+    Field,
     FromPorts,
+    HasBit,
     HasMark,
     Hops,
     IcmpType,
@@ -78,6 +80,22 @@ CASES: dict[str, tuple[Sequence[Match], Family | None, list[Packet], list[Packet
         of(DCCP, 7, 85),
         of(DCCP, 8, 85) + of(TCP, 7, 85),
     ),
+    "a bit of an address": ([HasBit(Field.DESTINATION, 8)], V4, of(TCP)[:1], of(TCP)[1:]),
+    "a bit that is not": ([HasBit(Field.DESTINATION, 8, one=False)], V4, [], of(TCP)),
+    "no such bit in the source": ([HasBit(Field.SOURCE, 8)], V4, [], of(TCP)),
+    "the first bits of two addresses": (
+        [HasBit(Field.SOURCE, 31), HasBit(Field.DESTINATION, 29, one=False)],
+        V4,
+        of(UDP)[:1],
+        of(UDP)[1:],
+    ),
+    "bits of IPv6": (
+        [HasBit(Field.SOURCE, 127, one=False), HasBit(Field.DESTINATION, 80)],
+        V6,
+        of(TCP)[1:],
+        of(TCP)[:1],
+    ),
+    "another bit of IPv6": ([HasBit(Field.SOURCE, 125, one=False)], V6, [], of(TCP)),
     "a protocol": ([IsProtocol(GRE)], None, of(GRE), of(TCP) + of(253)),
     "a protocol with ports": ([IsProtocol(UDP), ToPorts(UDP, 80, 80)], None, of(UDP), of(UDP, 80, 81) + of(TCP)),
     "a number without name": ([IsProtocol(253)], None, of(253), of(GRE)),

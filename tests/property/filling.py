@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
+from compiler.semantics import reads_ipset, reads_nftables
 from compiler.semantics.meant import Domains, Itself, Meant, Nodes, Pods, Serving, meant
-from compiler.semantics.netfilter import Element, Ruleset
+from compiler.semantics.netfilter import Element, Ruleset, Set
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import SCTP, TCP, UDP
 from compiler.semantics.reading import selects
 from compiler.snapshot import Snapshot
+from grammar.source import Source
 
 _PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
+_NAMES: Mapping[str | int, str] = {number: name.lower() for name, number in _PROTOCOLS.items()}
 #: Addresses as text, protocol and port as numbers.
 Member = tuple[str | int, ...]
 
@@ -47,6 +51,30 @@ def _members(who: Meant, snapshot: Snapshot, version: int) -> Iterator[Member]:
         for node in snapshot.nodes.values():
             if selects(who.nodes, node.labels):
                 yield from ((address,) for address in of_family(node.ips))
+
+
+def filled_files(files: Mapping[str, str], snapshot: Snapshot) -> dict[str, str]:
+    """What is loaded: the texts, and behind the sets' declarations what adds to them."""
+    (name,) = [name for name, text in files.items() if text.find("add set ") >= 0 or name == "ipset.save"]
+    source = Source(name, files[name])
+    if name == "ipset.save":
+        sets = {one: found.content for one, found in reads_ipset.read(source).items()}
+    else:
+        (table,) = reads_nftables.read(source)
+        sets = dict(table.sets)
+    return {**files, name: "\n".join([files[name], *_additions(sets, snapshot, name == "ipset.save"), ""])}
+
+
+def _additions(sets: Mapping[str, Set], snapshot: Snapshot, by_ipset: bool) -> Iterator[str]:
+    for name, content in sets.items():
+        who = meant(content)
+        version = 6 if re.match(r"(netpolc-)?(s|self)6", name) else 4
+        for member in sorted(members(who, snapshot, version), key=str) if who is not None else ():
+            texts = [_NAMES.get(part, str(part)) if n == 1 else str(part) for n, part in enumerate(member)]
+            if by_ipset:
+                yield f"add {name} " + (f"{texts[0]},{texts[1]}:{texts[2]}" if len(texts) > 1 else texts[0])
+            else:
+                yield f"add element inet netpolc {name} {{ {' . '.join(texts)} }}"
 
 
 def filled(ruleset: Ruleset, snapshot: Snapshot) -> Ruleset:

@@ -43,7 +43,7 @@ class Trial:
     ) -> None:
         found = load([("scenario.json", text)])
         referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
-        self._policies = found.policies
+        self.located = found.policies
         self.snapshot = seen_as(build(found.pods, found.namespaces, found.nodes, referred))
         self._wiring = Wiring(self.snapshot)
         self.policies = values = tuple(policy.value for policy in found.policies)
@@ -64,7 +64,7 @@ class Trial:
 
     @cached_property
     def _compiler(self) -> Compiler:
-        return Compiler(self._policies, self.snapshot)
+        return Compiler(self.located, self.snapshot)
 
     def compiled(self, node: str | None, backend: Backend, families: tuple[Family, ...] = tuple(Family)) -> Artifacts:
         return self._compiler.compile(Target(backend, node, families))

@@ -10,7 +10,9 @@ import pytest
 from compiler.ir.check import check
 from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import (
+    Field,
     FromPorts,
+    HasBit,
     HasMark,
     Hops,
     IcmpType,
@@ -163,6 +165,13 @@ WRONG: dict[str, tuple[Table, Hook, Rule, str]] = {
     "port 0": (Table.NAT, Hook.OUTPUT, Rule((TCP_ONLY,), Redirect(0)), "no port"),
     "a port too large": (Table.NAT, Hook.OUTPUT, Rule((TCP_ONLY,), Dnat(1, 65536), V4), "no port"),
     "hops without family": (Table.FILTER, Hook.INPUT, Rule((Hops(1, 2),), Drop()), "hops without family"),
+    "a bit without family": (
+        Table.FILTER,
+        Hook.INPUT,
+        Rule((HasBit(Field.SOURCE, 0),), Drop()),
+        "a bit of an address without family",
+    ),
+    "a bit too far": (Table.FILTER, Hook.INPUT, Rule((HasBit(Field.SOURCE, 32),), Drop(), V4), "no such bit"),
     "a rate that is not last": (
         Table.FILTER,
         Hook.INPUT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,4 +114,13 @@ class TestLayout:
         assert with_pairs.chains[0].notes == ("what no policy allows; a pod always reaches itself",)
         without = Deny((), BOTH, IPTABLES, by_hand=True)
         assert not without.sets
-        assert "a pod's way to itself too" in without.chains[0].notes[0]
+        assert without.chains[0].notes == with_pairs.chains[0].notes
+
+    @pytest.mark.parametrize("family", BOTH)
+    def test_by_hand_without_sets_of_pairs(self, family: Family) -> None:
+        """Two addresses are one when no bit differs."""
+        walker = Walker(ruleset_of(Deny((), BOTH, IPTABLES, by_hand=True)))
+        ends = [0, 1, 2, 0x0A000001, (1 << family.bits) - 1, *(0x0A000001 ^ 1 << bit for bit in range(family.bits))]
+        for source, destination in product(ends, ends[:5]):
+            packet = Seen(family, source, destination, 6, 80)
+            assert walker.accepts(packet, Hook.FORWARD) is (source == destination)

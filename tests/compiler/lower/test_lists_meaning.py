@@ -73,15 +73,12 @@ def served(named: NamedPort, declared: Iterable[ContainerPort]) -> set[tuple[int
     st.sampled_from((Hook.FORWARD, Hook.INPUT, Hook.OUTPUT)),
 )
 def test_lists_mean_what_the_policies_say(world: World, backend: Backend, family: Family, hook: Hook) -> None:
-    """The compile knows namespaces and nodes, and no pod. Without sets of pairs, a pod needs a policy to reach
-    itself (the ruleset's own note says so)."""
+    """The compile knows namespaces and nodes, and no pod."""
     known = build((), world.snapshot.namespaces.values(), world.snapshot.nodes.values())
     ruleset = lower_lists(world.policies, Inventory(known), Target(backend))
     check(ruleset)
     walker, meaning = Walker(filled(ruleset, world)), Meaning(world.policies, world.snapshot)
     for source, destination in pairs_of(world, family):
-        if source == destination and backend is Backend.IPTABLES:
-            continue
         for protocol, port in POINTS[::3]:
             packet = Seen(family, parse_address(source)[1], parse_address(destination)[1], protocol, port)
             wanted = expected(meaning, None, hook, packet, source, destination)

@@ -1,0 +1,73 @@
+"""A row of rules that compares addresses bit by bit is one test, if nothing of it is missing or more than that."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from compiler.semantics.apart import APART, seen
+from compiler.semantics.netfilter import Opaque, Rule, Ruleset
+from compiler.semantics.reads_iptables import read
+from grammar.source import Source
+
+
+def row() -> list[str]:
+    lines = []
+    for bit, (one, two) in product(range(32), ((1, 0), (0, 1))):
+        mask = ".".join(str(1 << bit >> shift & 255) for shift in (24, 16, 8, 0))
+        ends = [mask if value else "0.0.0.0" for value in (one, two)]
+        lines.append(f"-A deny -s {ends[0]}/{mask} -d {ends[1]}/{mask} -j DROP")
+    return lines
+
+
+def rules(lines: list[str], version: int = 4) -> tuple[Rule, ...]:
+    text = "\n".join(["*filter", ":FORWARD ACCEPT [0:0]", ":deny - [0:0]", *lines, "COMMIT", ""])
+    (table,) = seen(Ruleset(tuple(read(Source("a.save", text), 4, {}))), version).tables
+    return table.chains["deny"].rules
+
+
+def is_one_test(found: Rule) -> bool:
+    return Opaque(APART) in found.parts
+
+
+@pytest.mark.parametrize("turn", [0, 7, -1])
+def test_in_whatever_order(turn: int) -> None:
+    lines = ["-A deny -p tcp -j RETURN", *row()[turn:], *row()[:turn], "-A deny -j RETURN"]
+    assert [is_one_test(found) for found in rules(lines)] == [False, True, False]
+
+
+def test_twice_is_once() -> None:
+    assert len(rules([*row(), row()[5]])) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("-j DROP", ""),
+        ("-j DROP", "-j RETURN"),
+        ("-s 0.0.0.1/0.0.0.1", "-s 0.0.0.2/0.0.0.2"),
+        ("-s 0.0.0.1/0.0.0.1", "-s 0.0.0.0/0.0.0.1"),
+        ("-s 0.0.0.1/0.0.0.1", ""),
+        ("-s 0.0.0.1/0.0.0.1", "! -s 0.0.0.1/0.0.0.1"),
+        ("-s 0.0.0.1/0.0.0.1", "-s 0.0.0.1/0.0.0.3"),
+        ("-d 0.0.0.0/0.0.0.1", "-d 0.0.0.0/0.0.0.1 -p tcp"),
+    ],
+)
+def test_one_rule_that_is_another(old: str, new: str) -> None:
+    lines = row()
+    lines[0] = lines[0].replace(old, new, 1)
+    assert not any(map(is_one_test, rules(lines)))
+
+
+def test_one_bit_is_missing() -> None:
+    for gone in (0, 1, 30, 63):
+        assert not any(map(is_one_test, rules(row()[:gone] + row()[gone + 1 :])))
+
+
+def test_something_between_two_of_them() -> None:
+    assert not any(map(is_one_test, rules([*row()[:9], "-A deny -p udp -j RETURN", *row()[9:]])))
+
+
+def test_of_the_other_family() -> None:
+    assert not any(map(is_one_test, rules(row(), 6)))
