@@ -19,6 +19,7 @@ from compiler.lower.pods import lower
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
+from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Policy
 from compiler.resolve.classes import classes
 from compiler.resolve.inventory import Inventory
@@ -32,7 +33,7 @@ _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
     Backend.IPTABLES: iptables.emit,
 }
 #: In this order; each takes the ruleset and the target's capabilities, and keeps every verdict.
-PASSES = (expand_maps, split_effects, count_hops)
+PASSES = (expand_maps, split_effects, split_prefix_sets, count_hops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Artifacts:
 
     def headed(self, note: str) -> Artifacts:
         """The same with one more comment in the head of every file."""
-        lines = "\n".join(comments(note))
-        files = {name: text.replace("\n", f"\n{lines}\n", 1) for name, text in self.files.items()}
+        (line,) = comments(note)
+        files = {name: text.replace("\n", f"\n{line}\n", 1) for name, text in self.files.items()}
         return replace(self, files=files)
 
 

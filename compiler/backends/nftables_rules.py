@@ -9,11 +9,11 @@ from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark
 from compiler.ir.match import (
     Field,
     FromPorts,
-    HasBit,
     HasMark,
     Hops,
     IcmpType,
     Inbound,
+    InNets,
     InPrefix,
     InSet,
     InState,
@@ -43,6 +43,7 @@ from compiler.ir.ruleset import (
     Verdict,
 )
 from compiler.net import EVERY_PORT, PROTOCOL_NAMES, Family, address_text
+from compiler.net import mask as netmask
 
 BACKEND = "nftables"
 FAMILY = {Family.IPV4: "ip", Family.IPV6: "ip6"}
@@ -86,11 +87,12 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
             return "fib saddr . iif oif missing"
         case InPrefix(field, prefix):
             return f"{FAMILY[prefix.family]} {ADDRESS[field]} {prefix}"
-        case HasBit(field, bit, one):
-            alone = address_text(_known(family), 1 << bit)
-            return f"{FAMILY[_known(family)]} {ADDRESS[field]} & {alone} {'==' if one else '!='} {alone}"
         case InSet(fields, name):
             return " . ".join(_field(field, family) for field in fields) + f" @{sets[name]}"
+        case InNets(field, length, name, negated):
+            known = _known(family)
+            bits = "" if length == known.bits else f"& {address_text(known, netmask(known, length))} "
+            return f"{FAMILY[known]} {ADDRESS[field]} {bits}{'!= ' * negated}@{sets[name]}"
         case ToPorts(protocol, first, last) | FromPorts(protocol, first, last) if (first, last) == EVERY_PORT[0]:
             return f"meta l4proto {_PROTOCOLS[protocol]}"
         case ToPorts(protocol, first, last):
@@ -118,7 +120,7 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
 def asks_family(match: Match) -> bool:
     """Whether the text of the match holds for packets of one family alone."""
     match match:
-        case InPrefix() | HasBit() | NeighbourDiscovery() | IcmpType() | Hops():
+        case InPrefix() | InNets() | NeighbourDiscovery() | IcmpType() | Hops():
             return True
         case InSet(fields):
             return any(field in ADDRESS for field in fields)

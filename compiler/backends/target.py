@@ -23,6 +23,7 @@ class Capabilities:
     cheaper than one set lookup, which breaks even at about 30 comparisons of legacy iptables and 15 of nft
     (docs/DATAPATH.md). `inline_ports`: likewise for single ports. `multiport`: ports that one rule can list.
     `pair_sets`: sets of address pairs without a port (ipset's hash:net,net is missing from some kernels).
+    `prefix_sets`: a set of prefixes of any lengths, and exceptions from them, that a rule can ask.
     `statements`: one rule can have several effects and a verdict. `hop_arithmetic`: a TTL can be set to one less or
     more (nft 1.0.6 knows constants alone).
     """
@@ -32,6 +33,7 @@ class Capabilities:
     inline_ports: int
     multiport: int
     pair_sets: bool
+    prefix_sets: bool
     statements: bool
     hop_arithmetic: bool
 
@@ -43,6 +45,7 @@ CAPABILITIES = {
         inline_ports=4,
         multiport=0,
         pair_sets=True,
+        prefix_sets=False,
         statements=True,
         hop_arithmetic=False,
     ),
@@ -52,6 +55,7 @@ CAPABILITIES = {
         inline_ports=15,
         multiport=15,
         pair_sets=False,
+        prefix_sets=True,
         statements=False,
         hop_arithmetic=True,
     ),

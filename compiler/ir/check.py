@@ -8,6 +8,7 @@ from compiler.ir.bounds import check_numbers
 from compiler.ir.match import (
     Field,
     IcmpType,
+    InNets,
     InPrefix,
     InSet,
     LocalSource,
@@ -138,6 +139,12 @@ def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[s
             key = found.key if isinstance(found, Set) else (Field.SOURCE,)
             assert [*map(_kind, key)] == [*map(_kind, match.fields)], f"{chain.name}: {match.set} has another key"
             assert found.family in (None, family), f"{chain.name}: {match.set} is of the other family"
+        elif isinstance(match, InNets):
+            asked = sets.get(match.set)
+            assert isinstance(asked, Set), f"{chain.name}: no set {match.set}"
+            assert [*map(_kind, asked.key)] == [_kind(match.field)], f"{chain.name}: {match.set} has another key"
+            assert asked.family is family, f"{chain.name}: {match.set} is of the other family"
+            assert match.length in range(1, family.bits + 1 if family else 0), f"{chain.name}: no such length"
         else:
             needed = _needed_family(match)
             assert needed in (None, family), f"{chain.name}: {match} is of the other family"

@@ -52,21 +52,22 @@ class InPrefix:
 
 
 @dataclass(frozen=True, slots=True)
-class HasBit:
-    """A bit of the address is 1, or with `one` False 0; bit 0 is the last. `field` is SOURCE or DESTINATION, of the
-    rule's family; iptables takes one question about an address in a rule."""
-
-    field: Field
-    bit: int
-    one: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class InSet:
     """The fields together are an element of the named set."""
 
     fields: tuple[Field, ...]
     set: str
+
+
+@dataclass(frozen=True, slots=True)
+class InNets:
+    """The first `length` bits of the address, 1 or more, with zeros behind them are an element of the named set;
+    `negated`: are not. `field` is SOURCE or DESTINATION. What a prefix set becomes where there are none."""
+
+    field: Field
+    length: int
+    set: str
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +209,8 @@ Match = (
     | NeighbourDiscovery
     | LocalSource
     | InPrefix
-    | HasBit
     | InSet
+    | InNets
     | ToPorts
     | ToAnyPort
     | FromPorts

@@ -16,10 +16,24 @@ from dataclasses import replace
 
 from compiler.backends.target import Capabilities
 from compiler.ir.effects import ClampMss, Effect, Log, SetDscp, SetMss, Step, Ttl
+from compiler.ir.match import InSet
 from compiler.ir.names import Namer
 from compiler.ir.nat import Dnat, Redirect
 from compiler.ir.places import naming
-from compiler.ir.ruleset import Accept, Answer, Chain, Continue, Goto, Jump, Lookup, Reject, Return, Rule, Ruleset
+from compiler.ir.ruleset import (
+    Accept,
+    Answer,
+    Chain,
+    Continue,
+    Goto,
+    Jump,
+    Lookup,
+    PrefixSet,
+    Reject,
+    Return,
+    Rule,
+    Ruleset,
+)
 from compiler.net import Family
 
 
@@ -34,6 +48,7 @@ class _Split:
         self._capabilities = capabilities
         self._added: dict[str, Chain] = {}
         self._namer = Namer()
+        self._prefix_sets = {found.name for found in ruleset.sets if isinstance(found, PrefixSet)}
 
     def result(self) -> Ruleset:
         chains = [self._chain(chain) for chain in self._ruleset.chains]
@@ -54,7 +69,7 @@ class _Split:
         parts = list(self._parts(rule, family))
         # One effect that is printed for each family: the matches may be asked twice, as every packet is of one family.
         by_family = len(rule.effects) == 1 and rule.verdict == Continue()
-        if len(parts) == 1 or by_family or not rule.matches:
+        if not rule.matches or ((len(parts) == 1 or by_family) and not self._counts_apart(rule)):
             yield from parts
             return
         # In a base chain, Accept is what comes of returning to it. Jump comes back here, and so does Continue.
@@ -69,6 +84,12 @@ class _Split:
         self._added.setdefault(name, Chain(name, rules, table=chain.table, family=family, notes=(_about(rule),)))
         there = Jump(name) if isinstance(rule.verdict, Continue | Jump) else Goto(name)
         yield replace(rule, effects=(), verdict=there)
+
+    def _counts_apart(self, rule: Rule) -> bool:
+        """Whether a limit would be one for each of several rules that this one is going to be."""
+        asked = [match.set for match in rule.matches if isinstance(match, InSet)]
+        many = not self._capabilities.prefix_sets and any(name in self._prefix_sets for name in asked)
+        return many and any(isinstance(effect, Log) and effect.limit for effect in rule.effects)
 
     def _parts(self, rule: Rule, family: Family | None) -> Iterator[Rule]:
         """The rule as rules that can be printed, each with the same matches."""

@@ -52,8 +52,10 @@ def shown(rig: Rig, flavour: str, numeric: bool = False) -> dict[str, str]:
 class Traced:
     """Answers as the rig does: one for each packet."""
 
-    def __init__(self, files: Mapping[str, str], own: Iterable[str] = NODE) -> None:
-        self._tracer = Tracer(Ruleset(tables(files)))
+    def __init__(self, files: Mapping[str, str], own: Iterable[str] = NODE, *, limits: bool | None = None) -> None:
+        """`limits`: what every match that counts says; None when the rules have none."""
+        answers = None if limits is None else lambda _, __: limits
+        self._tracer = Tracer(Ruleset(tables(files)), answers)
         self._own = frozenset(own)
 
     def verdicts(self, way: str, packets: Sequence[Packet]) -> list[bool]:
