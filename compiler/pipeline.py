@@ -48,8 +48,8 @@ class Artifacts:
 
     def headed(self, note: str) -> Artifacts:
         """The same with one more comment in the head of every file."""
-        (line,) = comments(note)
-        files = {name: text.replace("\n", f"\n{line}\n", 1) for name, text in self.files.items()}
+        lines = "\n".join(comments(note))
+        files = {name: text.replace("\n", f"\n{lines}\n", 1) for name, text in self.files.items()}
         return replace(self, files=files)
 
 

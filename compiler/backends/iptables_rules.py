@@ -11,6 +11,7 @@ from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark
 from compiler.ir.match import (
     Field,
     FromPorts,
+    HasBit,
     HasMark,
     Hops,
     IcmpType,
@@ -98,6 +99,9 @@ def _match(match: Match, family: Family, sets: Mapping[str, str]) -> list[str]:
             return ["-m rpfilter --invert"]
         case InPrefix(field, prefix):
             return [f"{_DIRECTION[field]} {address_text(family, prefix.base)}/{prefix.length}"]
+        case HasBit(field, bit, one):
+            mask = address_text(family, 1 << bit)
+            return [f"{_DIRECTION[field]} {mask if one else address_text(family, 0)}/{mask}"]
         case InSet(fields, name):
             return [f"-m set --match-set {sets[name]} {ipset.directions(fields)}"]
         case InNets():

@@ -9,6 +9,7 @@ from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark
 from compiler.ir.match import (
     Field,
     FromPorts,
+    HasBit,
     HasMark,
     Hops,
     IcmpType,
@@ -87,6 +88,9 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
             return "fib saddr . iif oif missing"
         case InPrefix(field, prefix):
             return f"{FAMILY[prefix.family]} {ADDRESS[field]} {prefix}"
+        case HasBit(field, bit, one):
+            alone = address_text(_known(family), 1 << bit)
+            return f"{FAMILY[_known(family)]} {ADDRESS[field]} & {alone} {'==' if one else '!='} {alone}"
         case InSet(fields, name):
             return " . ".join(_field(field, family) for field in fields) + f" @{sets[name]}"
         case InNets(field, length, name, negated):
@@ -120,7 +124,7 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
 def asks_family(match: Match) -> bool:
     """Whether the text of the match holds for packets of one family alone."""
     match match:
-        case InPrefix() | InNets() | NeighbourDiscovery() | IcmpType() | Hops():
+        case InPrefix() | HasBit() | InNets() | NeighbourDiscovery() | IcmpType() | Hops():
             return True
         case InSet(fields):
             return any(field in ADDRESS for field in fields)

@@ -52,6 +52,16 @@ class InPrefix:
 
 
 @dataclass(frozen=True, slots=True)
+class HasBit:
+    """A bit of the address is 1, or with `one` False 0; bit 0 is the last. `field` is SOURCE or DESTINATION, of the
+    rule's family; iptables takes one question about an address in a rule."""
+
+    field: Field
+    bit: int
+    one: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class InSet:
     """The fields together are an element of the named set."""
 
@@ -209,6 +219,7 @@ Match = (
     | NeighbourDiscovery
     | LocalSource
     | InPrefix
+    | HasBit
     | InSet
     | InNets
     | ToPorts

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from compiler.ir.effects import Effect, SetMark, Step, Ttl
 from compiler.ir.match import (
     Field,
+    HasBit,
     HasMark,
     Hops,
     InNets,
@@ -161,6 +162,8 @@ class Walker:
             case InPrefix(field, prefix):
                 assert prefix.family is packet.family, "a rule on addresses has their family"
                 return _inside(packet.value(field), prefix.base, prefix.family.bits - prefix.length)
+            case HasBit(field, bit, one):
+                return bool(packet.value(field) >> bit & 1) is one
             case InSet(fields, name):
                 return self._is_member(self._sets[name], fields, packet)
             case InNets(field, length, name, negated):
