@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from compiler.analysis.explain_rules import Passage
+from compiler.analysis.explain_rules_text import key_text
 from compiler.semantics.space import Path as Way
 from compiler.sources.manifests import load
 from tests.kernel.namespace import CommandFailed
@@ -70,6 +71,35 @@ def test_a_rule_of_somebody_else_is_named(node_rig: Rig, flavour: str) -> None:
     assert passed
     assert met == said(passage, flavour)
     assert "5432" in met[-1][1]
+
+
+def test_the_key_that_a_set_lacks_is_the_one_to_add(node_rig: Rig, flavour: str) -> None:
+    """A member is lost; what explain says of the set, given to its tool, brings the connection back."""
+    NODE.load(node_rig, flavour)
+
+    def change(verb: str, name: str, key: str) -> None:
+        nft = ("nft", "delete" if verb == "del" else verb, "element", "inet", "netpolc", name, f"{{ {key} }}")
+        node_rig.namespace.run(*(nft if flavour == "nftables" else ("ipset", verb, name, key)))
+
+    def now() -> Passage:
+        passage = NODE.ask(live(node_rig, flavour), "10.244.1.11", "10.244.1.12:8080")
+        assert passage is not None
+        return passage
+
+    text = "\n".join(live(node_rig, flavour).values())
+    name = re.search(r"(?:set|create) ((?:netpolc-)?pairs4-\w+) ", text)
+    assert name is not None
+    nft, ipset = "10.244.1.11 . 10.244.1.12 . tcp . 8080", "10.244.1.11,tcp:8080,10.244.1.12"
+    change("del", name[1], nft if flavour == "nftables" else ipset)
+    lost = now()
+    assert (lost.agrees, lost.ways.passed) == (False, False)
+    with watching(node_rig, flavour) as watch:
+        assert watch.first(lost) == (False, said(lost, flavour))
+        (miss,) = [miss for miss in lost.ways.missed if "pairs" in miss.name]
+        change("add", miss.name, key_text(miss, 4))
+        found = now()
+        assert found.agrees
+        assert watch.first(found) == (True, said(found, flavour))
 
 
 def test_the_rules_of_this_machine(node_rig: Rig, flavour: str) -> None:
