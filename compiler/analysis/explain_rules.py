@@ -157,7 +157,7 @@ def node_addresses(snapshot: Snapshot) -> dict[str, str]:
         if pod.host_network and pod.node and pod.phase not in TERMINAL_PHASES
         for address in pod.ips
     }
-    return found | {address: node.name for node in snapshot.nodes.values() for address in node.ips}
+    return found | {address: node.name for node in snapshot.nodes.values() for address in node.own_ips}
 
 
 def nodes_on_the_way(found: Explanation, snapshot: Snapshot) -> tuple[str, ...]:

@@ -142,8 +142,8 @@ class Atoms:
 
 
 def node_addresses(snapshot: Snapshot) -> dict[str, dict[Family, tuple[int, ...]]]:
-    """Node -> its own addresses, sorted: those of the Node object and of its living host-network pods."""
-    texts: dict[str, set[str]] = {name: set(node.ips) for name, node in snapshot.nodes.items()}
+    """Node -> its own addresses, sorted: the InternalIPs and those of its living host-network pods."""
+    texts: dict[str, set[str]] = {name: set(node.own_ips) for name, node in snapshot.nodes.items()}
     for pod in snapshot.pods:
         if pod.host_network and pod.node and pod.phase not in TERMINAL_PHASES:
             texts.setdefault(pod.node, set()).update(pod.ips)

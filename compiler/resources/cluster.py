@@ -58,12 +58,19 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node; `ips` are its InternalIP and ExternalIP addresses, `pod_cidrs` what the cluster gave it."""
+    """A node; `ips` are its InternalIP and ExternalIP addresses, `pod_cidrs` what the cluster gave it. `external`:
+    those of `ips` that are ExternalIPs alone, which a translation in front of the machine may have instead of it."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     ips: tuple[str, ...] = ()
     pod_cidrs: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+
+    @property
+    def own_ips(self) -> tuple[str, ...]:
+        """The addresses that the machine itself has for sure."""
+        return tuple(address for address in self.ips if address not in self.external)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,9 @@ class Ends:
                     self.contested[address] = [self.holders.pop(address), pod]
                 else:
                     self.holders[address] = pod
-        #: Node -> its addresses, those of its host-network pods among them.
+        #: Node -> its own addresses, those of its host-network pods among them.
         self.of_node: dict[str, set[int]] = {
-            name: set(self.addresses(node.ips)) for name, node in snapshot.nodes.items()
+            name: set(self.addresses(node.own_ips)) for name, node in snapshot.nodes.items()
         }
         for pod in alive:
             if pod.host_network and pod.node:

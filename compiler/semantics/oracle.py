@@ -87,7 +87,7 @@ class Oracle:
                     claims.setdefault(address, []).append(pod)
         self._holders = {address: pods[0] for address, pods in claims.items() if len(pods) == 1}
         self._contested = {address: pods for address, pods in claims.items() if len(pods) > 1 and known}
-        self._node_addresses = {name: set(node.ips) for name, node in snapshot.nodes.items()}
+        self._node_addresses = {name: set(node.own_ips) for name, node in snapshot.nodes.items()}
         for pod in alive:
             if pod.host_network and pod.node:
                 self._node_addresses.setdefault(pod.node, set()).update(pod.ips)

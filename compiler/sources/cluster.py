@@ -79,16 +79,19 @@ def node(value: Object, report: Report) -> Node:
     if not isinstance(cidrs, list) or not all(isinstance(c, str) for c in cidrs):
         report(("spec", "podCIDRs"), "must be a list of strings", "bad-type")
         cidrs = []
-    ips = (
-        fields.address(entry.get("address"), (*path, "address"), report)
+    found = [
+        (entry["type"], fields.address(entry.get("address"), (*path, "address"), report))
         for path, entry in fields.objects(status, "addresses", ("status",), report)
         if entry.get("type") in ("InternalIP", "ExternalIP")
-    )
+    ]
+    ips = tuple(dict.fromkeys(address for _, address in found if address))
+    internal = {address for kind, address in found if kind == "InternalIP"}
     return Node(
         name=fields.name_of(metadata, report),
         labels=fields.string_map(metadata, "labels", ("metadata",), report),
-        ips=tuple(dict.fromkeys(filter(None, ips))),
+        ips=ips,
         pod_cidrs=tuple(cidrs),
+        external=tuple(address for address in ips if address not in internal),
     )
 
 

@@ -31,7 +31,7 @@ class Wiring:
         self._own: dict[str, set[str]] = {name: set() for name in self.nodes}
         self._behind: dict[str, list[str]] = {}
         for node in snapshot.nodes.values():
-            self._own[node.name].update(node.ips)
+            self._own[node.name].update(node.own_ips)
         for pod in snapshot.pods:
             if pod.node and pod.phase not in TERMINAL_PHASES:
                 if pod.host_network:

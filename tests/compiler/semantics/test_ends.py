@@ -186,6 +186,19 @@ def test_what_all_nodes_let_through_is_what_the_cluster_allows() -> None:
         assert all(nodes) == found.oracle.connection(packet).allowed
 
 
+def test_an_external_ip_is_an_address_like_any_other() -> None:
+    """Unless policies mean it as a node's: `nodes` are all of a node's addresses."""
+    closed = World([A], CLOSED)
+    node = Node("n1", {}, ("192.0.2.1", "203.0.113.1"), external=("203.0.113.1",))
+    oracle = Oracle(closed.policies, build(closed.snapshot.pods, nodes=[node]))
+    assert oracle.connection(Packet("192.0.2.1", "10.0.1.1", 6, 1, 80)).ingress.because is Because.OWN_NODE
+    assert oracle.connection(Packet("203.0.113.1", "10.0.1.1", 6, 1, 80)).ingress.because is Because.ISOLATED
+    to_nodes = DENY_ALL.replace("to: [{networks: [0.0.0.0/0]}]", "to: [{nodes: {}}]")
+    oracle = Oracle(World([A], to_nodes).policies, build([A], nodes=[node]))
+    for address in node.ips:
+        assert not oracle.connection(Packet("10.0.1.1", address, 6, 1, 80)).allowed
+
+
 def test_node_addresses_of_both_families_are_its_own() -> None:
     closed = World([pod("x/a", "10.0.1.1", "fd00::1", node="n1")], CLOSED)
     nodes = [Node("n1", {}, ("192.0.2.1", "2001:db8::1"))]
