@@ -60,7 +60,7 @@ class _NamesEverywhere:
 
 
 def _reserve(token: Token) -> Token:
-    """A reserved word is never a name, also where its keyword cannot stand."""
+    """A reserved word is never a name, also where its keyword cannot stand; nor an interface, but in quotes."""
     if token.value in dsl_words.RESERVED:
         token.type = token.value.upper()
     return token
@@ -83,7 +83,8 @@ def options(strict: bool = False) -> dict[str, object]:
         "keep_all_tokens": True,
         "maybe_placeholders": True,
         "postlex": _NamesEverywhere(),
-        "lexer_callbacks": {"NAME": _reserve},
+        # NAME last: lark 1.3 asks, where keywords compete with a token, whether it is the last one of these.
+        "lexer_callbacks": {"INTERFACE": _reserve, "NAME": _reserve},
         "transformer": Builder(),
         "strict": strict,
     }

@@ -52,7 +52,7 @@ _INTERFACE = re.compile(r"[!-~]{1,15}")
 
 def number(text: str, low: int, high: int, what: str, *, hexadecimal: bool = False) -> Problem:
     """A number within bounds, both included; `what` it is, with its article."""
-    bounds = f"{what} is a number from {low} to {high if not hexadecimal else hex(high)}"
+    bounds = f"{what} is a number from {low} to {hex(high) if high > 65535 else high}"
     if text[:2] in ("0x", "0X"):
         if not hexadecimal:
             return f"{bounds}, written in decimal", "bad-number"
@@ -81,12 +81,10 @@ def address(text: str) -> Problem:
         return f"{text[:60]} is no address: {_dotted(text)}", "bad-address"
     before, _, last = text.rpartition(":")
     hint = ""
-    if last.isdigit() and packed(before) is not None:
-        hint = ': put a space before the ":" of a port'
-    elif not last and packed(before) is not None:
-        hint = ': put a space before the ":"'
-    elif ":::" in text or text.count("::") > 1:
+    if ":::" in text or text.count("::") > 1:
         hint = ': "::" stands once at most'
+    elif last.isdigit() and packed(before) is not None:
+        hint = ': put a space before the ":" of a port'
     elif any(len(part) > 4 and "." not in part for part in text.split(":")):
         hint = ": each part has four digits at most"
     return f"{text[:60]} is no IPv6 address{hint}", "bad-address"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Errors of one text; whoever makes more has not written a policy.
 MOST = 1000
-#: How far the parser's stack may grow: some sixty brackets inside of each other.
-DEEPEST = 250
+#: How many brackets may be open at once. The parser's stack has more than that before they are counted.
+DEEPEST = 32
 
 #: A token that statements of one kind of block, or what stands outside of blocks, begin with -> that block's name.
 _CONTEXTS = {"ALLOW": "policy", "DNAT": "nat", "MARK": "mangle", "NOTRACK": "raw", "ONLY": "expect", "POLICY": "file"}
@@ -39,11 +39,12 @@ _FOUND = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\w](?:[\w./@:*-]*[\w*])?|<->|->|[=!]=
 #: What continues an expectation on a further line.
 _CONTINUES = frozenset({"can", "cannot", "reach", "translates", "to", "and", "except"})
 #: A line that an expectation begins in.
-_EXPECTATION = re.compile(r"[\w{][^\n#}]*(?:\}[^\n#}]*)?\b(?:can|cannot|translates)\b")
+_EXPECTATION = re.compile(r"[\w{][^\n#}]*(?:\}[^\n#}]*)?\b(?:can|cannot|reach|translates)\b")
 #: Characters that control a terminal or the direction of writing, but for tabs and ends of lines.
 _HIDING = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 _UNCLOSED = re.compile(rf'"(?:[^"\\\t\n{_HIDING}]|\\["\\])*')
 _HIDDEN = re.compile(rf"(?!\r(?:\n|\Z))[{_HIDING}]")
+_TEXT = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*')
 
 
@@ -78,7 +79,7 @@ class Reading:
             for token in state.lexer.lex(state):  # type: ignore[no-untyped-call]
                 state.feed_token(token)
                 self._previous = token
-                if len(stack) > DEEPEST:
+                if len(stack) > DEEPEST and len(_open(state.value_stack)) > DEEPEST:
                     self._too_deep()
                     return None
             return self._ended()
@@ -122,7 +123,10 @@ class Reading:
         """Tells of a character that no token begins with; gives the offset behind what is lost with it."""
         char = self._text[at]
         if char != '"':
-            self._flaw(at, at + 1, f"{words.stray(char)}; expected {self._listed(accepted)}", "character")
+            more = (
+                f"; expected {self._listed(accepted)}" if char.isascii() and char.isprintable() and char != ";" else ""
+            )
+            self._flaw(at, at + 1, words.stray(char) + more, "character")
             return at + 1
         found = _UNCLOSED.match(self._text, at)
         assert found is not None
@@ -134,6 +138,9 @@ class Reading:
             self._flaw(end, end + 2, r"only \" and \\ are known in a text", "escape")
         else:
             self._flaw(end, end + 1, f"{words.stray(follows)} cannot stand in a text", "character")
+        whole = _TEXT.match(self._text, at)
+        if whole is not None:
+            return whole.end()
         line = self._text.find("\n", end)
         return len(self._text) if line < 0 else line
 
@@ -142,15 +149,16 @@ class Reading:
         word = self._word(at)
         if word == "}" and context == "file":
             return 'this "}" closes nothing'
-        if context and (home := words.home(word)) and word not in _STARTERS[context]:
-            here = "here, outside of blocks," if context == "file" else f"in this {context} block"
-            return f'"{word}" belongs into {home}; {here} expected {self._listed(accepted)}'
-        found = f'found "{word}"' if word else "found the end of the text"
-        if word in words.RESERVED and "NAME" in accepted:
-            found += ", a word of the language"
         possible = [self._literals[name] for name in accepted if name in self._literals]
         meant = words.meant(word, [text for text in possible if text.isalpha()])
         hint = f": did you mean {meant}?" if meant else ""
+        if context and (home := words.home(word)) and word not in _STARTERS[context]:
+            here = "here, outside of blocks," if context == "file" else f"in this {context} block"
+            return f'"{word}" belongs into {home}; {here} expected {self._listed(accepted)}{hint}'
+        quoted = word if word.startswith('"') and len(word) > 1 else f'"{word}"'
+        found = f"found {quoted}" if word else "found the end of the text"
+        if word in words.RESERVED and "NAME" in accepted:
+            found += ", a word of the language"
         return f"expected {self._listed(accepted)}, {found}{hint}"
 
     def _listed(self, accepted: Collection[str]) -> str:

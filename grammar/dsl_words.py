@@ -55,6 +55,7 @@ GROUPS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"KEY", "STRING"}), ("a label",)),
     (frozenset({"VALUE", "STRING"}), ("a value",)),
     (frozenset({"INTERFACE", "STRING"}), ("the name of an interface",)),
+    (frozenset({"EQUAL", "DIFFERENT", "IN", "NOTIN"}), ("=", "!=", "in (...)", "notin (...)")),
     (_upper("DEC", "INC", "SET"), ("dec", "inc", "set")),
     (_upper("CLAMP", "SET"), ("clamp pmtu", "set")),
 )
@@ -72,7 +73,8 @@ _SINGLE = {
 }
 #: What it is called behind a certain word or sign.
 _BEHIND: Mapping[str, Mapping[frozenset[str], str]] = {
-    "SLASH": {frozenset({"NAME", "NUMBER"}): "a port, a range of ports or a port's name"},
+    "SLASH": {frozenset({"NAME", "NUMBER", "REDIRECT"}): "a port, a range of ports or a port's name"},
+    "COMMA": {frozenset({"NAME", "NUMBER", "REDIRECT"}): "another port"},
     "COLON": {
         frozenset({"NAME", "NUMBER"}): "ports such as tcp/443, or the name of a service",
         frozenset({"NUMBER"}): "a port",
@@ -88,6 +90,7 @@ _BEHIND: Mapping[str, Mapping[frozenset[str], str]] = {
 }
 #: Continuations that hardly anyone forgot: told only where nothing else is.
 _MINOR = (
+    "SAME",
     "AND",
     "EXCEPT",
     "PLUS",
@@ -154,9 +157,8 @@ def expected(tokens: Collection[str], literals: Mapping[str, str], previous: str
             phrases.append(text)
     if "ARROW" in left:  # without it nothing is complete
         left -= {"COLON", "ARROW"}
-        both = "DARROW" in left
-        phrases.append('"->" and the other end' + (', or "<->"' if both else ""))
-        left.discard("DARROW")
+        phrases.append('"->" and the other end' if "BOTH_WAYS" not in left else '"->" or "<->" and the other end')
+        left.discard("BOTH_WAYS")
     for wanted, texts in GROUPS:
         if wanted <= left:
             left -= wanted
@@ -191,7 +193,9 @@ def meant(word: str, possible: Collection[str]) -> str | None:
     if word.lower() in possible:
         return word.lower()
     swapped = [one for one in possible if len(word) > 2 and sorted(one) == sorted(word)]
-    return next(iter(swapped or get_close_matches(word, possible, 1, 0.72)), None)
+    close = get_close_matches(word, possible, 1, 0.72)
+    longer = [one for one in possible if len(one) > 2 < len(word) and (word.startswith(one) or one.startswith(word))]
+    return next(iter((*swapped, *close, *longer)), None)
 
 
 def home(word: str) -> str | None:

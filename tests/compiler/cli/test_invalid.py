@@ -29,11 +29,11 @@ def test_refused(path: Path, netpolc: Callable[..., Run], tmp_path: Path, reques
         assert done.status == 2
         assert done.stdout == ""
         assert sorted(tmp_path.rglob("*")) == before
-    _places_exist(case.expected, tmp_path)
+    places_exist(case.expected, tmp_path)
     assert case.expected.isascii() or case.expected.replace("\n", "").isprintable()
 
 
-def _places_exist(messages: str, folder: Path) -> None:
+def places_exist(messages: str, folder: Path) -> None:
     """Every position is one of its file: a line that is there and a column of it, or the place behind its end."""
     for found in PLACE.finditer(messages):
         data = (folder / found["file"]).read_bytes()
