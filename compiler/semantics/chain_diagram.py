@@ -287,6 +287,21 @@ class ChainDiagrams:
     def _with_rest(self, left: Left, rest: Callable[[Change], int]) -> int:
         return self._behind(left, lambda behind: self.then_by(behind, rest))
 
+    def going_on(self, diagram: int) -> int:
+        """The same, and nobody is stopped."""
+        return self.mapped(diagram, lambda left: self.left("next", left.effect))
+
+    def before(self, diagram: int, rest: int) -> int:
+        """`rest`, whatever it says of packets that go on behind the diagram, said of them as they come to it. All of
+        them are taken to go on."""
+        made = self._made
+        parts, changed = list[int](), NOTHING
+        for effect in {left.effect for left in self.ways(diagram) if left.effect != NO_EFFECT}:
+            among = self.mapped(diagram, lambda left, own=effect: IN if left.effect == own else NOTHING)  # type: ignore[misc]
+            changed = made.first([changed, among])
+            parts.append(made.where(among, self._substitution.after(effect, rest)))
+        return made.first([*parts, made.where(made.outside(changed), rest)]) if parts else rest
+
     def total(self, diagram: int) -> int:
         """The same with a way out where it says nothing: those packets go on as they are, too."""
         return self._made.relabel(diagram, {NOTHING: self._made.outcome(Left("next"))})

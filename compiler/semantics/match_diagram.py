@@ -10,7 +10,7 @@ from compiler.semantics.space import LEVELS, MARK_BITS, Level, Space
 
 ALL_BITS = (1 << MARK_BITS) - 1
 #: So many answers of stateful matches are told apart.
-_MOST_BARRIERS = 64
+_MOST_BARRIERS = 4096
 
 
 class Unprovable(Exception):

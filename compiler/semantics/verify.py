@@ -152,14 +152,22 @@ class Verifier:
             ours = made.inside(over.destination, own)
             region = made.outside(ours) if source_first else ours
             wanted = PolicyDiagrams(clauses, node, over, region)
-            text = TextDiagrams(ruleset, over, region)
+            text = TextDiagrams(ruleset, over, region, translates=True)
             for path in Path:
-                out = made.where(wanted.impossible(path), made.outcome("impossible"))
-                one, two = (made.where(region, made.first([out, side.at(path)])) for side in (wanted, text))
+                # Of the packets behind DNAT, in terms of those in front.
+                out, among, says = (
+                    text.before(path, one) for one in (wanted.impossible(path), region, wanted.at(path))
+                )
+                out = made.where(out, made.outcome("impossible"))
+                one, two = (made.where(among, made.first([out, side])) for side in (says, text.at(path)))
                 for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                     shown[path] += 1
                     case = case_of(path, over, box, text.matches.opaque)
-                    yield Witness(case, said(self._oracle, node, case), str(found), way_of(ruleset, case))
+                    given = text.translated(path, _numbers(case, over, box))
+                    behind = replace(case, packet=_translated(case.packet, given))
+                    words = () if behind == case else (f"translated: {behind.packet}",)
+                    trace = way_of(ruleset, case, behind.packet.dst)
+                    yield Witness(case, said(self._oracle, node, behind), str(found), trace, words)
 
 
 def verify(
@@ -218,11 +226,40 @@ def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[i
     )
 
 
-def way_of(ruleset: Ruleset, case: Case) -> Trace | None:
-    """The way of the witness, as the kernel would go it."""
+def _numbers(case: Case, over: Space, box: Mapping[int, Range]) -> dict[int, int]:
+    """The case as diagrams ask for it."""
+    packet = case.packet
+    bits = {Level.MARK + n: case.mark >> MARK_BITS - 1 - n & 1 for n in range(MARK_BITS)}
+    return {
+        **{level: low for level, (low, _) in box.items() if level >= Level.MARK + MARK_BITS},
+        **bits,
+        over.source: int(ipaddress.ip_address(packet.src)),
+        over.destination: int(ipaddress.ip_address(packet.dst)),
+        int(Level.STATE): case.state,
+        int(Level.SOURCE_TYPE): case.source_type,
+        int(Level.DESTINATION_TYPE): case.destination_type,
+        int(Level.PROTOCOL): packet.proto,
+        int(Level.SPORT): packet.sport,
+        int(Level.DPORT): packet.dport,
+        int(Level.ICMP_TYPE): packet.icmp_type or 0,
+        int(Level.ICMP_CODE): packet.icmp_code,
+        int(Level.HOPS): packet.hop_limit,
+        **{level: box[level][0] for level in (int(Level.INPUT), int(Level.OUTPUT)) if level in box},
+    }
+
+
+def _translated(packet: Packet, given: Mapping[Field, int]) -> Packet:
+    """The packet behind DNAT."""
+    to = given.get(Field.DESTINATION)
+    dst = packet.dst if to is None else address_text(packet.version, to)
+    return replace(packet, dst=dst, dport=given.get(Field.DESTINATION_PORT, packet.dport))
+
+
+def way_of(ruleset: Ruleset, case: Case, destination: str | None = None) -> Trace | None:
+    """The way of the witness, as the kernel would go it; `destination`: behind DNAT, where that is another one."""
     packet, local = case.packet, set[str]()
     if case.path is Path.INPUT:
-        local.add(packet.dst)
+        local.add(destination or packet.dst)
     if case.path is Path.FORWARD:  # a router takes one hop off in front of the hook
         packet = replace(packet, hop_limit=min(packet.hop_limit + 1, 255))
     if case.source_type is LOCAL:

@@ -163,15 +163,16 @@ COMMIT
 TRANSLATED = """*nat
 -A PREROUTING -d 1.1.1.1 -j DNAT --to-destination 2.2.2.2
 COMMIT
-*raw
--A PREROUTING -d 1.1.1.1 -j {}
+*filter
+-A FORWARD -d 2.2.2.2 -j DROP
+-A FORWARD -d 1.1.1.1 -j DROP
 COMMIT
 """
 
 
 def forward(text: str) -> tuple[TextDiagrams, Space, int]:
     over = space(4)
-    found = TextDiagrams(rulesets.read([("rules", text)]), over)
+    found = TextDiagrams(rulesets.read([("rules", text)]), over, translates=True)
     return found, over, found.at(Path.FORWARD)
 
 
@@ -191,8 +192,22 @@ def test_a_stateful_match_answers_anew_each_time() -> None:
     assert said == {(0, 0): ACCEPT, (0, 1): DROP, (1, 0): DROP, (1, 1): DROP}
 
 
-def test_what_filters_beyond_a_translation_is_refused() -> None:
-    with pytest.raises(Unprovable, match="other side of an address translation"):
-        forward(TRANSLATED.format("DROP"))
-    _, over, whole = forward(TRANSLATED.format("ACCEPT"))
-    assert whole == over.made.outcome(ACCEPT)
+def test_rules_behind_dnat_see_the_translated_packet() -> None:
+    found, over, whole = forward(TRANSLATED)
+    made, addresses = over.made, [int(ipaddress.ip_address(f"{n}.{n}.{n}.{n}")) for n in (1, 2, 3)]
+    said = {
+        (state, to): made.says(whole, {Level.STATE: state, over.destination: to})
+        for state in (State.NEW, State.INVALID)
+        for to in addresses
+    }
+    one, two, three = addresses
+    assert [to for (state, to), what in said.items() if what == ACCEPT] == [three, three]
+    wanted = made.inside(over.destination, [(two, two)])
+    before = found.before(Path.FORWARD, wanted)
+    assert [made.says(before, {over.destination: to}) for to in addresses] == ["in", "in", "nothing"]
+    assert made.says(before, {over.destination: one, Level.STATE: State.INVALID}) == "nothing"
+
+
+def test_a_text_that_translates_is_refused_where_nobody_minds() -> None:
+    with pytest.raises(Unprovable, match="table nat, chain PREROUTING: translates addresses"):
+        TextDiagrams(rulesets.read([("rules", TRANSLATED)]), space(4))
