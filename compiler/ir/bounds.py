@@ -1,10 +1,13 @@
-"""Whether the numbers of a rule are ones that the kernel's headers and tables can hold."""
+"""Whether the numbers of rules and elements are ones that the kernel's headers and tables can hold."""
 
 from __future__ import annotations
+
+from operator import itemgetter
 
 from compiler.ir.effects import Effect, Log, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import (
     WITH_PORTS,
+    Field,
     FromPorts,
     HasBit,
     HasMark,
@@ -19,9 +22,11 @@ from compiler.ir.match import (
     WithinRate,
 )
 from compiler.ir.nat import Dnat, Redirect, Snat
-from compiler.ir.ruleset import Reject, Rule
+from compiler.ir.ruleset import PrefixMap, PrefixSet, Reject, Rule, Set
 from compiler.net import Family
 
+#: The largest numbers of what an element may hold beside addresses.
+_TOPS = {Field.PROTOCOL: 255, Field.PORT: 65535}
 #: Of a rate: nft counts in nanoseconds.
 _MOST = 1_000_000_000
 
@@ -48,6 +53,24 @@ def check_numbers(rule: Rule, where: str, family: Family | None) -> None:
             assert 0 <= match.bit < family.bits, f"{where}: no such bit in an address of the family"
     wrong = [part for part in (*rule.matches, *rule.effects) if not _in_bounds(part)]
     assert not wrong, f"{where}: {wrong[0]} is out of bounds"
+
+
+def check_members(found: Set | PrefixSet | PrefixMap) -> None:
+    """AssertionError when a number of an element is out of its field's bounds, a port stands beside a protocol that
+    has none, or a prefix has bits behind its length."""
+    bits = 0 if found.family is None else found.family.bits
+    top = (1 << bits) - 1
+    if not isinstance(found, Set):
+        for (_, base, length), _ in found.elements:
+            fits = 0 <= length <= bits and 0 <= base <= top and not base & top >> length
+            assert fits, f"{found.name}: no prefix of the family"
+        return
+    for n, field in enumerate(found.key if found.elements else ()):
+        column = set(map(itemgetter(n), found.elements))
+        fits = min(column) >= 0 and max(column) <= _TOPS.get(field, top)
+        assert fits, f"{found.name}: a {field.value} is out of bounds"
+        if field is Field.PROTOCOL and Field.PORT in found.key:
+            assert WITH_PORTS.issuperset(column), f"{found.name}: a port of a protocol that has none"
 
 
 def _in_bounds(part: Match | Effect) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from compiler.ir.bounds import check_numbers
+from compiler.ir.bounds import check_members, check_numbers
 from compiler.ir.match import (
     Field,
     IcmpType,
@@ -45,8 +45,8 @@ _PLAIN = frozenset({Replies, LocalSource, InPrefix, InSet, Accept, Drop, Return,
 
 
 def check(ruleset: Ruleset) -> None:
-    """AssertionError naming the first thing that is wrong: names, references, shapes, families, order of elements,
-    cycles of jumps, places in tables and hooks."""
+    """AssertionError naming the first thing that is wrong: names, references, shapes, families, order and bounds of
+    elements, cycles of jumps, places in tables and hooks."""
     chains = {chain.name: chain for chain in ruleset.chains}
     sets = {found.name: found for found in ruleset.sets}
     maps = {found.name: found for found in ruleset.maps}
@@ -115,10 +115,12 @@ def _check_elements(found: Set | PrefixSet | PrefixMap) -> None:
         assert has_address is (found.family is not None), f"{found.name}: family and key disagree"
         assert not (found.by_hand and found.elements), f"{found.name}: filled by hand, yet with elements"
         assert all(one < two for one, two in pairwise(found.elements)), f"{found.name}: elements repeated or unsorted"
+        check_members(found)
         return
     prefixes = [prefix for prefix, _ in found.elements]
     assert all(prefix.family is found.family for prefix in prefixes), f"{found.name}: a prefix of the other family"
     assert all(one < two for one, two in pairwise(prefixes)), f"{found.name}: prefixes repeated or unsorted"
+    check_members(found)
 
 
 def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[str, Set | PrefixSet]) -> None:
