@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.compiler.cli.conftest import Run
-from tests.compiler.cli.test_main import NETPOLC, environment
+from tests.compiler.cli.test_main import NETPOLC, ROOT, environment
+from tests.test_project import consoles
 
 UGLY = "policy  p{allow a->b:tcp/80 # why\n}\n"
 NEAT = "policy p {\n  allow a -> b : tcp/80  # why\n}\n"
@@ -174,3 +175,14 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert "File too large" in done.stderr
     assert (tmp_path / "ugly.np").read_text() == (tmp_path / "locked/ugly.np").read_text() == UGLY
     assert sorted(path.name for path in tmp_path.iterdir()) == ["locked", "ugly.np"]
+
+
+def test_the_reference_shows_what_is_printed() -> None:
+    shown = [one for block in consoles(ROOT / "docs" / "DSL.md") for one in block]
+    assert len(shown) >= 3
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for command, lines in shown:
+        done = subprocess.run(
+            ["bash", "-c", f"({command}) 2>&1"], cwd=ROOT, env=environment(PATH=path), capture_output=True, text=True
+        )
+        assert done.stdout.splitlines() == lines, command
