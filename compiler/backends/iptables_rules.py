@@ -66,8 +66,11 @@ def rule_texts(rule: Rule, family: Family, sets: Mapping[str, str]) -> list[str]
     """The rule without `-A CHAIN `; several when a match has several texts. It has one effect or a verdict
     (`passes.split_effects`). `sets` gives the kernel's names of the ruleset's sets."""
     texts = [""]
+    asked: set[Field] = set()
     for match in rule.matches:
-        texts = [f"{before} {text}" for before in texts for text in _match(match, family, sets)]
+        found = _again(match) if isinstance(match, InPrefix | HasBit) and match.field in asked else None
+        texts = [f"{before} {text}" for before in texts for text in found or _match(match, family, sets)]
+        asked |= {match.field} if isinstance(match, InPrefix | HasBit) else set()
     statements = [_effect(effect, family) for effect in rule.effects]
     if rule.verdict != Continue():
         statements.append(("", _verdict(rule.verdict, family)))
@@ -80,6 +83,16 @@ def _once(text: str) -> str:
     while (short := _AGAIN.sub(r"-p \1\2", text)) != text:
         text = short
     return text
+
+
+def _again(match: InPrefix | HasBit) -> list[str]:
+    """`-s` and `-d` may be said once, too: one more question about the same address."""
+    if isinstance(match, HasBit):
+        raise refuse("a bit of an address that the rule asks already", BACKEND)
+    prefix = match.prefix
+    last = prefix.base + (1 << prefix.family.bits - prefix.length) - 1
+    ends = f"{address_text(prefix.family, prefix.base)}-{address_text(prefix.family, last)}"
+    return [f"-m iprange --{'src' if match.field is Field.SOURCE else 'dst'}-range {ends}"]
 
 
 def _match(match: Match, family: Family, sets: Mapping[str, str]) -> list[str]:

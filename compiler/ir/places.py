@@ -73,9 +73,12 @@ def check_place(rule: Rule, chain: Chain, hooks: Collection[Hook]) -> None:
 
 
 def check_protocol(rule: Rule, where: str) -> None:
-    """AssertionError unless the rule asks for one protocol at most, and for the one that its verdict needs."""
+    """AssertionError unless the rule asks for one protocol at most, and for the one that its verdict needs; and for one
+    interface on each side at most: iptables can say no more."""
     asked = protocols(rule.matches)
     assert len(asked) <= 1, f"{where}: two protocols in a rule"
+    for side in (Inbound, Outbound):
+        assert sum(isinstance(match, side) for match in rule.matches) <= 1, f"{where}: two interfaces in a rule"
     match rule.verdict:
         case Reject(Answer.TCP_RESET):
             assert asked == {TCP}, f"{where}: a TCP reset for other protocols"

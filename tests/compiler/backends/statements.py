@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 from compiler.ir.effects import ClampMss, Log, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import (
+    Field,
     FromPorts,
     HasMark,
     Hops,
     IcmpType,
     Inbound,
+    InPrefix,
     InState,
     IsProtocol,
     LocalDestination,
@@ -24,7 +26,7 @@ from compiler.ir.match import (
 )
 from compiler.ir.nat import Dnat, Masquerade, Redirect, Snat
 from compiler.ir.ruleset import Answer, Continue, Drop, Hook, Reject, Rule, Table
-from compiler.net import Family, parse_address
+from compiler.net import Family, parse_address, parse_prefix
 from compiler.semantics import netfilter as read
 
 V4, V6 = Family.IPV4, Family.IPV6
@@ -243,6 +245,13 @@ ROWS = {
     "no way back": asks(_match(NoWayBack()), RAW, BEFORE, "fib saddr . iif oif missing", "-m rpfilter --invert"),
     "interface": asks(_match(Inbound("eth0")), RAW, BEFORE, 'iifname "eth0"', "-i eth0"),
     "interfaces": asks(_match(Outbound("wg", prefix=True)), FILTER, FORWARD, 'oifname "wg*"', "-o wg+"),
+    "blocks": asks(
+        _match(*(InPrefix(Field.SOURCE, parse_prefix(block)) for block in ("10.0.0.0/8", "10.1.0.0/16")), family=V4),
+        FILTER,
+        FORWARD,
+        "ip saddr 10.0.0.0/8 ip saddr 10.1.0.0/16",
+        "-s 10.0.0.0/8 -m iprange --src-range 10.1.0.0-10.1.255.255",
+    ),
     "a mark": asks(_match(HasMark(5)), FILTER, FORWARD, "meta mark 0x5", "-m mark --mark 0x5/0xffffffff"),
     "a mark's bits": asks(_match(HasMark(5, 0xF)), FILTER, FORWARD, "meta mark & 0xf == 0x5", "-m mark --mark 0x5/0xf"),
     "states": asks(

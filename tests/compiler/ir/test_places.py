@@ -133,6 +133,12 @@ WRONG: dict[str, tuple[Table, Hook, Rule, str]] = {
         Rule((IcmpType(V4, 8), IsProtocol(58)), Drop(), V4),
         "two protocols",
     ),
+    "two interfaces": (
+        Table.FILTER,
+        Hook.FORWARD,
+        Rule((Inbound("a"), Outbound("b"), Inbound("c")), Drop()),
+        "two interfaces in a rule",
+    ),
     "a reset of UDP": (Table.FILTER, Hook.INPUT, Rule((IsProtocol(17),), Reject(Answer.TCP_RESET)), "a TCP reset"),
     "a reset of everything": (Table.FILTER, Hook.INPUT, Rule((), Reject(Answer.TCP_RESET)), "a TCP reset"),
     "an answer of the other family": (
