@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from grammar.nftables_tokens import Tokens
 from grammar.nftables_tree import (
     Anonymous,
@@ -193,7 +195,7 @@ def _fib(tokens: Tokens) -> str:
 
 
 def _right(tokens: Tokens) -> Right:
-    if tokens.here == "{":
+    if tokens.here[:1] == "{":
         return Anonymous(elements(tokens))
     if tokens.here.startswith("@"):
         return Named(tokens.take().text[1:])
@@ -233,6 +235,8 @@ def _value(tokens: Tokens) -> Atom:
 
 def elements(tokens: Tokens) -> tuple[Element, ...]:
     """`{ a . b : drop, ... }`. The texts that matter are large: what most elements are like is taken first."""
+    if tokens.is_large_set:
+        return tuple(_large(tokens.take()))
     tokens.expect("{")
     found: list[Element] = []
     texts, starts = tokens.texts, tokens.starts
@@ -265,6 +269,33 @@ def elements(tokens: Tokens) -> tuple[Element, ...]:
             tokens.at += 1
         if not tokens.accept(",") and tokens.here != "}":
             raise tokens.refused("a comma or } is expected")
+
+
+def _large(block: Atom) -> Iterator[Element]:
+    """The elements of a set that is one token."""
+    start = block.start + 1
+    for piece in block.text[1:-1].split(","):
+        key, _, said = piece.partition(" : ")
+        plain = key.strip()
+        if plain:  # nothing stands behind the last comma
+            at = start + len(key) - len(key.lstrip())
+            if " " in plain:
+                parts = plain.split(" . ")
+                atoms = [Atom(part, at + behind) for part, behind in zip(parts, _offsets(parts), strict=False)]
+                found = tuple(atoms)
+            else:
+                found = (Atom(plain, at),)
+            kind, _, chain = said.rstrip().partition(" ")
+            yield Element(found, Verdict(kind, chain, start + len(key) + 3) if kind else None)
+        start += len(piece) + 1
+
+
+def _offsets(parts: list[str]) -> Iterator[int]:
+    """Of parts with ` . ` between them."""
+    at = 0
+    for part in parts:
+        yield at
+        at += len(part) + 3
 
 
 def _rest(tokens: Tokens) -> Verdict | None:

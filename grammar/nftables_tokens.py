@@ -10,7 +10,14 @@ from grammar.nftables_tree import Atom
 from grammar.ruletext import Place, Refused
 from grammar.source import Source
 
+_PART = r"\w[\w.:/]*+(?:-[\w.:/]++)?"
+_VERDICT = r"(?:accept|drop|return|continue|(?:jump|goto)[ ][\w.-]++)"
+_ELEMENT = rf"{_PART}(?:[ ][.][ ]{_PART})*+(?:[ ]:[ ]{_VERDICT})?\s*+"
+#: A large set or map as the tools print it is one token: keys and verdicts alone between its commas.
+_LARGE = rf"\{{\s*+(?:{_ELEMENT},\s*+){{32,}}+(?:{_ELEMENT})?\}}"
+
 _TOKEN = re.compile(
+    rf"{_LARGE} |"
     r"""
     [ \t\r]+ | \\\n | \#[^\n]*
     | "[^"\n]*"
@@ -30,7 +37,7 @@ class Tokens:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.at = 0
-        found = _TOKEN.findall(source.text)
+        found: list[str] = _TOKEN.findall(source.text)
         places = list(accumulate(map(len, found), initial=0))
         if places[-1] != len(source.text):  # findall passes over what is no token
             raise self._unknown(source)
@@ -56,6 +63,11 @@ class Tokens:
     def peek(self, ahead: int = 1) -> str:
         """The one that comes after it."""
         return self.texts[min(self.at + ahead, len(self.texts) - 1)]
+
+    @property
+    def is_large_set(self) -> bool:
+        """Whether the next token is a set of which nothing but keys and verdicts stands between the commas."""
+        return len(self.here) > 1 and self.here[0] == "{"
 
     def place(self, first: int | None = None) -> Place:
         """From token number `first` up to the last one taken; by default of the next token alone."""
@@ -108,8 +120,10 @@ class Tokens:
     def refused(self, why: str) -> Refused:
         """The next token is not what should be there."""
         found = {"": "the end of the text", "\n": "the end of the line"}.get(self.here, self.here)
+        found = "{" if self.is_large_set else found
         return self.place().refused(f"{why}, not {found}")
 
     def unsupported(self, what: str) -> Refused:
         """The next token begins something that is not understood."""
-        return self.place().refused(f"{what} is not understood here", "unsupported")
+        named = what.replace(self.here, "{") if self.is_large_set else what
+        return self.place().refused(f"{named} is not understood here", "unsupported")

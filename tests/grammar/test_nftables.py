@@ -11,6 +11,7 @@ from grammar.nftables_tree import (
     AddRule,
     AddSet,
     Anonymous,
+    Element,
     Flush,
     Match,
     Named,
@@ -155,3 +156,51 @@ def test_what_is_refused(text: str, message: str) -> None:
         list(commands(Source("rules", text)))
     assert str(found.value).startswith(f"rules:{message}"), found.value
     assert found.value.flaw.excerpt
+
+
+@pytest.mark.parametrize("between", [", ", ",\n\t\t\t     ", " ,\n"])
+@pytest.mark.parametrize("last", ["", ","])
+@pytest.mark.parametrize(
+    "element",
+    [
+        "10.0.0.{n}",
+        "10.{n}.0.0/16",
+        "fd00::{n:x}",
+        "10.0.0.{n}-10.0.1.{n}",
+        "10.0.0.{n} . tcp . 80-90",
+        "10.0.0.{n} : drop",
+        "10.0.0.{n} . {n} : goto chain-{n}",
+        "{n} : jump a.b-c",
+    ],
+)
+def test_large_sets_are_read_as_small_ones_are(element: str, between: str, last: str) -> None:
+    """A comment keeps a set from being read in one go; the places are those of the text, too."""
+    body = between.join(element.format(n=n) for n in range(100)) + last
+
+    def read(mark: str) -> tuple[Element, ...]:
+        (*_, found) = commands(
+            Source("f", f"table ip t {{ map m {{ type ipv4_addr : verdict; elements = {{ {body} {mark}\n}}; }} }}")
+        )
+        assert isinstance(found, AddElements)
+        return found.elements
+
+    found = read("")
+    assert found == read("# slowly")
+    assert len(found) == 100
+
+
+def test_large_sets_in_rules() -> None:
+    ports = ", ".join(map(str, range(100)))
+    (match, said) = parts(f"tcp dport {{ {ports} }} drop")
+    assert isinstance(match, Match)
+    assert isinstance(match.right, Anonymous)
+    assert [element.key[0].text for element in match.right.elements] == ports.split(", ")
+    assert isinstance(said, Verdict)
+
+
+def test_a_large_set_where_none_belongs() -> None:
+    ports = ", ".join(map(str, range(100)))
+    with pytest.raises(Refused, match=r"^f:1:10: the name of a table is expected, not { \[syntax\]$"):
+        list(commands(Source("f", f"table ip {{ {ports} }}")))
+    with pytest.raises(Refused, match=r"^f:1:20: { is not understood here \[unsupported\]$"):
+        list(commands(Source("f", f"add chain ip t c {{ {{ {ports} }} }}")))
