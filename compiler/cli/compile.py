@@ -115,7 +115,15 @@ def _headed(
     if not proving:
         return {where: made.headed("Not proved: --no-prove.") for where, made in artifacts.items()}
     prover = Prover(found.policies, compiler.snapshot)
-    return {where: _proved(prover, made) for where, made in artifacts.items()}
+    if len(artifacts) == 1:
+        return {where: _proved(prover, made) for where, made in artifacts.items()}
+    headed = {}
+    gc.freeze()  # what is there by now stays: only what the proof of a node leaves behind is looked through
+    for where, made in artifacts.items():
+        headed[where] = _proved(prover, made)
+        gc.collect()
+    gc.unfreeze()
+    return headed
 
 
 def _proved(prover: Prover, made: Artifacts) -> Artifacts:
