@@ -78,7 +78,9 @@ def _answered_by_jump(chain: Chain) -> Rule | Lookup | None:
     """The first rule of a base chain that lets replies go: the jump asks that itself, so that a reply passes one
     rule. It also makes a jump that is there twice, from loading the text twice, nearly free."""
     first = chain.rules[0] if chain.hook and chain.table is Table.FILTER and chain.rules else None
-    return first if isinstance(first, Rule) and first.matches == (Replies(),) and first.verdict == Accept() else None
+    if not isinstance(first, Rule) or first.effects or first.family:
+        return None
+    return first if first.matches == (Replies(),) and first.verdict == Accept() else None
 
 
 def _counts(ruleset: Ruleset) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from compiler.ir.effects import ClampMss, Effect, SetDscp, SetMark, SetMss, Step, Ttl
-from compiler.ir.match import Field, HasMark, Inbound, InPrefix, Outbound, ToPorts
+from compiler.ir.match import Field, FromPorts, HasMark, Inbound, InPrefix, Outbound, ToPorts
 from compiler.ir.ruleset import Chain, Continue, Drop, Hook, Rule, Table
 from compiler.net import TCP, UDP, Family, parse_prefix
 from compiler.semantics.packet import Packet
@@ -68,6 +68,19 @@ def test_mss_that_the_way_takes(narrow: Routed, flavour: str, hook: Hook) -> Non
     narrow.load(texts(flavour, does(hook, ClampMss())), flavour)
     assert [found.mss for found in syns(narrow)] == [1360, 1340]
     assert [found.mss for found in syns(narrow, 81)] == [1460, 1440]
+
+
+def test_mss_of_the_answer(narrow: Routed, flavour: str) -> None:
+    """The server's SYN-ACK came by the narrow way, and leaves by a wide one."""
+    rule = Rule((FromPorts(TCP, 80, 80),), Continue(), effects=(ClampMss(),))
+    narrow.load(texts(flavour, base(Table.MANGLE, Hook.FORWARD, rule)), flavour)
+    narrow.server.listen(80)
+    for address, mss in zip(SERVER, (1360, 1340), strict=True):
+        with Sniffer(narrow.client) as wire:
+            client = narrow.client.connect(address, 80)
+            found = wire.first(*client.getsockname()[:2])
+        assert found is not None
+        assert (found.ports[0], found.mss) == (80, mss)
 
 
 def test_several_effects(narrow: Routed, flavour: str) -> None:

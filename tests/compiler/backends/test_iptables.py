@@ -15,7 +15,7 @@ from compiler.backends.iptables import FILES, chain_name, emit
 from compiler.backends.iptables_rules import PREFIX
 from compiler.ir.match import Field, InPrefix, NeighbourDiscovery, Replies, ToPorts
 from compiler.ir.names import LONGEST
-from compiler.ir.ruleset import Accept, Chain, Drop, Hook, Jump, Rule, Ruleset
+from compiler.ir.ruleset import Accept, Chain, Drop, Hook, Jump, Rule, Ruleset, Table
 from compiler.net import Family, parse_prefix
 from tests.compiler.backends.small import FOR_IPTABLES, HOSTILE, V4, V6, commands, with_notes
 
@@ -112,10 +112,17 @@ class TestText:
         ]
 
     def test_a_hook_that_does_not_let_replies_go_is_always_asked(self) -> None:
-        for first in (Rule((), Accept()), Rule((Replies(),), Drop()), Rule((Replies(), ToPorts(6, 1, 1)), Accept())):
+        for first in (
+            Rule((), Accept()),
+            Rule((Replies(),), Drop()),
+            Rule((Replies(), ToPorts(6, 1, 1)), Accept()),
+            Rule((Replies(),), Accept(), V4),
+        ):
             found = Ruleset((Chain("forward", (first,), Hook.FORWARD),))
             assert "-I FORWARD 1 -j NETPOLC-FORWARD" in commands(script(V4, found))
             assert len(rules("FORWARD", V4, found)) == 1
+        found = Ruleset((Chain("mangle-forward", (Rule((Replies(),), Accept()),), Hook.FORWARD, Table.MANGLE),))
+        assert "-I FORWARD 1 -j NETPOLC-FORWARD" in commands(script(V4, found)), "in filter alone"
 
     def test_only_the_first_rule_is_left_to_the_jump(self) -> None:
         reply = Rule((Replies(),), Accept())
