@@ -152,10 +152,10 @@ class Facts:
 
     # What no cluster has
 
-    def impossible(self, pieces: Sequence[Range], nodes: Iterable[int], apart: int) -> int:
+    def impossible(self, pieces: Sequence[Range], nodes: Iterable[int], differ: int, agree: int) -> int:
         """Packets that no cluster sees. `pieces`: ranges of addresses, all together all, that nobody tells apart;
-        `nodes`: addresses of nodes, which no pod holds; `apart`: packets of two different addresses, as far as that is
-        asked.
+        `nodes`: addresses of nodes, which no pod holds; `differ`, `agree`: packets that are known to have two
+        different addresses, or one.
 
         - Both ends are the same pod, and something differs that is the pod's, or the addresses do.
         - They are not, and have the same address.
@@ -169,8 +169,8 @@ class Facts:
             made.rows((over.source, over.destination), [(span, span) for span in spans])
             for spans in (pieces, [(low, high) for low, high in pieces if low == high])
         )
-        others = made.first([apart, made.outside(alike), *(made.outside(self._alike(label)) for label in own)])
-        one = equal if apart == NOTHING else made.first([equal, made.outside(apart)])
+        others = made.first([differ, made.outside(alike), *(made.outside(self._alike(label)) for label in own)])
+        one = made.first([equal, agree])
         name = Label("namespace", NAME_LABEL)
         spaces = NOTHING
         if name in self.choices:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from compiler.resources.cluster import ContainerPort, Namespace, Node, Pod
+from compiler.semantics.apart import Way
 from compiler.semantics.boundaries import OUTSIDERS
 from compiler.semantics.diagram import Range
 from compiler.semantics.facts import ENDS, KIND, NODE, POD, Facts, Label
@@ -26,10 +27,12 @@ _USUAL = {
 
 
 class Setting:
-    """The ends of the packets of a box, chosen as simple as the box lets them be; `is_one_address`: with one address
-    for both. `box` becomes that of one source and one destination."""
+    """The ends of the packets of a box, chosen as simple as the box lets them be; `apart`: how the addresses
+    differ, as `apart.choice` has it. `box` becomes that of one source and one destination."""
 
-    def __init__(self, facts: Facts, over: Space, box: Mapping[int, Range], is_one_address: bool = False) -> None:
+    def __init__(
+        self, facts: Facts, over: Space, box: Mapping[int, Range], apart: Collection[Way] | None = None
+    ) -> None:
         self._facts, self._over = facts, over
         self._asked = box
         self.is_one_pod = box.get(facts.same, (0, 0)) == (1, 1)
@@ -42,7 +45,7 @@ class Setting:
             self._choose(label, len(choices), of_both or (self.is_one_pod and label.of != "node"))
         for name in facts.domains:
             self._choose(name, 2, self.is_one_pod)
-        self._numbers = dict(zip(ENDS, self._addresses(is_one_address or self.is_one_pod), strict=True))
+        self._numbers = dict(zip(ENDS, self._addresses(() if self.is_one_pod else apart), strict=True))
         self.box = {**box, **{over.level(end): (number, number) for end, number in self._numbers.items()}}
 
     def _choose(self, question: object, size: int, together: bool) -> None:
@@ -57,24 +60,30 @@ class Setting:
         one, two = (self._values[end, _NAME] for end in ENDS)
         return one == two < len(self._facts.choices[_NAME]) - 1
 
-    def _addresses(self, one: bool) -> Iterator[int]:
-        """Of the destination and the source: one for both, or two different ones."""
-        taken = set[int]()
+    def _addresses(self, apart: Collection[Way] | None) -> tuple[int, int]:
+        """Of the destination and the source, which differ in these ways; None: anyhow."""
         spans = {end: self._span(end) for end in ENDS}
-        both = max(low for low, _ in spans.values()), min(high for _, high in spans.values())
-        for end in ENDS:
-            low, high = both if one else spans[end]
-            usual = _USUAL[self._over.version][self._values[end, KIND] == POD]
-            some = [*map(int, map(ipaddress.ip_address, usual)), low, low + 1, low + 2, (low + high) // 2, high]
-            free = [number for number in some if low <= number <= high and number not in taken]
-            number = next(filter(self._is_ordinary, free), free[0])
-            if not one:
-                taken.add(number)
-            yield number
+        if apart is not None:
+            low, high = max(low for low, _ in spans.values()), min(high for _, high in spans.values())
+            source = destination = self._number(low, high, ENDS[0], ())
+            for bit, one, two in apart:
+                source = source & ~(1 << bit) | one << bit
+                destination = destination & ~(1 << bit) | two << bit
+            if low <= min(source, destination) and max(source, destination) <= high:
+                return destination, source
+        destination = self._number(*spans[ENDS[0]], ENDS[0], ())
+        return destination, self._number(*spans[ENDS[1]], ENDS[1], (destination,))
 
     def _span(self, end: Field) -> Range:
         level = self._over.level(end)
         return self._asked.get(level, (0, self._over.made.sizes[level] - 1))
+
+    def _number(self, low: int, high: int, end: Field, taken: Sequence[int]) -> int:
+        """An ordinary one from low to high, if there is one; they may be the wrong way round."""
+        usual = _USUAL[self._over.version][self._values[end, KIND] == POD]
+        some = [*map(int, map(ipaddress.ip_address, usual)), low, low + 1, low + 2, (low + high) // 2, high]
+        free = [number for number in some if low <= number <= high and number not in taken]
+        return next(filter(self._is_ordinary, free), free[0] if free else low)
 
     def _is_ordinary(self, number: int) -> bool:
         """A machine's own, and no way to call many."""

@@ -7,13 +7,13 @@ ends beside the packet's fields. A difference is shown in a cluster that has it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
 
 from compiler.semantics import apart
-from compiler.semantics.diagram import Range
+from compiler.semantics.diagram import NOTHING, Diagrams, Range
 from compiler.semantics.facts import Facts
 from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.meant import Itself, Meant, meant
@@ -61,7 +61,7 @@ class AloneVerifier:
         over = space(version)
         made = over.made
         facts = Facts(over, [*(one.who for one in by_hand), *(who for c in clauses.all() for who in c.meant())])
-        rules = apart.seen(ruleset, version)
+        rules, rows = apart.seen(ruleset, version)
         wanted, text = PoliciesAlone(clauses, facts, over), TextDiagrams(rules, over)
         tables = {id(one): two for one, two in zip(ruleset.tables, rules.tables, strict=True)}
         for content in by_hand:
@@ -70,14 +70,14 @@ class AloneVerifier:
             sides = wanted.at(path), text.at(path)
             if sides[0] == sides[1]:
                 continue  # on what no cluster sees, too
-            opaque = {level: test for level, test in text.matches.opaque.items() if test != apart.APART}
-            asked = text.matches.opaque.keys() - opaque.keys()
-            differ = made.first(made.inside(level, [(1, 1)]) for level in asked)
-            impossible = wanted.impossible(path), facts.impossible(_pieces(over, sides), clauses.nodes, differ)
+            opaque = {level: test for level, test in text.matches.opaque.items() if test not in rows}
+            tests = {level: rows[test] for level, test in text.matches.opaque.items() if test in rows}
+            known = _differing(made, tests, version)
+            impossible = wanted.impossible(path), facts.impossible(_pieces(over, sides), clauses.nodes, *known)
             gone = made.where(made.first(impossible), made.outcome("impossible"))
             one, two = (made.first([gone, side]) for side in sides)
             for box, allowed, found in islice(made.differences(one, two), MOST_WITNESSES):
-                setting = Setting(facts, over, box, any(box.get(level) == (0, 0) for level in asked))
+                setting = Setting(facts, over, box, apart.choice(tests, box, version))
                 case = case_of(path, over, setting.box, opaque)
                 filled = _filled(ruleset, by_hand, setting, case.packet)
                 yield Witness(
@@ -110,6 +110,13 @@ def _by_hand(ruleset: Ruleset) -> Iterator[_ByHand]:
                 yield _ByHand(table, name, who)
             elif name in asked and not content.elements:
                 raise Unprovable(f"the set {name} is empty, and nothing beside it says who belongs in it")
+
+
+def _differing(made: Diagrams, tests: Mapping[int, frozenset[apart.Way]], version: int) -> tuple[int, int]:
+    """Packets that are known to have two addresses, and that are known to have one, by such tests."""
+    differ = made.first(made.inside(level, [(1, 1)]) for level in tests)
+    complete = frozenset().union(*tests.values()) == apart.every_way(version)
+    return differ, made.outside(differ) if complete else NOTHING
 
 
 def _members(facts: Facts, who: Meant, keys: tuple[Key, ...]) -> int:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from compiler.semantics.apart import APART, seen
+from compiler.semantics.apart import Way, choice, every_way, seen
 from compiler.semantics.netfilter import Opaque, Rule, Ruleset
 from compiler.semantics.reads_iptables import read
 from grammar.source import Source
@@ -21,14 +21,18 @@ def row() -> list[str]:
     return lines
 
 
-def rules(lines: list[str], version: int = 4) -> tuple[Rule, ...]:
+def shown(lines: list[str], version: int = 4) -> tuple[tuple[Rule, ...], dict[str, frozenset[Way]]]:
     text = "\n".join(["*filter", ":FORWARD ACCEPT [0:0]", ":deny - [0:0]", *lines, "COMMIT", ""])
-    (table,) = seen(Ruleset(tuple(read(Source("a.save", text), 4, {}))), version).tables
-    return table.chains["deny"].rules
+    ruleset, tests = seen(Ruleset(tuple(read(Source("a.save", text), 4, {}))), version)
+    return ruleset.tables[0].chains["deny"].rules, tests
+
+
+def rules(lines: list[str], version: int = 4) -> tuple[Rule, ...]:
+    return shown(lines, version)[0]
 
 
 def is_one_test(found: Rule) -> bool:
-    return Opaque(APART) in found.parts
+    return Opaque("the addresses differ") in found.parts
 
 
 @pytest.mark.parametrize("turn", [0, 7, -1])
@@ -71,3 +75,25 @@ def test_something_between_two_of_them() -> None:
 
 def test_of_the_other_family() -> None:
     assert not any(map(is_one_test, rules(row(), 6)))
+
+
+def test_a_row_that_is_not_complete_is_a_test_of_what_it_has() -> None:
+    found, tests = shown([*row()[:9], *row()[10:]])
+    assert len(found) == 1
+    assert tests == {"the addresses differ in more than bit 4 (0, 1)": every_way(4) - {(4, 0, 1)}}
+    assert shown(row()[:2])[1] == {
+        "the addresses differ in bit 0 (1, 0)": {(0, 1, 0)},
+        "the addresses differ in bit 0 (0, 1)": {(0, 0, 1)},
+    }
+
+
+def test_addresses_that_answer_tests() -> None:
+    """Levels 1 and 2 are tests, 1 of all ways but one, 2 of all."""
+    tests = {1: every_way(4) - {(4, 0, 1)}, 2: every_way(4)}
+    no, yes = (0, 0), (1, 1)
+    assert choice(tests, {}, 4) is None
+    assert choice(tests, {2: yes}, 4) is None
+    assert choice(tests, {1: no}, 4) == {(4, 0, 1)}
+    assert choice(tests, {1: no, 2: yes}, 4) == {(4, 0, 1)}
+    assert choice(tests, {1: no, 2: no}, 4) == set()
+    assert choice(tests, {1: yes}, 4) == {(0, 0, 1)}
