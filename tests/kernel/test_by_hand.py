@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,14 +14,19 @@ from compiler.ir.ruleset import Hook, Ruleset
 from compiler.net import Family
 from compiler.pipeline import Compiler
 from compiler.policy import Action, Tier
+from compiler.resources.cluster import Pod
+from compiler.semantics import rulesets, space
+from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType
 from compiler.semantics.packet import TCP, UDP, Packet
-from compiler.semantics.space import Path
-from compiler.semantics.verify import Case, said
+from compiler.semantics.verify import Case, Equal, said
+from compiler.semantics.verify_alone import AloneVerifier
 from compiler.snapshot import build
+from compiler.sources.manifests import load
 from tests.compiler.lower.test_lists import emitted, lists, set_for
 from tests.compiler.models import ANYONE, EVERYWHERE, block, network_policy, pods, ports, rule, tier_policy
 from tests.kernel.rig import BACKEND, FLAVOURS, Rig
+from tests.kernel.traced import shown
 from tests.property.crossings import Crossing, Rigs, Wiring, kernel_verdicts
 from tests.property.filling import filled_files
 from tests.property.scenarios import Scenario, scenarios
@@ -152,6 +158,31 @@ def test_a_pod_reaches_itself_and_nobody_else(rig: Rig, flavour: str) -> None:
     assert dict(zip(expected, rig.forwarded(list(expected)), strict=True)) == expected
 
 
+SHOP = Path(__file__).resolve().parents[2] / "fixtures/examples/shop"
+
+
+def test_what_the_kernel_lists_is_proved_after_the_sets_were_filled(rig: Rig, flavour: str) -> None:
+    """nft lists the sets with their comments; ipset has none, so its text as it was written goes with iptables-save."""
+    found = load([("policies.yaml", (SHOP / "policies.yaml").read_bytes())])
+    snapshot = build(referred=["shop"])
+    files = dict(Compiler(found.policies, snapshot).compile(Target(Backend(BACKEND[flavour]))).files)
+    cluster = build([Pod("shop", "db", {"tier": "database"}, ("10.1.0.1", "fd00:1::1"))])
+    rig.load(filled_files(files, cluster), flavour)
+    verifier = AloneVerifier([located.value for located in found.policies], snapshot)
+    listed = shown(rig, flavour)
+    if flavour == "nftables":
+        text = rig.namespace.run("nft", "list", "table", "inet", "netpolc")
+        assert "10.1.0.1" in text
+        assert isinstance(verifier.verify(None, rulesets.read([("live", text)])), Equal)
+        return
+    assert "10.1.0.1" in listed["ipset.save"]
+    texts = {name: listed[name] for name in ("ipset.save", "iptables.save", "ip6tables.save")}
+    with pytest.raises(Unprovable, match="nothing beside it says who belongs in it"):
+        verifier.verify(None, rulesets.read(texts.items()))
+    written = {**texts, "ipset.save": files["ipset.save"]}
+    assert isinstance(verifier.verify(None, rulesets.read(written.items())), Equal)
+
+
 @pytest.fixture(scope="module")
 def rigs() -> Iterator[Rigs]:
     found = Rigs()
@@ -159,7 +190,7 @@ def rigs() -> Iterator[Rigs]:
     found.close()
 
 
-_PATHS = {Hook.FORWARD: Path.FORWARD, Hook.INPUT: Path.INPUT, Hook.OUTPUT: Path.OUTPUT}
+_PATHS = {Hook.FORWARD: space.Path.FORWARD, Hook.INPUT: space.Path.INPUT, Hook.OUTPUT: space.Path.OUTPUT}
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
