@@ -1,7 +1,8 @@
 """TTLs that are counted up or down -> constants, for back ends that can only set those.
 
 For each family and step there is a tree of chains: sixteen rules find the block of sixteen hop limits, sixteen the hop
-limit itself, and that rule sets the new one. A packet passes 16 rules on average.
+limit itself, and that rule sets the new one. Systems start with 64, 128 or 255 and most ways have few hops, so the
+blocks that end there come first, and the largest number of a block.
 
 Precondition: such an effect stands alone in its rule (`split_effects`). Preserved: what is done to every packet.
 """
@@ -18,8 +19,10 @@ from compiler.ir.names import Namer
 from compiler.ir.ruleset import Chain, Continue, Goto, Jump, Lookup, Return, Rule, Ruleset, Table
 from compiler.net import Family
 
-_BLOCK = 16
 _MOST = 255
+#: First and last of each block. 0 would have a block of its own otherwise, and 256 is none.
+_BLOCKS = [(low - (low == 1), min(low + 15, _MOST)) for low in range(1, _MOST, 16)]
+_BLOCKS.sort(key=lambda block: block[1] not in (64, 128, 255))
 
 
 def count_hops(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
@@ -59,12 +62,11 @@ class _Trees:
             note = f"TTL or hop limit: {effect.value} {word}"
             self.chains[root] = Chain(root, (), table=table, family=family, notes=(note,))
             branches = []
-            for low in range(0, _MOST + 1, _BLOCK):
-                leaves = tuple(_leaves(effect, family, low))
-                if leaves:
-                    name = self._name(effect, family, table, str(low))
-                    self.chains[name] = Chain(name, leaves, table=table, family=family, notes=(f"{note}, from {low}",))
-                    branches.append(Rule((Hops(low, low + _BLOCK - 1),), Goto(name), family))
+            for low, high in _BLOCKS:
+                leaves = tuple(_leaves(effect, family, low, high))
+                name = self._name(effect, family, table, str(low))
+                self.chains[name] = Chain(name, leaves, table=table, family=family, notes=(f"{note}, {low} to {high}",))
+                branches.append(Rule((Hops(low, high),), Goto(name), family))
             self.chains[root] = replace(self.chains[root], rules=tuple(branches))
         return root
 
@@ -73,8 +75,8 @@ class _Trees:
         return self._namer.name(f"h{family.value}", stem, f"{table} {effect} {block}")
 
 
-def _leaves(effect: Ttl, family: Family, low: int) -> Iterator[Rule]:
-    for hops in range(low, low + _BLOCK):
+def _leaves(effect: Ttl, family: Family, low: int, high: int) -> Iterator[Rule]:
+    for hops in range(high, low - 1, -1):
         step = effect.value if effect.step is Step.INCREASE else -effect.value
         after = min(_MOST, max(0, hops + step))
         if after != hops:
