@@ -8,7 +8,7 @@ from base64 import b32encode
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.backends.iptables_rules import PREFIX
@@ -17,6 +17,7 @@ from compiler.ir.names import LONGEST, Namer
 KINDS = st.sampled_from(("in4", "eg6", "p", "s4", "t6", "d4"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KINDS, st.text(max_size=300), st.text(max_size=300)), unique_by=lambda e: (e[0], e[2])))
 def test_names_fit_and_differ(wanted: list[tuple[str, str, str]]) -> None:
     namer = Namer()
