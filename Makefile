@@ -1,5 +1,5 @@
 # Shortcuts. `run/demo` and `run/tests` are the two commands that set themselves up.
-.PHONY: mutants demo tests check golden lock soak trace-soak fuzz
+.PHONY: mutants demo tests check golden lock soak trace-soak fuzz grammar
 
 demo:
 	run/demo
@@ -46,3 +46,7 @@ mutants:
 # for others.
 fuzz:
 	.venv/bin/python -m tests.grammar.fuzz $(FUZZ)
+
+# The tables of the policy language's grammar, after a change of grammar/dsl.lark.
+grammar:
+	PYTHONHASHSEED=0 .venv/bin/python -m tests.grammar.tables

@@ -6,11 +6,14 @@ literals and options in `dsl_check`. All of a text come together, in its order.
 
 from __future__ import annotations
 
+import base64
+import io
+import lzma
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from grammar import dsl_check, dsl_words
+from grammar import dsl_check, dsl_tables, dsl_words
 from grammar.dsl_build import Builder
 from grammar.dsl_recovery import MOST, Reading, hidden
 from grammar.dsl_tree import File
@@ -71,10 +74,19 @@ def parser() -> Lark:
     """Made when the first text is read: no other command pays for it."""
     import lark
 
+    if lark.__version__ != dsl_tables.LARK:
+        return made()
+    return lark.Lark.load(io.BytesIO(lzma.decompress(base64.b85decode(dsl_tables.SAVED))))
+
+
+def made() -> Lark:
+    """The parser, made from the grammar itself."""
+    import lark
+
     return lark.Lark.open("dsl.lark", rel_to=__file__, **options())
 
 
-def options(strict: bool = False) -> dict[str, object]:
+def options(strict: bool = False) -> dict[str, Any]:
     """How lark is to read dsl.lark; `strict` looks for collisions of tokens, too, and needs interegular."""
     return {
         "start": "file",

@@ -27,7 +27,15 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.snapshot": ("compiler.resources",),
     "compiler.policy": ("grammar.source", "compiler.net"),
     "compiler.translate": ("compiler.resources", "compiler.sources", "compiler.policy", "compiler.net"),
-    "compiler.resolve": ("compiler.policy", "compiler.snapshot", "compiler.resources.cluster", "compiler.net"),
+    "compiler.resolve": (
+        "grammar.source",
+        "compiler.policy",
+        "compiler.snapshot",
+        "compiler.resources.cluster",
+        "compiler.resources.labels",
+        "compiler.resources.language",
+        "compiler.net",
+    ),
     "compiler.ir": ("compiler.policy", "compiler.net"),
     # Not a back end, but what any of them can do: the value that passes and lowering get to see.
     "compiler.backends.target": ("compiler.net",),
@@ -100,7 +108,7 @@ PURE = """
 BESIDES: dict[str, frozenset[str]] = {
     "grammar.tree": frozenset({"marshal"}),
     "grammar.yamltext": frozenset({"yaml"}),
-    "grammar.dsl": frozenset({"lark"}),
+    "grammar.dsl": frozenset({"lark", "lzma"}),
     "grammar.dsl_recovery": frozenset({"lark"}),
     "grammar.dsl_build": frozenset({"lark"}),
     "grammar.dsl_literals": frozenset({"socket"}),

@@ -9,10 +9,11 @@ from pathlib import Path
 import lark
 import pytest
 
-from grammar import dsl
+from grammar import dsl, dsl_tables
 from grammar import dsl_tree as t
 from grammar.dsl_words import RESERVED
 from grammar.source import Flaw, Source
+from tests.grammar import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The shape that the language was asked for in, to the letter.
@@ -59,7 +60,7 @@ def test_the_sample_of_the_language() -> None:
         *("Include", "SetDefinition", "ServiceDefinition", "ZoneDefinition", "ZoneDefinition"),
         *("Policy", "Node", "Nat", "Mangle", "Raw", "Expect"),
     ]
-    assert [len(item.statements) for item in tree.items if isinstance(item, t.Block)] == [4, 2, 5, 4, 3, 4]  # type: ignore[attr-defined]
+    assert [len(item.statements) for item in tree.items if isinstance(item, t.Block)] == [4, 2, 5, 4, 3, 4]
     policy = tree.items[5]
     assert isinstance(policy, t.PolicyBlock)
     assert (policy.name.text, policy.tier and policy.tier.text, policy.priority and policy.priority.number) == (
@@ -163,3 +164,21 @@ def test_lark_is_loaded_for_texts_of_the_language_alone() -> None:
         "import sys, grammar.dsl; assert 'lark' not in sys.modules; grammar.dsl.parser(); assert 'lark' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_tables_are_those_of_the_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change of dsl.lark: make grammar."""
+    assert tables.digest() == dsl_tables.GRAMMAR
+    kept, made = dsl.parser(), dsl.made()
+    assert {one.name: one.pattern.value for one in kept.terminals} == {
+        one.name: one.pattern.value for one in made.terminals
+    }
+    assert {*map(str, kept.rules)} == {*map(str, made.rules)}
+    monkeypatch.setattr(dsl_tables, "LARK", "0.0")
+    monkeypatch.setattr(dsl_tables, "SAVED", "")
+    dsl.parser.cache_clear()
+    try:
+        assert parsed(SAMPLE) == made.parse(SAMPLE)
+    finally:
+        monkeypatch.undo()
+        dsl.parser.cache_clear()

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
+from grammar import dsl
 from grammar.dsl_recovery import MOST
+from grammar.source import Source
 from tests.grammar import fuzz
 
 SHARE = 10 * int(os.environ.get("NETPOLC_EXAMPLES", "150"))
@@ -38,13 +40,13 @@ def test_nonsense(text: str) -> None:
 
 def test_errors_are_bounded() -> None:
     flaws: list[object] = []
-    fuzz.dsl.parse(fuzz.Source("x.np", "policy p {\n" + "allow a b\n" * 5000 + "}"), flaws.append)
+    dsl.parse(Source("x.np", "policy p {\n" + "allow a b\n" * 5000 + "}"), flaws.append)
     assert len(flaws) == MOST + 1
     assert "too many errors" in str(flaws[-1])
 
 
 def test_texts_have_a_limit() -> None:
     flaws: list[object] = []
-    assert fuzz.dsl.parse(fuzz.Source("x.np", " " * (fuzz.dsl.LARGEST + 1)), flaws.append) is None
+    assert dsl.parse(Source("x.np", " " * (dsl.LARGEST + 1)), flaws.append) is None
     assert "larger than 4 MiB" in str(flaws[0])
-    assert fuzz.judge(" " * fuzz.dsl.LARGEST)
+    assert fuzz.judge(" " * dsl.LARGEST)
