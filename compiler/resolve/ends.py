@@ -1,0 +1,237 @@
+"""Who an end of a program means, for one node of one cluster: interfaces and addresses.
+
+An end is a set of points (interface, whether the address is this node's own, address). The interfaces that it names
+cut all names into *cells*: two patterns are nested or apart, so a cell is what one pattern matches and no pattern
+inside of it does, and the root what no pattern matches. Within a cell an end is a set of addresses, and every operation
+of the language is the same operation on these sets. What comes of it are *alternatives*, as rules can ask them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+from compiler.net import Family, Intervals, intersect, parse_address, subtract, union
+from compiler.policy import PodSelector, Requirement, Selector
+from compiler.resolve.inventory import Inventory
+from compiler.resources.cluster import TERMINAL_PHASES
+from compiler.resources.labels import LabelSelector
+from compiler.resources.language import (
+    Addresses,
+    Anyone,
+    Both,
+    Either,
+    End,
+    Interfaces,
+    Less,
+    Nodes,
+    Pods,
+    ThisNode,
+)
+
+NOBODY: Intervals = ()
+
+
+class Here(Enum):
+    """What it takes at one end of a hook to be this node."""
+
+    ALWAYS = "whoever is met there is this node"
+    NEVER = "nobody who is met there is this node"
+    ASKED = "the address is one of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of the packets of a hook: `here` is who this node is there, `interfaces` whether they have one."""
+
+    here: Here
+    interfaces: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Packets by this interface (None: any; `wg*`: every name that begins so) but not by those `outside`, whose address
+    is this node's own or is not (`local`; None: either), and is one of `addresses`."""
+
+    interface: str | None
+    outside: tuple[str, ...]
+    local: bool | None
+    addresses: Intervals
+
+
+def everything(family: Family) -> Intervals:
+    """Every address of a family."""
+    return ((0, (1 << family.bits) - 1),)
+
+
+class Ends:
+    """Ends of programs against one cluster. `node` None: the rules are for every pod."""
+
+    def __init__(self, inventory: Inventory, node: str | None) -> None:
+        self.inventory = inventory
+        self._node = node
+        #: By id of the end, whose value is kept so that the id stays its own.
+        self._known: dict[tuple[int, Family], tuple[End, Intervals]] = {}
+
+    def alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
+        """The ways in which the address of a packet can be at this end; none when nobody is."""
+        named = sorted(set(_patterns(end)), key=_breadth) if side.interfaces else []
+        patterns: tuple[str | None, ...] = tuple(named) if "*" in named else (None, *named)  # "*" is the root by name
+        flags: tuple[bool | None, ...] = (None,)
+        if side.here is Here.ASKED and _asks_node(end):
+            flags = (False, True)
+        found: list[Alternative] = []
+        cells = {flag: {p: self._spans(end, family, side, p, flag) for p in patterns} for flag in flags}
+        if flags == (False, True) and cells[False] == cells[True]:
+            cells = {None: cells[True]}
+        for flag, spans in cells.items():
+            found += _covered(spans, flag)
+        return tuple(found)
+
+    def meet(self, ends: Sequence[End], family: Family, side: Side) -> bool:
+        """Whether somebody is at all of these ends."""
+        return bool(self.alternatives(Both(ends=tuple(ends)), family, side))
+
+    def own_pods(self, family: Family) -> tuple[int, ...]:
+        """The addresses of this node's pods, sorted."""
+        pods = (pod for group in self.inventory.groups for pod in group.pods if self._node in (None, pod.node))
+        found = (parse_address(text) for pod in pods for text in pod.ips)
+        return tuple(sorted(value for kind, value in found if kind is family))
+
+    def _spans(self, end: End, family: Family, side: Side, cell: str | None, local: bool | None) -> Intervals:
+        """The addresses of an end in a cell (None: the root)."""
+
+        def spans(one: End) -> Intervals:
+            match one:
+                case Addresses() | Pods() | Nodes():
+                    return self._addresses(one, family)
+                case Anyone():
+                    return everything(family)
+                case ThisNode():
+                    here = bool(local) if side.here is Here.ASKED else side.here is Here.ALWAYS
+                    return everything(family) if here else NOBODY
+                case Interfaces(names=names):
+                    named = side.interfaces and any(_covers(name, cell) for name in names)
+                    return everything(family) if named else NOBODY
+                case Either(ends=ends):
+                    return self._either(one, family) if _is_plain(one) else union(*map(spans, ends))
+                case Both(ends=ends):
+                    whole = everything(family)
+                    for part in ends:
+                        whole = intersect(whole, spans(part))
+                    return whole
+                case Less(end=inner, without=cut):
+                    return subtract(spans(inner), spans(cut))
+                case _:
+                    assert_never(one)
+
+        return spans(end)
+
+    def _either(self, end: Either, family: Family) -> Intervals:
+        """A set of the program: it may be large, and many rules may ask it."""
+        found = self._known.get((id(end), family))
+        if found is None:
+            parts = (self._addresses(one, family) for one in end.ends if isinstance(one, Addresses))
+            found = self._known[id(end), family] = end, union(*parts)
+        return found[1]
+
+    def _addresses(self, end: Addresses | Pods | Nodes, family: Family) -> Intervals:
+        if isinstance(end, Addresses):
+            return ((int(end.first), int(end.last)),) if end.first.version == family.value else NOBODY
+        found = self._known.get((id(end), family))
+        if found is None:
+            values = self._pods(end, family) if isinstance(end, Pods) else self._nodes(end, family)
+            found = self._known[id(end), family] = end, union(tuple((value, value) for value in values))
+        return found[1]
+
+    def _pods(self, end: Pods, family: Family) -> Iterator[int]:
+        """Contested addresses and those of host-network pods are nobody's here: the inventory leaves them out."""
+        namespaces = end.namespaces if isinstance(end.namespaces, str) else _selector(end.namespaces)
+        for group in self.inventory.members(PodSelector(namespaces, _selector(end.labels))):
+            yield from group.addresses(family)
+
+    def _nodes(self, end: Nodes, family: Family) -> Iterator[int]:
+        """What Node objects say, and host-network pods, whose addresses are their node's."""
+        snapshot, matches = self.inventory.snapshot, _selector(end.labels).matches
+        texts = [text for node in snapshot.nodes.values() if matches(node.labels) for text in node.ips]
+        for pod in snapshot.pods:
+            node = snapshot.nodes.get(pod.node)
+            alive = pod.host_network and pod.node and pod.phase not in TERMINAL_PHASES
+            if alive and matches(node.labels if node is not None else {}):
+                texts += pod.ips
+        for kind, value in map(parse_address, texts):
+            if kind is family:
+                yield value
+
+
+def _covered(cells: dict[str | None, Intervals], local: bool | None) -> Iterator[Alternative]:
+    """The cells as few alternatives. Where all that is inside of a pattern has its addresses, too, the pattern is asked
+    whole; else what is inside is left out and has alternatives of its own."""
+    done: dict[str | None, Intervals] = {}  # what an alternative around a cell gives it
+    for cell, spans in cells.items():  # shorter patterns first, so what is around comes before what is inside
+        if spans and done.get(cell) != spans:
+            inside = [one for one in cells if one is not None and one != cell and _covers(cell, one)]
+            nearest = [
+                one for one in inside if not any(other not in (one, cell) and _covers(other, one) for other in inside)
+            ]
+            outside: list[str] = []
+            for child in nearest:
+                below = [one for one in inside if _covers(child, one)]
+                if all(not subtract(spans, cells[one]) for one in below):
+                    done.update(dict.fromkeys(below, spans))
+                else:
+                    outside.append(child)
+            yield Alternative(None if cell == "*" else cell, tuple(outside), local, spans)
+
+
+def _covers(pattern: str | None, other: str | None) -> bool:
+    """Whether every name that `other` matches is one that the pattern matches; None is every name."""
+    if pattern is None or pattern == other:
+        return True
+    return other is not None and pattern.endswith("*") and other.removesuffix("*").startswith(pattern[:-1])
+
+
+def _breadth(pattern: str) -> tuple[int, bool, str]:
+    """Sorts a pattern in front of those inside of it."""
+    return len(pattern.removesuffix("*")), not pattern.endswith("*"), pattern
+
+
+def _patterns(end: End) -> Iterator[str]:
+    match end:
+        case Interfaces(names=names):
+            yield from names
+        case Either(ends=ends) | Both(ends=ends):
+            for one in ends:
+                yield from _patterns(one)
+        case Less(end=inner, without=cut):
+            yield from _patterns(inner)
+            yield from _patterns(cut)
+        case _:
+            pass
+
+
+def _asks_node(end: End) -> bool:
+    match end:
+        case ThisNode():
+            return True
+        case Either(ends=ends) | Both(ends=ends):
+            return any(map(_asks_node, ends))
+        case Less(end=inner, without=cut):
+            return _asks_node(inner) or _asks_node(cut)
+        case _:
+            return False
+
+
+def _is_plain(end: Either) -> bool:
+    return all(isinstance(one, Addresses) for one in end.ends)
+
+
+def _selector(found: LabelSelector | None) -> Selector:
+    """Of a program: every requirement is one that netpolc knows. None: everybody."""
+    wanted = (found.match_expressions or ()) if found is not None else ()
+    labels = (found.match_labels or {}) if found is not None else {}
+    requirements = {Requirement(key, "In", (value,)) for key, value in labels.items()}
+    requirements |= {Requirement(one.key, one.operator, tuple(sorted(set(one.values or ())))) for one in wanted}
+    return Selector(tuple(sorted(requirements, key=lambda r: (r.key, r.operator, r.values))))
