@@ -134,7 +134,8 @@ def _begins(tokens: Tokens, words: list[Atom]) -> bool:
     if here in _WORDS_SET:
         return True
     option = here == "tcp" and tokens.peek() == "option"
-    return option or (here in _SECOND and tokens.peek() in _SECOND[here]) or here in _META or here == "fib"
+    named = here in _SECOND and tokens.peek() in _SECOND[here]
+    return option or named or here in _META or here in ("fib", "numgen")
 
 
 def _match(tokens: Tokens) -> Match | VerdictMap:
@@ -175,6 +176,8 @@ def _name(tokens: Tokens) -> str:
     here, behind = tokens.here, tokens.peek()
     if here == "fib":
         return _fib(tokens)
+    if here == "numgen":
+        return _numgen(tokens)
     if here in _SECOND and behind in _SECOND[here]:
         tokens.at += 2
         return behind if here == "meta" and behind in _SHORT else f"{here} {behind}"
@@ -192,6 +195,16 @@ def _fib(tokens: Tokens) -> str:
             raise tokens.unsupported(f"{' '.join(words)} {tokens.here}")
         words.append(tokens.take().text)
     return " ".join(words)
+
+
+def _numgen(tokens: Tokens) -> str:
+    """`numgen random mod 3`"""
+    words = [tokens.take().text]
+    for expected in (("random", "inc"), ("mod",)):
+        if tokens.here not in expected:
+            raise tokens.unsupported(f"{' '.join(words)} {tokens.here}")
+        words.append(tokens.take().text)
+    return " ".join([*words, tokens.word("a number").text])
 
 
 def _right(tokens: Tokens) -> Right:

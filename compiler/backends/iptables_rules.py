@@ -26,6 +26,7 @@ from compiler.ir.match import (
     Match,
     NeighbourDiscovery,
     NoWayBack,
+    OneIn,
     Outbound,
     Rate,
     Replies,
@@ -145,6 +146,8 @@ def _match(match: Match, family: Family, sets: Mapping[str, str]) -> list[str]:
             return [" ".join(filter(None, [above, below]))]
         case WithinRate(rate):
             return [_limit(rate)]
+        case OneIn(of):
+            return [f"-m statistic --mode random --probability {1 / of:.10f}"]
 
 
 def _effect(effect: Effect, family: Family) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from compiler.ir.match import (
     Match,
     NeighbourDiscovery,
     NoWayBack,
+    OneIn,
     Outbound,
     Rate,
     Replies,
@@ -119,6 +120,8 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
             return f"{_HOPS[_known(family)]} {_span(first, last)}"
         case WithinRate(rate):
             return _limit(rate)
+        case OneIn(of):
+            return f"numgen random mod {of} 0"
 
 
 def asks_family(match: Match) -> bool:

@@ -16,6 +16,7 @@ from compiler.ir.match import (
     InState,
     IsProtocol,
     Match,
+    OneIn,
     Rate,
     ToAnyPort,
     ToPorts,
@@ -95,6 +96,8 @@ def _in_bounds(part: Match | Effect) -> bool:
             return (0 if step is Step.SET else 1) <= value <= 255
         case SetMss(size):
             return 1 <= size <= 65535
+        case OneIn(of):
+            return 1 <= of <= 65536
         case WithinRate(rate):
             return _is_rate(rate)
         case Log(_, group, limit):

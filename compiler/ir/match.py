@@ -214,6 +214,13 @@ class WithinRate:
     rate: Rate
 
 
+@dataclass(frozen=True, slots=True)
+class OneIn:
+    """One packet in `of`, 1 or more, by chance; in the nat table one connection."""
+
+    of: int
+
+
 Match = (
     Replies
     | NeighbourDiscovery
@@ -235,6 +242,7 @@ Match = (
     | NoWayBack
     | Hops
     | WithinRate
+    | OneIn
 )
 
 

@@ -224,7 +224,7 @@ class RuleReader:
         negated = part.operator == "!="
         if negated:
             text = text.replace("!= ", "", 1)
-        stateful = any(selector.name in ("meta cpu",) for selector in part.left)
+        stateful = any(selector.name.startswith(("meta cpu", "numgen ")) for selector in part.left)
         self._parts.append(Barrier(text) if stateful else Opaque(text, negated))
 
     # Statements

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from compiler.ir.match import Inbound, Match, Outbound, ToPorts
+from compiler.ir.match import Inbound, Match, OneIn, Outbound, ToPorts
 from compiler.ir.nat import Dnat, Masquerade, Redirect, Snat
 from compiler.ir.ruleset import Accept, Chain, Hook, Rule, Table, Verdict
 from compiler.net import TCP, Family, parse_address
+from compiler.semantics.packet import Packet
+from tests.kernel.packets import encode
+from tests.kernel.rig import Rig
 from tests.kernel.router import CLIENT, INNER, OUTER, SECOND, SERVER, VIRTUAL, Routed, meets, outcome
+from tests.kernel.sniff import header
 from tests.kernel.texts import base, texts
 
 pytestmark = pytest.mark.kernel
 
+V4, V6 = Family.IPV4, Family.IPV6
 BOTH = tuple(enumerate(Family))
 
 
@@ -55,6 +62,32 @@ def test_dnat_of_the_router_itself(net: Routed, flavour: str) -> None:
     for n, _ in BOTH:
         assert meets(net.router, web, VIRTUAL[n], 8443)[0] == OUTER[n]
     unreached(net, 8443)
+
+
+def test_dnat_to_one_of_several(rig: Rig, flavour: str) -> None:
+    """By chance for each connection, which then stays there; evenly when each rule takes its share of the rest."""
+    ends = {V4: ("198.18.0.1", "198.18.9.9"), V6: ("2001:db8::1", "2001:db8:9::9")}
+    servers = {V4: [f"198.18.1.{n}" for n in (1, 2, 3)], V6: [f"2001:db8:1::{n}" for n in (1, 2, 3)]}
+    rules = [
+        Rule((to(80), OneIn(3 - n)), Dnat(number(server), 8080), family)
+        for family, several in servers.items()
+        for n, server in enumerate(several)
+    ]
+    rig.load(texts(flavour, nat(Hook.PREROUTING, *rules)), flavour)
+    for family, (client, virtual) in ends.items():
+        found = Counter[str]()
+        for n in range(900):
+            first, again = (
+                rig.changed(encode(Packet(client, virtual, TCP, 2000 + n, 80), serial)) for serial in (2 * n, 2 * n + 1)
+            )
+            assert first is not None
+            assert again is not None
+            seen = header(first)
+            assert seen.ports == (2000 + n, 8080)
+            assert header(again).destination == seen.destination
+            found[seen.destination] += 1
+        assert sorted(found) == servers[family]
+        assert all(220 < count < 380 for count in found.values()), found  # 300 each, give or take 5.6 deviations
 
 
 @pytest.mark.parametrize("hook", [Hook.PREROUTING, Hook.OUTPUT])

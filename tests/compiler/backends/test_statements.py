@@ -9,7 +9,7 @@ import pytest
 
 from compiler.backends.target import Backend, Target
 from compiler.ir.effects import ClampMss, Log, SetMss
-from compiler.ir.match import Hops, NoWayBack, Rate, WithinRate
+from compiler.ir.match import Hops, NoWayBack, OneIn, Rate, WithinRate
 from compiler.ir.names import base_name
 from compiler.ir.ruleset import Chain, Hook, Rule, Ruleset, Table
 from compiler.net import Family
@@ -22,7 +22,7 @@ from tests.compiler.backends.statements import ROWS, Row
 
 FILES = {Family.IPV4: "iptables.save", Family.IPV6: "ip6tables.save"}
 #: Asked in words that are not modelled, as they are: an MSS asks for the SYN, a log for its limit.
-OPAQUE = (NoWayBack, WithinRate, ClampMss, SetMss, Rate)
+OPAQUE = (NoWayBack, OneIn, WithinRate, ClampMss, SetMss, Rate)
 
 
 def files(backend: Backend, *chains: Chain) -> Mapping[str, str]:
