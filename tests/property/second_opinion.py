@@ -48,10 +48,10 @@ def _is_same(
 ) -> bool:
     over = bdd_space(version)
     wanted = PolicyDiagrams(Clauses(policies, Ends(snapshot, version)), node, over)
-    text = TextDiagrams(ruleset, over)
+    text = TextDiagrams(ruleset, over, translates=True)
     for path in Path:
-        out = over.made.where(wanted.impossible(path), over.made.outcome("impossible"))
-        one, two = (over.made.first([out, side.at(path)]) for side in (wanted, text))
+        out = over.made.where(text.before(path, wanted.impossible(path)), over.made.outcome("impossible"))
+        one, two = (over.made.first([out, says]) for says in (text.before(path, wanted.at(path)), text.at(path)))
         if one != two:
             return False
     return True

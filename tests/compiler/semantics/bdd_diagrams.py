@@ -8,7 +8,7 @@ last value. Cells and narrowing, which only save time, are not used.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import cast
 
@@ -177,6 +177,9 @@ class BddDiagrams:
         return [self._values[leaf] for leaf, _ in self._all(diagram)]
 
     def asked(self, diagram: int) -> frozenset[int]:
+        return frozenset(self._fields[bit] for bit in self._asked_bits(diagram))
+
+    def _asked_bits(self, diagram: int) -> set[int]:
         seen: set[BCDDFunction] = set()
         found: set[int] = set()
         todo = [packets for _, packets in self._parts[diagram]]
@@ -184,13 +187,27 @@ class BddDiagrams:
             here = todo.pop()
             if here not in seen and (bit := here.node_var()) is not None:
                 seen.add(here)
-                found.add(self._fields[bit])
+                found.add(bit)
                 todo += here.cofactors() or ()
-        return frozenset(found)
+        return found
 
     def pieces(self, diagram: int, field: int) -> list[Range]:
-        """Value by value."""
-        return [(value, value) for value in range(self.sizes[field])]
+        found: list[tuple[int, int, int]] = []
+        for low, high, here in self._pieces(diagram, list(self._bits(field)), 0):
+            if found and found[-1][2] == here:
+                low = found.pop()[0]
+            found.append((low, high, here))
+        last = self.sizes[field] - 1
+        return [(low, min(high, last)) for low, high, _ in found if low <= last]
+
+    def _pieces(self, diagram: int, bits: list[int], low: int) -> Iterator[tuple[int, int, int]]:
+        """(first, last, what it says there) of the values that begin as `low` does, by their last bits."""
+        size = 1 << len(bits)
+        if self._asked_bits(diagram).isdisjoint(bits):
+            yield low, low + size - 1, diagram
+            return
+        for start, value in ((low, self._false), (low + size // 2, self._true)):
+            yield from self._pieces(self._substituted(diagram, {bits[0]: value}), bits[1:], start)
 
     def width(self, diagram: int) -> int:
         """Too wide to narrow anything."""
