@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from compiler.ir.places import HOOKS
+from compiler.ir.ruleset import Hook
 from tests.kernel.compiled import files
 from tests.kernel.namespace import CommandFailed
 from tests.kernel.rig import Rig
 from tests.kernel.test_reload import BEFORE, BOTH_TOOLS, NEXT, ours, stream
+from tests.kernel.test_tables_reload import version as every_table
+from tests.kernel.texts import texts
 
 pytestmark = pytest.mark.kernel
 
@@ -81,17 +85,20 @@ def test_readme_takes_everything_away(rig: Rig, flavour: str, times: int, tmp_pa
     if flavour != "nftables":
         variant = flavour.removeprefix("iptables-")
         for tool in BOTH_TOOLS:
-            program = shutil.which(f"{tool}-{variant}")
-            assert program
-            (tmp_path / tool).symlink_to(program)
-        hooks = [(str(tmp_path / tool), "-A", hook) for tool in BOTH_TOOLS for hook in ("FORWARD", "INPUT", "OUTPUT")]
-        others += [(*hook, "-p", "tcp", "-j", "ACCEPT") for hook in hooks]
+            for name in ("", "-save", "-restore"):
+                program = shutil.which(f"{tool}-{variant}{name}")
+                assert program
+                (tmp_path / f"{tool}{name}").symlink_to(program)
+        places = [(table.value, hook.name) for table, hooks in HOOKS.items() for hook in Hook if hook in hooks]
+        rule = ("-p", "tcp", "-j", "ACCEPT")
+        others += [(str(tmp_path / tool), "-t", t, "-A", hook, *rule) for tool in BOTH_TOOLS for t, hook in places]
     for command in others:
         run(*command)
     before = everything(rig, flavour)
     for _ in range(times):
         for version in (BEFORE, NEXT):
             rig.load(files(version, flavour), flavour)
+        rig.load(texts(flavour, *every_table(3)), flavour)
     assert everything(rig, flavour) != before
     run("sh", "-ec", f"PATH={tmp_path}:$PATH\n{removal(flavour)}")
     assert everything(rig, flavour) == before
