@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -209,10 +210,13 @@ class TestArtifacts:
         assert [chain.name for chain in ruleset.chains] == ["forward", "input", "output", "deny"]
 
     def test_rulesets_are_checked_between_passes(self) -> None:
+        """But for what a pass left as it was."""
         seen: list[Ruleset] = []
-        with patch.object(pipeline, "check", seen.append):
+        changes = [lambda ruleset, _, n=n: replace(ruleset, notes=(str(n),)) for n in range(2)]
+        steps = (pipeline.PASSES[0], changes[0], lambda ruleset, _: ruleset, changes[1])
+        with patch.object(pipeline, "check", seen.append), patch.object(pipeline, "PASSES", steps):
             compiled(cluster(), Target(Backend.IPTABLES))
-        assert len(seen) == 1 + len(pipeline.PASSES)
+        assert [ruleset.notes for ruleset in seen] == [(), (), ("0",), ("1",)]
         assert seen[0].maps
         assert not seen[-1].maps
 
