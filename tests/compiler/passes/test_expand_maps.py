@@ -10,24 +10,9 @@ from hypothesis import strategies as st
 
 from compiler.analysis.layout import longest_paths
 from compiler.backends.target import CAPABILITIES, Backend
+from compiler.ir import ruleset as ir
 from compiler.ir.check import check
 from compiler.ir.match import Field, InPrefix, ToPorts
-from compiler.ir.ruleset import (
-    Accept,
-    Chain,
-    Drop,
-    Goto,
-    Hook,
-    Jump,
-    Lookup,
-    PrefixMap,
-    PrefixSet,
-    Return,
-    Rule,
-    Ruleset,
-    Set,
-    Verdict,
-)
 from compiler.net import Family, Prefix, mask, parse_prefix
 from compiler.passes.expand_maps import expand_maps
 from tests.compiler.ir_walk import Seen, Walker
@@ -39,15 +24,17 @@ TARGETS = {"a": 6, "b": 17, "c": 132}
 PROTOCOLS = (6, 17, 132, 1)
 
 
-def ruleset(found: PrefixMap, field: Field = Field.SOURCE) -> Ruleset:
+def ruleset(found: ir.PrefixMap, field: Field = Field.SOURCE) -> ir.Ruleset:
     """Two hooks that ask the map; behind it one more rule, so that falling through is not accepting."""
-    ends = tuple(Chain(name, (Rule((ToPorts(protocol, 0, 65535),), Drop()),)) for name, protocol in TARGETS.items())
-    lookup = Lookup(field, found.name, found.family, (origin("p"),))
-    after = Rule((ToPorts(6, 7, 7),), Drop())
-    result = Ruleset(
+    ends = tuple(
+        ir.Chain(name, (ir.Rule((ToPorts(protocol, 0, 65535),), ir.Drop()),)) for name, protocol in TARGETS.items()
+    )
+    lookup = ir.Lookup(field, found.name, found.family, (origin("p"),))
+    after = ir.Rule((ToPorts(6, 7, 7),), ir.Drop())
+    result = ir.Ruleset(
         (
-            Chain("forward", (lookup, after), Hook.FORWARD),
-            Chain("output", (lookup, after), Hook.OUTPUT),
+            ir.Chain("forward", (lookup, after), ir.Hook.FORWARD),
+            ir.Chain("output", (lookup, after), ir.Hook.OUTPUT),
             *ends,
         ),
         maps=(found,),
@@ -56,14 +43,14 @@ def ruleset(found: PrefixMap, field: Field = Field.SOURCE) -> Ruleset:
     return result
 
 
-verdicts: st.SearchStrategy[Verdict] = st.one_of(
-    st.sampled_from(sorted(TARGETS)).map(Goto), st.sampled_from(sorted(TARGETS)).map(Jump), st.just(Return())
+verdicts: st.SearchStrategy[ir.Verdict] = st.one_of(
+    st.sampled_from(sorted(TARGETS)).map(ir.Goto), st.sampled_from(sorted(TARGETS)).map(ir.Jump), st.just(ir.Return())
 )
-jumps = st.sampled_from(sorted(TARGETS)).map(Jump)
+jumps = st.sampled_from(sorted(TARGETS)).map(ir.Jump)
 
 
 @st.composite
-def maps(draw: st.DrawFn) -> PrefixMap:
+def maps(draw: st.DrawFn) -> ir.PrefixMap:
     """Of 32 addresses; of hosts and jumps alone, as a dispatch is, or anything else."""
     family = draw(st.sampled_from(list(Family)))
     base = 0xFD << family.bits - 8
@@ -75,17 +62,17 @@ def maps(draw: st.DrawFn) -> PrefixMap:
         lengths,
     )
     chosen = draw(st.dictionaries(prefix, jumps if dispatch else verdicts, max_size=20))
-    return PrefixMap("lookup4", family, tuple(sorted(chosen.items(), key=lambda e: e[0])), ("a note",))
+    return ir.PrefixMap("lookup4", family, tuple(sorted(chosen.items(), key=lambda e: e[0])), ("a note",))
 
 
 @settings(deadline=None, max_examples=100)
-@given(maps(), st.sampled_from((Field.SOURCE, Field.DESTINATION)), st.sampled_from((Hook.FORWARD, Hook.OUTPUT)))
-def test_every_packet_keeps_its_verdict(found: PrefixMap, field: Field, hook: Hook) -> None:
+@given(maps(), st.sampled_from((Field.SOURCE, Field.DESTINATION)), st.sampled_from((ir.Hook.FORWARD, ir.Hook.OUTPUT)))
+def test_every_packet_keeps_its_verdict(found: ir.PrefixMap, field: Field, hook: ir.Hook) -> None:
     before = ruleset(found, field)
     after = expand_maps(before, IPTABLES)
     check(after)
     assert after.maps == ()
-    assert not any(isinstance(rule, Lookup) for chain in after.chains for rule in chain.rules)
+    assert not any(isinstance(rule, ir.Lookup) for chain in after.chains for rule in chain.rules)
     one, two = Walker(before), Walker(after)
     base = 0xFD << found.family.bits - 8
     for address in (*range(base - 1, base + 33), 0):
@@ -97,8 +84,8 @@ def test_every_packet_keeps_its_verdict(found: PrefixMap, field: Field, hook: Ho
 
 @pytest.mark.parametrize("count", [2, 12])
 def test_blocks_with_jumps_alone_are_no_dispatch(count: int) -> None:
-    elements = tuple((Prefix(4, 10 << 24, length), Jump("ab"[length % 2])) for length in range(8, 8 + count))
-    before = ruleset(PrefixMap("m", Family.IPV4, elements))
+    elements = tuple((Prefix(4, 10 << 24, length), ir.Jump("ab"[length % 2])) for length in range(8, 8 + count))
+    before = ruleset(ir.PrefixMap("m", Family.IPV4, elements))
     after = expand_maps(before, IPTABLES)
     for host_bits, protocol in product(range(33 - 8), PROTOCOLS):
         packet = Seen(Family.IPV4, (10 << 24) + (1 << host_bits) - 1, 1, protocol)
@@ -110,12 +97,12 @@ def test_a_target_with_maps_is_left_alone() -> None:
     assert expand_maps(before, CAPABILITIES[Backend.NFTABLES]) is before
 
 
-def dispatch(count: int, step: int = 1, family: Family = Family.IPV4) -> PrefixMap:
+def dispatch(count: int, step: int = 1, family: Family = Family.IPV4) -> ir.PrefixMap:
     """Hosts that lead to the chains in turn."""
     base = 10 << family.bits - 8
     names = sorted(TARGETS)
-    elements = tuple((Prefix(family.value, base + n * step, family.bits), Jump(names[n % 3])) for n in range(count))
-    return PrefixMap("ingress4", family, elements, ("who goes where",))
+    elements = tuple((Prefix(family.value, base + n * step, family.bits), ir.Jump(names[n % 3])) for n in range(count))
+    return ir.PrefixMap("ingress4", family, elements, ("who goes where",))
 
 
 class TestTree:
@@ -128,8 +115,8 @@ class TestTree:
         after = expand_maps(ruleset(dispatch(9)), IPTABLES)
         for name in ("forward", "output"):
             first = after.chain(name).rules[0]
-            assert isinstance(first, Rule)
-            assert first.verdict == Jump("t-ingress4")
+            assert isinstance(first, ir.Rule)
+            assert first.verdict == ir.Jump("t-ingress4")
             assert first.origins == (origin("p"),)
         assert after.chain("t-ingress4").notes == ("who goes where",)
 
@@ -159,9 +146,9 @@ class TestTree:
             (match.prefix.length, rule.verdict)
             for chain in after.chains
             for rule in chain.rules
-            if isinstance(rule, Rule)
+            if isinstance(rule, ir.Rule)
             for match in rule.matches
-            if isinstance(match, InPrefix) and isinstance(rule.verdict, Goto) and rule.verdict.chain in TARGETS
+            if isinstance(match, InPrefix) and isinstance(rule.verdict, ir.Goto) and rule.verdict.chain in TARGETS
         ]
         assert len(leaves) == 9
         assert all(length == 32 for length, _ in leaves)
@@ -169,29 +156,31 @@ class TestTree:
     def test_the_commonest_target_is_a_set_beside_it(self) -> None:
         """Pods that the pairs answer all lead to `deny`."""
         elements = dispatch(60).elements
-        common = tuple((p, Jump("b") if n % 2 else verdict) for n, (p, verdict) in enumerate(elements))
-        after = expand_maps(ruleset(PrefixMap("ingress4", Family.IPV4, common, ("note",))), IPTABLES)
+        common = tuple((p, ir.Jump("b") if n % 2 else verdict) for n, (p, verdict) in enumerate(elements))
+        after = expand_maps(ruleset(ir.PrefixMap("ingress4", Family.IPV4, common, ("note",))), IPTABLES)
         (new,) = after.sets
         assert (new.name, new.notes) == ("ingress40", ("note",))
-        assert set(new.elements) == {(p.base,) for p, verdict in common if verdict == Jump("b")}
+        assert set(new.elements) == {(p.base,) for p, verdict in common if verdict == ir.Jump("b")}
         ask, tree, _ = after.chain("forward").rules
-        assert isinstance(ask, Rule)
-        assert isinstance(tree, Rule)
-        assert (ask.verdict, tree.verdict) == (Jump("b"), Jump("t-ingress4"))
-        leaves = [r.verdict for c in after.chains if c.name.startswith("t") for r in c.rules if isinstance(r, Rule)]
-        assert Goto("b") not in leaves
+        assert isinstance(ask, ir.Rule)
+        assert isinstance(tree, ir.Rule)
+        assert (ask.verdict, tree.verdict) == (ir.Jump("b"), ir.Jump("t-ingress4"))
+        leaves = [r.verdict for c in after.chains if c.name.startswith("t") for r in c.rules if isinstance(r, ir.Rule)]
+        assert ir.Goto("b") not in leaves
 
     def test_few_beside_the_commonest_target_are_rules_in_a_row(self) -> None:
         elements = dispatch(40).elements
-        common = tuple((p, verdict if n < 8 else Jump("b")) for n, (p, verdict) in enumerate(elements))
-        after = expand_maps(ruleset(PrefixMap("ingress4", Family.IPV4, common)), IPTABLES)
+        common = tuple((p, verdict if n < 8 else ir.Jump("b")) for n, (p, verdict) in enumerate(elements))
+        after = expand_maps(ruleset(ir.PrefixMap("ingress4", Family.IPV4, common)), IPTABLES)
         assert not [chain for chain in after.chains if chain.name.startswith("t")]
 
     def test_one_verdict_is_a_set_however_many(self) -> None:
-        found = PrefixMap("ingress4", Family.IPV4, tuple((p, Jump("a")) for p, _ in dispatch(30).elements), ("note",))
+        found = ir.PrefixMap(
+            "ingress4", Family.IPV4, tuple((p, ir.Jump("a")) for p, _ in dispatch(30).elements), ("note",)
+        )
         after = expand_maps(ruleset(found), IPTABLES)
         (new,) = after.sets
-        assert isinstance(new, Set)
+        assert isinstance(new, ir.Set)
         assert len(new.elements) == 30
         assert new.key == (Field.SOURCE,)
         assert new.notes == ("note",)
@@ -200,47 +189,49 @@ class TestTree:
 class TestSetsByVerdict:
     def test_hosts_are_plain_sets_in_order_of_verdicts(self) -> None:
         hosts = [parse_prefix(f"10.0.0.{n}/32") for n in range(9)]
-        chosen: tuple[Verdict, ...] = (Goto("b"), Return(), Goto("b"), Goto("a"), *[Goto("b")] * 5)
-        found = PrefixMap("m", Family.IPV4, tuple(zip(hosts, chosen, strict=True)))
+        chosen: tuple[ir.Verdict, ...] = (ir.Goto("b"), ir.Return(), ir.Goto("b"), ir.Goto("a"), *[ir.Goto("b")] * 5)
+        found = ir.PrefixMap("m", Family.IPV4, tuple(zip(hosts, chosen, strict=True)))
         after = expand_maps(ruleset(found, Field.DESTINATION), IPTABLES)
         assert [(s.name, s.elements) for s in after.sets] == [
             ("m0", tuple((hosts[n].base,) for n in (0, 2, 4, 5, 6, 7, 8))),
             ("m1", ((hosts[1].base,),)),
             ("m2", ((hosts[3].base,),)),
         ]
-        assert [s.key for s in after.sets if isinstance(s, Set)] == [(Field.DESTINATION,)] * 3
-        verdicts_in_order = [r.verdict for r in after.chain("forward").rules if isinstance(r, Rule)]
-        assert verdicts_in_order[:3] == [Goto("b"), Return(), Goto("a")]
+        assert [s.key for s in after.sets if isinstance(s, ir.Set)] == [(Field.DESTINATION,)] * 3
+        verdicts_in_order = [r.verdict for r in after.chain("forward").rules if isinstance(r, ir.Rule)]
+        assert verdicts_in_order[:3] == [ir.Goto("b"), ir.Return(), ir.Goto("a")]
 
     def test_prefixes_leave_out_what_lies_deeper(self) -> None:
         outer, middle, inner, apart = map(parse_prefix, ("10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "11.0.0.0/8"))
-        found = PrefixMap(
-            "m", Family.IPV4, ((outer, Goto("a")), (middle, Goto("b")), (inner, Goto("a")), (apart, Goto("b")))
+        found = ir.PrefixMap(
+            "m",
+            Family.IPV4,
+            ((outer, ir.Goto("a")), (middle, ir.Goto("b")), (inner, ir.Goto("a")), (apart, ir.Goto("b"))),
         )
         of_a, of_b = expand_maps(ruleset(found), IPTABLES).sets
-        assert isinstance(of_a, PrefixSet)
+        assert isinstance(of_a, ir.PrefixSet)
         assert of_a.elements == ((outer, True), (middle, False), (inner, True))
         assert of_b.elements == ((middle, True), (inner, False), (apart, True))
 
     def test_other_sets_stay(self) -> None:
-        found = PrefixMap("m", Family.IPV4, ((parse_prefix("10.0.0.1/32"), Return()),))
+        found = ir.PrefixMap("m", Family.IPV4, ((parse_prefix("10.0.0.1/32"), ir.Return()),))
         before = ruleset(found)
-        kept = Set("kept", Family.IPV4, (Field.SOURCE,), ((1,),))
-        after = expand_maps(Ruleset(before.chains, (kept,), before.maps, ("head",), (Family.IPV4,)), IPTABLES)
+        kept = ir.Set("kept", Family.IPV4, (Field.SOURCE,), ((1,),))
+        after = expand_maps(ir.Ruleset(before.chains, (kept,), before.maps, ("head",), (Family.IPV4,)), IPTABLES)
         assert after.sets[0] == kept
         assert after.notes == ("head",)
         assert after.families == (Family.IPV4,)
 
 
 def test_a_map_without_elements_matches_nothing() -> None:
-    after = expand_maps(ruleset(PrefixMap("m", Family.IPV4, ())), IPTABLES)
+    after = expand_maps(ruleset(ir.PrefixMap("m", Family.IPV4, ())), IPTABLES)
     assert len(after.chain("forward").rules) == 1
     assert Walker(after).accepts(Seen(Family.IPV4, 1, 2, 17, 7))
 
 
 def test_accept_in_a_dispatch_is_kept() -> None:
-    found = PrefixMap("m", Family.IPV4, ((parse_prefix("10.0.0.1/32"), Accept()),))
-    forward = Chain("forward", (Lookup(Field.SOURCE, "m", Family.IPV4), Rule((), Drop())), Hook.FORWARD)
-    after = expand_maps(Ruleset((forward,), maps=(found,)), IPTABLES)
+    found = ir.PrefixMap("m", Family.IPV4, ((parse_prefix("10.0.0.1/32"), ir.Accept()),))
+    forward = ir.Chain("forward", (ir.Lookup(Field.SOURCE, "m", Family.IPV4), ir.Rule((), ir.Drop())), ir.Hook.FORWARD)
+    after = expand_maps(ir.Ruleset((forward,), maps=(found,)), IPTABLES)
     assert Walker(after).accepts(Seen(Family.IPV4, 0x0A000001, 2, 6))
     assert not Walker(after).accepts(Seen(Family.IPV4, 0x0A000002, 2, 6))
