@@ -15,13 +15,13 @@ from compiler.analysis.explain import Answer, Explanation
 from compiler.analysis.explain_ways import Follower, Ways
 from compiler.analysis.proof import NotProved, understood
 from compiler.resources.cluster import TERMINAL_PHASES
+from compiler.semantics.case import Case, Said, said
 from compiler.semantics.netfilter import AddressType, End, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, Packet, connection
 from compiler.semantics.space import Path
 from compiler.semantics.trace import Route, Situation
 from compiler.semantics.verdict import AnyPolicy
-from compiler.semantics.verify import Case, Said, said
 from compiler.snapshot import Snapshot
 
 _ECHO_REPLY = {ICMP: 0, ICMPV6: 129}

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
 from compiler.semantics.boundaries import OUTSIDERS
+from compiler.semantics.case import Case, Said, said
 from compiler.semantics.cells import Cells, Unforeseen
 from compiler.semantics.clauses import Clauses
 from compiler.semantics.diagram import Range
@@ -22,12 +23,12 @@ from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType, Field, Ruleset, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
-from compiler.semantics.policy_diagram import LOCAL, REPLIES, PolicyDiagrams
+from compiler.semantics.policy_diagram import LOCAL, PolicyDiagrams
 from compiler.semantics.questions import of_policies, of_rules, told_apart
 from compiler.semantics.space import MARK_BITS, Level, Path, Space, address_text, space
 from compiler.semantics.text_diagram import TextDiagrams
 from compiler.semantics.trace import Route, Situation, Trace, Tracer, Unanswerable
-from compiler.semantics.verdict import AnyPolicy, Direction, Ruling
+from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
 
 #: So many witnesses for each path and family.
@@ -43,32 +44,6 @@ _USUAL: Mapping[int, int] = {
     Level.SPORT: 40000,
     Level.HOPS: 64,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A packet on its way: what policies and rules are asked about. `mark` and the names of interfaces count where a
-    rule asks them; `others`: tests that are not modelled, and the answer that each must have."""
-
-    path: Path
-    packet: Packet
-    state: State = State.NEW
-    source_type: AddressType = AddressType.UNICAST
-    destination_type: AddressType = AddressType.UNICAST
-    mark: int = 0
-    input: str = ""
-    output: str = ""
-    others: Mapping[str, bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the policies say of a case. `rulings` are of the directions that are asked there; `note` says why
-    none is."""
-
-    allowed: bool
-    rulings: Mapping[Direction, Ruling] = field(default_factory=dict)
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +154,6 @@ def verify(
 ) -> Equal | Different:
     """The rules of one node, from scratch."""
     return Verifier(policies, snapshot).verify(node, ruleset, families)
-
-
-def said(oracle: Oracle, node: str | None, case: Case) -> Said:
-    """What the policies say, packet by packet: the same as `PolicyDiagrams` for all."""
-    if case.state in REPLIES:
-        return Said(True, note="replies and related packets of an accepted connection pass")
-    if case.path is Path.OUTPUT and case.source_type is LOCAL:
-        return Said(True, note="the node itself reaches its own pods")
-    connection = oracle.connection(case.packet) if node is None else oracle.at_node(case.packet, node)
-    rulings = {Direction.EGRESS: connection.egress}
-    if case.path is not Path.INPUT:
-        rulings[Direction.INGRESS] = connection.ingress
-    return Said(all(ruling.allowed for ruling in rulings.values()), rulings)
 
 
 def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:

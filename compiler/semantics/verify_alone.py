@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice, pairwise
 
 from compiler.semantics import apart
+from compiler.semantics.case import Case, Said, said
 from compiler.semantics.diagram import NOTHING, Diagrams, Range
 from compiler.semantics.facts import Facts
 from compiler.semantics.match_diagram import Unprovable
@@ -25,7 +26,7 @@ from compiler.semantics.setting import Setting
 from compiler.semantics.space import ACCEPT, Path, Space, address_text, space
 from compiler.semantics.text_diagram import TextDiagrams
 from compiler.semantics.verdict import AnyPolicy
-from compiler.semantics.verify import MOST_WITNESSES, Case, Different, Equal, Said, Witness, case_of, said, way_of
+from compiler.semantics.verify import MOST_WITNESSES, Different, Equal, Witness, case_of, way_of
 from compiler.snapshot import Snapshot
 
 #: On what equality hangs.

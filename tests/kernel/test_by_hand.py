@@ -16,10 +16,11 @@ from compiler.pipeline import Compiler
 from compiler.policy import Action, Tier
 from compiler.resources.cluster import Pod
 from compiler.semantics import rulesets, space
+from compiler.semantics.case import Case, said
 from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType
 from compiler.semantics.packet import TCP, UDP, Packet
-from compiler.semantics.verify import Case, Equal, said
+from compiler.semantics.verify import Equal
 from compiler.semantics.verify_alone import AloneVerifier
 from compiler.snapshot import build
 from compiler.sources.manifests import load

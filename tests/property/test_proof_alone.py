@@ -14,6 +14,7 @@ from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
 from compiler.semantics import rulesets
 from compiler.semantics.boundaries import boundaries
+from compiler.semantics.case import said
 from compiler.semantics.diagram import NOTHING
 from compiler.semantics.facts import ENDS, KIND, NEITHER, NODE, POD, Facts
 from compiler.semantics.match_diagram import Unprovable
@@ -23,7 +24,7 @@ from compiler.semantics.packet import Packet, packets
 from compiler.semantics.policies_alone import Clauses, PoliciesAlone
 from compiler.semantics.space import ACCEPT, DROP, Path, space
 from compiler.semantics.verdict import Because
-from compiler.semantics.verify import Different, Equal, Witness, said
+from compiler.semantics.verify import Different, Equal, Witness
 from compiler.semantics.verify_alone import AloneVerifier
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Located, load
