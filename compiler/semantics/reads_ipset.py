@@ -43,6 +43,10 @@ _HARMLESS = """
 """
 
 
+#: What the texts of a part of elements mean, by family, netmask and kind of the part.
+Known = dict[tuple[int, int, str], dict[str, list[tuple[Interval, ...]]]]
+
+
 @dataclass(frozen=True, slots=True)
 class IpSet:
     """`parts`: of each dimension `ip`, `net` or `port`, a port being two parts of an element: protocol and number.
@@ -56,12 +60,13 @@ class IpSet:
 def read(source: Source) -> dict[str, IpSet]:
     """Every set, by name. Raises Refused."""
     texts = ipset.sets(source)
-    found = {text.name: _set(text) for text in texts.values() if text.kind != "list:set"}
+    known: Known = {}
+    found = {text.name: _set(text, known) for text in texts.values() if text.kind != "list:set"}
     found.update((text.name, _list(text, found)) for text in texts.values() if text.kind == "list:set")
     return {name: found[name] for name in texts}
 
 
-def _set(text: ipset.IpSet) -> IpSet:
+def _set(text: ipset.IpSet, known: Known) -> IpSet:
     if text.kind not in _KINDS.split():
         raise text.place.refused(f"sets of type {text.kind} are not understood", "unsupported")
     _check(text.options, text.place)
@@ -74,7 +79,7 @@ def _set(text: ipset.IpSet) -> IpSet:
     width = bits(family)
     try:
         mask = mask_of(text.options["netmask"], family) if "netmask" in text.options else all_ones(width)
-        reader = _Elements(family, parts, mask)
+        reader = _Elements(family, parts, mask, known)
     except ValueError as error:
         raise text.place.refused(str(error)) from None
     return IpSet(Set(text.name, tuple(reader.read(text.members)), text.place), parts, family)
@@ -89,9 +94,9 @@ def _check(options: dict[str, str], place: Place) -> None:
 
 
 class _Elements:
-    """Reads the members of one set; `mask` is that of its option netmask."""
+    """Reads the members of one set; `mask` is that of its option netmask. `known`: what other sets of the text had."""
 
-    def __init__(self, family: int, parts: tuple[str, ...], mask: int) -> None:
+    def __init__(self, family: int, parts: tuple[str, ...], mask: int, known: Known) -> None:
         self._family = family
         self._mask = mask
         self._parts = parts
@@ -100,7 +105,7 @@ class _Elements:
             "net": self._net,
             "port": _protocol_and_port,
         }
-        self._readers = [readers[part] for part in parts]
+        self._readers = [(known.setdefault((family, mask, part), {}), readers[part]) for part in parts]
         self._nets = [n + parts[:n].count("port") for n, part in enumerate(parts) if part == "net"]
 
     def read(self, members: list[ipset.Member]) -> Iterator[Element]:
@@ -118,10 +123,15 @@ class _Elements:
         if member.options:
             _check(member.options, member.place)
         try:
-            choices = [reader(text) for reader, text in zip(self._readers, texts, strict=True)]
+            choices = [
+                known.get(text) or known.setdefault(text, reader(text))
+                for (known, reader), text in zip(self._readers, texts, strict=True)
+            ]
         except ValueError as error:
             raise member.place.refused(str(error)) from None
         stays = "nomatch" not in member.options
+        if len(choices) == 1:
+            return [Element(box, member.place, None, stays) for box in choices[0]]
         return [Element(tuple(chain(*choice)), member.place, None, stays) for choice in product(*choices)]
 
     def _ip(self, text: str) -> list[tuple[Interval, ...]]:
