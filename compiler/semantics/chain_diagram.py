@@ -66,6 +66,9 @@ from compiler.semantics.variables import Variables
 #: What packets have to be asked for to be fewer, and the widest diagram of those that are left.
 _NARROWING = ([Field.SOURCE], [Field.DESTINATION])
 _NARROW = 300
+#: More outcomes than so many, of a diagram that has hardly more nodes, are replaced all at once (the endpoints of all
+#: services), else one after the other: each way is slow for the other case.
+_MANY, _SLIM = 32, 12
 #: With no more outcomes than so many, all are looked at rather than those that a diagram has.
 _FEW = 40
 
@@ -276,13 +279,18 @@ class ChainDiagrams:
     def then_by(self, diagram: int, rest: Callable[[Change], int]) -> int:
         """What follows may depend on what has become of the packet."""
         made = self._made
-        ends = self.mapped(diagram, lambda left: NOTHING if left.how == "next" else self._with_rest(left, rest))
-        parts = [] if ends == NOTHING else [ends]
-        for effect in [left.effect for left in self.ways(diagram) if left.how == "next"]:
-            own = self.left("next", effect)
-            among = self.mapped(diagram, lambda left, own=own: IN if made.outcome(left) == own else NOTHING)  # type: ignore[misc]
-            parts.append(made.where(among, self.after(effect, rest(effect.change))))
-        return made.first([*parts, rest(AS_IT_CAME)])
+        behind: dict[int, int] = {}
+        for left in self.ways(diagram):
+            if left.how == "next":
+                behind[made.outcome(left)] = self.after(left.effect, rest(left.effect.change))
+            elif left.then:
+                behind[made.outcome(left)] = self._with_rest(left, rest)
+        if len(behind) > _MANY and made.extent(diagram) < _SLIM * len(behind):
+            return made.replaced(diagram, {**behind, NOTHING: rest(AS_IT_CAME)})
+        none = dict.fromkeys((made.outcome(left) for left in self.ways(diagram)), NOTHING)
+        parts = [made.relabel(diagram, dict.fromkeys(behind, NOTHING))]
+        parts += [made.where(made.relabel(diagram, {**none, leaf: IN}), later) for leaf, later in behind.items()]
+        return made.first([*parts, rest(AS_IT_CAME)])  # what goes on always says something then
 
     def _with_rest(self, left: Left, rest: Callable[[Change], int]) -> int:
         return self._behind(left, lambda behind: self.then_by(behind, rest))
@@ -294,13 +302,9 @@ class ChainDiagrams:
     def before(self, diagram: int, rest: int) -> int:
         """`rest`, whatever it says of packets that go on behind the diagram, said of them as they come to it. All of
         them are taken to go on."""
-        made = self._made
-        parts, changed = list[int](), NOTHING
-        for effect in {left.effect for left in self.ways(diagram) if left.effect != NO_EFFECT}:
-            among = self.mapped(diagram, lambda left, own=effect: IN if left.effect == own else NOTHING)  # type: ignore[misc]
-            changed = made.first([changed, among])
-            parts.append(made.where(among, self._substitution.after(effect, rest)))
-        return made.first([*parts, made.where(made.outside(changed), rest)]) if parts else rest
+        made, after = self._made, self._substitution.after
+        behind = {made.outcome(left): after(left.effect, rest) for left in self.ways(diagram)}
+        return made.replaced(diagram, {**behind, NOTHING: rest})
 
     def total(self, diagram: int) -> int:
         """The same with a way out where it says nothing: those packets go on as they are, too."""

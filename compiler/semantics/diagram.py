@@ -198,6 +198,33 @@ class Diagrams(Nodes):
 
         return walk(diagram)
 
+    def replaced(self, diagram: int, outcomes: Mapping[int, int]) -> int:
+        """As `relabel`; what comes in may ask any field."""
+        done = dict(outcomes)
+
+        def walk(here: int) -> int:
+            found = done.get(here)
+            if found is None:
+                level = self._levels[here]
+                if level == LEAF:
+                    return here
+                kids = list(map(walk, self._kids[here]))
+                if all(self._levels[kid] > level for kid in kids):
+                    found = self._joined(level, self._starts[here], kids)
+                else:
+                    found = self._told_apart(level, self._starts[here], kids)
+                done[here] = found
+            return found
+
+        return walk(diagram)
+
+    def _told_apart(self, level: int, starts: Sequence[int], kids: Sequence[int]) -> int:
+        """A node whose kids ask fields in front of its own, too."""
+        parts: dict[int, list[tuple[int, int, int]]] = {}
+        for first, end, kid in zip(starts, [*starts[1:], self._count(level)], kids, strict=True):
+            parts.setdefault(kid, []).append((first, end - 1, IN))
+        return self.first([self.where(self._split(level, own), kid) for kid, own in parts.items()])
+
     def outside(self, among: int) -> int:
         """The packets that are not in it."""
         return self.relabel(among, {NOTHING: IN, IN: NOTHING})

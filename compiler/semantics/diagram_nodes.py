@@ -128,6 +128,10 @@ class Nodes:
         """The outcomes that it has for some packet, `NOTHING` too."""
         return (self._values[here] for here in self._below(diagram) if self._levels[here] == LEAF)
 
+    def extent(self, diagram: int) -> int:
+        """Of how many nodes and outcomes it is."""
+        return len(self._below(diagram))
+
     def asked(self, diagram: int) -> frozenset[int]:
         """The fields that it asks."""
         return frozenset(map(self._levels.__getitem__, self._below(diagram))) - {LEAF}

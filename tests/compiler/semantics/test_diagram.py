@@ -180,3 +180,15 @@ def test_pieces_of_a_field_are_all_that_matters_of_it(found: list[Rule], field: 
         inside = {made.restrict(diagram, {field: value}) for value in range(low, high + 1)}
         assert len(inside) == 1
     assert (field in made.asked(diagram)) == (len(pieces) > 1)
+
+
+@given(rules, rules, rules)
+def test_other_diagrams_in_place_of_outcomes(found: list[Rule], one: list[Rule], two: list[Rule]) -> None:
+    """They ask the same fields."""
+    made = Diagrams(SIZES)
+    places = {made.outcome("accept"): listed(made, one), NOTHING: listed(made, two)}
+    whole = made.replaced(listed(made, found), places)
+    for point in POINTS:
+        said = naive(found, point)
+        wanted = {"accept": naive(one, point), "nothing": naive(two, point)}.get(said, said)
+        assert made.says(whole, point) == wanted
