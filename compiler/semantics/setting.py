@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 from compiler.resources.cluster import ContainerPort, Namespace, Node, Pod
 from compiler.semantics.apart import Way
@@ -63,27 +63,27 @@ class Setting:
     def _addresses(self, apart: Collection[Way] | None) -> tuple[int, int]:
         """Of the destination and the source, which differ in these ways; None: anyhow."""
         spans = {end: self._span(end) for end in ENDS}
-        if apart is not None:
-            low, high = max(low for low, _ in spans.values()), min(high for _, high in spans.values())
-            source = destination = self._number(low, high, ENDS[0], ())
-            for bit, one, two in apart:
+        for number in self._numbers_in(*spans[ENDS[0]], ENDS[0]) if apart is not None else ():
+            destination, source = number, number
+            for bit, one, two in apart or ():
                 source = source & ~(1 << bit) | one << bit
                 destination = destination & ~(1 << bit) | two << bit
-            if low <= min(source, destination) and max(source, destination) <= high:
+            if all(low <= at <= high for at, (low, high) in zip((destination, source), spans.values(), strict=True)):
                 return destination, source
-        destination = self._number(*spans[ENDS[0]], ENDS[0], ())
-        return destination, self._number(*spans[ENDS[1]], ENDS[1], (destination,))
+        destination = self._numbers_in(*spans[ENDS[0]], ENDS[0])[0]
+        others = [number for number in self._numbers_in(*spans[ENDS[1]], ENDS[1]) if number != destination]
+        return destination, (others or [destination])[0]
 
     def _span(self, end: Field) -> Range:
         level = self._over.level(end)
         return self._asked.get(level, (0, self._over.made.sizes[level] - 1))
 
-    def _number(self, low: int, high: int, end: Field, taken: Sequence[int]) -> int:
-        """An ordinary one from low to high, if there is one; they may be the wrong way round."""
+    def _numbers_in(self, low: int, high: int, end: Field) -> list[int]:
+        """Some from low to high, ordinary ones first; where the other end's range begins and ends is among them."""
         usual = _USUAL[self._over.version][self._values[end, KIND] == POD]
-        some = [*map(int, map(ipaddress.ip_address, usual)), low, low + 1, low + 2, (low + high) // 2, high]
-        free = [number for number in some if low <= number <= high and number not in taken]
-        return next(filter(self._is_ordinary, free), free[0] if free else low)
+        near = [low, low + 1, low + 2, (low + high) // 2, high, *self._span(ENDS[end is ENDS[0]])]
+        some = [*map(int, map(ipaddress.ip_address, usual)), *near]
+        return sorted((number for number in some if low <= number <= high), key=lambda n: not self._is_ordinary(n))
 
     def _is_ordinary(self, number: int) -> bool:
         """A machine's own, and no way to call many."""
