@@ -51,6 +51,7 @@ from compiler.semantics.netfilter import (
     Return,
     Rewrite,
     Rule,
+    Ruleset,
     SetHops,
     SetMark,
     Statement,
@@ -332,6 +333,18 @@ class ChainDiagrams:
             return behind
 
         return self.everywhere(diagram, here)
+
+
+def refuse_moving_sets(ruleset: Ruleset) -> None:
+    """Raises `Unprovable` where rules ask a set that rules fill while packets pass (iptables' SET): what a text has of
+    it is one moment's."""
+    rules = [rule for table in ruleset.tables for chain in table.chains.values() for rule in chain.rules]
+    parts = [part for rule in rules for part in rule.parts]
+    texts = [part.text.split() for part in parts if isinstance(part, Unmodelled) and part.text.startswith("-j SET ")]
+    moving = {name for words in texts for option, name in pairwise(words) if option in ("--add-set", "--del-set")}
+    for part in parts:
+        if isinstance(part, InSet | Lookup) and part.set in moving:
+            raise Unprovable(f"the set {part.set} is asked, and rules change what is in it")
 
 
 def spot(rule: Rule, part: int) -> Spot:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from compiler.semantics.chain_diagram import ChainDiagrams, Left, targets
+from compiler.semantics.chain_diagram import ChainDiagrams, Left, refuse_moving_sets, targets
 from compiler.semantics.diagram import IN, NOTHING
 from compiler.semantics.effects import Change
 from compiler.semantics.match_diagram import Matches, Unprovable
@@ -55,6 +55,7 @@ class TextDiagrams:
     into account; else texts that translate are refused. Raises `Unprovable`."""
 
     def __init__(self, ruleset: Ruleset, over: Space, region: int = IN, translates: bool = False) -> None:
+        refuse_moving_sets(ruleset)
         self._ruleset, self._made, self._version = ruleset, over.made, over.version
         self.matches = Matches(over)
         variables = Variables(over, self.matches)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 
-from compiler.semantics.chain_diagram import ChainDiagrams, Left, Spot, spot, targets
+from compiler.semantics.chain_diagram import ChainDiagrams, Left, Spot, refuse_moving_sets, spot, targets
 from compiler.semantics.diagram import IN, NOTHING
 from compiler.semantics.effects import AS_IT_CAME, FIELDS, ROUTED, Asked, Change, Effect, Outcome, Unknown
 from compiler.semantics.match_diagram import Matches
@@ -69,6 +69,7 @@ class WayDiagrams:
     """Of one text. Diagrams say an `Outcome` of each packet. `shared`: what texts that are compared have in common."""
 
     def __init__(self, ruleset: Ruleset, over: Space, shared: tuple[Matches, Variables, Places]) -> None:
+        refuse_moving_sets(ruleset)
         matches, variables, places = shared
         self._ruleset, self._over, self._made, self._variables = ruleset, over, over.made, variables
         parts = [part for rule in _rules(ruleset, over.version) for part in rule.parts]

@@ -14,6 +14,7 @@ from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import Ruleset, State
 from compiler.semantics.trace import Trace, Tracer
 from compiler.semantics.way_diagram import Way
+from compiler.semantics.way_words import told
 from tests.compiler.semantics.test_way_diagram import situations
 from tests.kernel.pools import Pools
 from tests.kernel.random_iptables import KINDS, RandomIptables
@@ -215,3 +216,26 @@ def test_the_states_of_witnesses_are_real() -> None:
     )
     assert isinstance(found, Different)
     assert {witness.situation.state for witness in found.witnesses} == {State.ESTABLISHED}
+
+
+def test_outcomes_in_words() -> None:
+    one = (
+        f"nat: PREROUTING {SERVICE}; POSTROUTING -j MASQUERADE\nmangle: FORWARD -j LOG; FORWARD -j MARK --or-mark 1;"
+        "FORWARD -m limit --limit 1/s; FORWARD -j DSCP --set-dscp 0x2e"
+    )
+    found = compared(one, f"{one}\nfilter: FORWARD -d 10.0.0.5 -j REJECT")
+    assert isinstance(found, Different)
+    witness = next(w for w in found.witnesses if w.situation.packet.dst == "192.0.2.9" and not w.question.known)
+    limited = "told: -j LOG; asked: -m limit --limit 1/s (place 1)"
+    assert told(witness.one, 4) == (
+        "accepted; destination address 10.0.0.5, destination port 8080, source address (the address of the outgoing "
+        f"interface); mark & 0xfffffffe ^ 0x1; hop limit -1; DSCP: 46; {limited}"
+    )
+    assert told(witness.two, 4) == f"rejected with port unreachable; {limited}"
+
+
+def test_a_set_that_rules_fill_is_refused() -> None:
+    text = "*filter\n-A INPUT -p tcp --dport 22 -j SET --add-set seen src\n-A INPUT -m set --match-set seen src -j DROP"
+    ruleset = rulesets.read([("ipset.save", "create seen hash:ip\n"), ("rules", f"{text}\nCOMMIT\n")])
+    with pytest.raises(Unprovable, match="the set seen is asked, and rules change what is in it"):
+        equivalent(ruleset, ruleset)
