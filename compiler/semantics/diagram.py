@@ -149,16 +149,17 @@ class Diagrams(Nodes):
     def _meet(self, among: int, diagram: int) -> int:
         one, two = self._levels[among], self._levels[diagram]
         assert one != LEAF, "a set of packets has no outcomes but IN"
+        # Kids that are NOTHING, which is 0, say nothing whatever they meet.
         if one < two:
-            kids = [self.where(kid, diagram) for kid in self._kids[among]]
+            kids = [kid and self.where(kid, diagram) for kid in self._kids[among]]
             return self._joined(one, self._starts[among], kids)
         if two < one:
-            kids = [self.where(among, kid) for kid in self._kids[diagram]]
+            kids = [kid and self.where(among, kid) for kid in self._kids[diagram]]
             return self._joined(two, self._starts[diagram], kids)
         if len(self._starts[among]) <= len(self._starts[diagram]):
-            parts = ((low, self.where(a, b)) for low, a, b in self._overlaps(among, diagram))
+            parts = ((low, a and b and self.where(a, b)) for low, a, b in self._overlaps(among, diagram))
         else:
-            parts = ((low, self.where(a, b)) for low, b, a in self._overlaps(diagram, among))
+            parts = ((low, a and b and self.where(a, b)) for low, b, a in self._overlaps(diagram, among))
         starts, kids = [0], [NOTHING]
         for low, kid in parts:
             if kid != kids[-1]:

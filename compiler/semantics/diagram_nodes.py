@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, repeat
+from operator import eq
 
 from compiler.semantics.cells import Cells
 from compiler.semantics.ranges import Range, merged
@@ -110,6 +111,8 @@ class Nodes:
 
     def _joined(self, level: int, starts: Sequence[int], kids: Sequence[int]) -> int:
         """A node whose neighbours may be equal."""
+        if not any(map(eq, kids, kids[1:])):
+            return self._node(level, starts, kids)
         kept = [n for n in range(len(kids)) if n == 0 or kids[n] != kids[n - 1]]
         return self._node(level, [starts[n] for n in kept], [kids[n] for n in kept])
 

@@ -64,6 +64,7 @@ class _Table:
             raise text.name.place.refused(f"there is no table {text.name.text}")
         self._text = text
         self._family = family
+        self._own_family = In(Field.FAMILY, ((family, family),))
         self._sets = sets
         self._chains: dict[str, _Growing] = {}
 
@@ -139,7 +140,7 @@ class _Table:
     def _family_first(self, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
         """What a rule asks of addresses or hops is meant for the text's family."""
         asks = any(isinstance(c, InSet) or (isinstance(c, In) and c.field in _OF_FAMILY) for c in conditions)
-        return (In(Field.FAMILY, ((self._family, self._family),)), *conditions) if asks else conditions
+        return (self._own_family, *conditions) if asks else conditions
 
     def _target(self, option: Option, own: tuple[Option, ...]) -> tuple[Statement, ...]:
         if len(option.values) != 1 or option.negated:
