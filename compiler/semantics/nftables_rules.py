@@ -220,6 +220,11 @@ class RuleReader:
             self._parts.append(condition)
 
     def _opaque(self, part: tree.Match) -> None:
+        """What it asks is not modelled; that it presupposes a protocol is."""
+        for selector in part.left:
+            protocol = _HEADERS.get(selector.name.partition(" ")[0])
+            if protocol is not None:
+                self._add(In(Field.PROTOCOL, ((protocol, protocol),)))
         text = " ".join(part.place.text.split())
         negated = part.operator == "!="
         if negated:
@@ -237,6 +242,8 @@ class RuleReader:
                 self._parts.append(found)
 
 
+#: Of these headers nft asks nothing before it has asked for the protocol.
+_HEADERS = {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136, "icmp": 1, "icmpv6": 58}
 _VERDICTS: dict[str, Verdict] = {"accept": Accept(), "drop": Drop(), "return": Return(), "continue": Continue()}
 
 
