@@ -1,4 +1,4 @@
-"""The one place that joins the stages: policies and a snapshot in, scripts out.
+"""The one place that joins the stages: policies, a program and a snapshot in, scripts out.
 
 translate -> resolve -> lower -> passes -> back end. Each stage is a function of its input alone, so the same input
 gives the same bytes.
@@ -6,7 +6,7 @@ gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.backends import iptables, nftables
@@ -14,19 +14,26 @@ from compiler.backends.target import Backend, Target
 from compiler.backends.text import comments
 from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
+from compiler.lower.deny import NONE_BESIDES, Denials
 from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
+from compiler.lower.program import ProgramFront, denials
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Policy
 from compiler.resolve.classes import classes
+from compiler.resolve.ends import Ends
+from compiler.resolve.failsafe import failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
+from compiler.resources.language import NO_PROGRAM, Program
+from compiler.resources.language import Rule as ProgramRule
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from compiler.translate import closed, translate
+from compiler.translate.program import check_node, check_program
 
 _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
     Backend.NFTABLES: nftables.emit,
@@ -39,12 +46,13 @@ PASSES = (expand_maps, split_effects, split_prefix_sets, count_hops)
 @dataclass(frozen=True, slots=True)
 class Artifacts:
     """`files` by name, in the order of loading; `ruleset` is what was printed; `symbolic` when the input names no
-    pod with an address."""
+    pod with an address; `failsafe`: rules that were put in front of the program's list for the node."""
 
     target: Target
     files: Mapping[str, str]
     ruleset: Ruleset
     symbolic: bool
+    failsafe: tuple[ProgramRule, ...] = ()
 
     def headed(self, note: str) -> Artifacts:
         """The same with one more comment in the head of every file."""
@@ -54,13 +62,23 @@ class Artifacts:
 
 
 class Compiler:
-    """Policies and a snapshot, prepared once for any number of nodes."""
+    """Policies, a program and a snapshot, prepared once for any number of nodes. `ssh`: ports of sshd that the failsafe
+    keeps open beside 22; None: no failsafe. Raises InvalidInput for a program that cannot be compiled with them."""
 
-    def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        policies: Sequence[Located],
+        snapshot: Snapshot,
+        program: Program = NO_PROGRAM,
+        ssh: Collection[int] | None = (),
+    ) -> None:
         self.policies: tuple[Policy, ...] = translate(policies)
+        self.program = program
         self.snapshot = snapshot
         self.closed = closed(policies)
+        self._ssh = ssh
         self._inventory = Inventory(snapshot)
+        check_program(program, self.policies)
 
     def remarks(self) -> Iterator[str]:
         """What somebody who reads the result must know: rules that cannot mean all that they say. What cannot be
@@ -79,20 +97,30 @@ class Compiler:
 
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""
-        ruleset = prepared(self._lower(target), target)
-        ruleset = replace(ruleset, notes=self._head(target))
-        return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic)
+        check_node(self.program, target.node, not self._inventory.symbolic)
+        lines: tuple[ProgramRule, ...] = ()
+        if self.program == NO_PROGRAM:
+            ruleset = self._lower(target)
+        else:
+            ends = Ends(self._inventory, target.node)
+            if self._ssh is not None:
+                lines = failsafe(self.program.node, ends, target.families, self._ssh)
+            ruleset = self._lower(target, denials(self.program, ends, target))
+            ruleset = ProgramFront(self.program, ends, target, lines).before(ruleset)
+        ruleset = replace(prepared(ruleset, target), notes=self._head(target))
+        return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines)
 
-    def _lower(self, target: Target) -> Ruleset:
-        if self._inventory.symbolic:
-            return lower_lists(self.policies, self._inventory, target)
+    def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
+        if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):
+            return lower_lists(self.policies, self._inventory, target, denials)
         found = classes(self._inventory, self.policies, target.node)
-        return lower(found, Reacher(self._inventory), target)
+        return lower(found, Reacher(self._inventory), target, denials)
 
     def _head(self, target: Target) -> tuple[str, ...]:
         where = f"node {target.node}" if target.node else "every pod of the input"
         policies = "1 policy" if len(self.policies) == 1 else f"{len(self.policies)} policies"
-        return (f"netpolc: {where}, {policies}, {target.backend.value}",)
+        program = "" if self.program == NO_PROGRAM else " and a program"
+        return (f"netpolc: {where}, {policies}{program}, {target.backend.value}",)
 
 
 def prepared(ruleset: Ruleset, target: Target) -> Ruleset:

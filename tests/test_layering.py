@@ -27,6 +27,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.snapshot": ("compiler.resources",),
     "compiler.policy": ("grammar.source", "compiler.net"),
     "compiler.translate": ("compiler.resources", "compiler.sources", "compiler.policy", "compiler.net"),
+    "compiler.translate.program": ("grammar.source", "compiler.errors", "compiler.resources", "compiler.policy"),
     "compiler.resolve": (
         "grammar.source",
         "compiler.policy",
@@ -42,6 +43,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.lower": (
         "compiler.policy",
         "compiler.resolve",
+        "compiler.resources.language",
         "compiler.ir",
         "compiler.backends.target",
         "compiler.net",
@@ -68,6 +70,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     ),
     "compiler.pipeline": (
         "compiler.sources",
+        "compiler.resources.language",
         "compiler.snapshot",
         "compiler.policy",
         "compiler.translate",

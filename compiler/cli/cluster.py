@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
 from compiler.analysis.standins import with_stand_ins
-from compiler.cli.inputs import texts
-from compiler.errors import Unreadable
+from compiler.cli.inputs import LANGUAGE, SUFFIXES, including, texts
+from compiler.errors import InvalidInput, Unreadable
 from compiler.policy import Policy
+from compiler.resources.language import NO_PROGRAM, Program
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Manifests, load
 
 
 def read(inputs: Sequence[str], lenient: bool = False) -> Manifests:
     """What the inputs hold; warnings go to standard error."""
-    found = load(texts(inputs), lenient=lenient)
+    return _read(texts(inputs), lenient)
+
+
+def _read(content: Iterable[tuple[str, bytes]], lenient: bool) -> Manifests:
+    found = load(content, lenient=lenient)
     for warning in found.warnings:
         click.echo(warning.render(), err=True)
     if found.skipped:
         passed = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
         click.echo(f"note: passed over: {passed}", err=True)
     return found
+
+
+def read_all(inputs: Sequence[str], lenient: bool = False) -> tuple[Manifests, Program]:
+    """What the inputs hold, files of the policy language among them. Raises InvalidInput for all that is wrong."""
+    found = list(texts(inputs, (*SUFFIXES, LANGUAGE)))
+    programs = [(name, data) for name, data in found if name.endswith(LANGUAGE)]
+    objects = [(name, data) for name, data in found if not name.endswith(LANGUAGE)]
+    if not programs:
+        return _read(objects, lenient), NO_PROGRAM
+    wrong: list[InvalidInput] = []
+    try:
+        manifests = _read(objects, lenient)
+    except InvalidInput as error:
+        wrong.append(error)
+    try:
+        from compiler.sources import language  # here, as the parser costs a tenth of a second
+
+        program = language.load(programs, including(name for name, _ in programs))
+    except InvalidInput as error:
+        wrong.append(error)
+    if wrong:
+        problems = [one for error in wrong for one in error.diagnostics]
+        raise InvalidInput(problems, sum(error.more for error in wrong), any(error.gave_up for error in wrong))
+    return manifests, program
 
 
 def snapshot(found: Manifests, *policies: Manifests) -> Snapshot:

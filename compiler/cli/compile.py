@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ from compiler.analysis.proof import NotProved, Prover
 from compiler.backends.target import Backend, Target
 from compiler.cli import cluster
 from compiler.cli.outputs import write
-from compiler.errors import NetpolcError, Unreadable
+from compiler.errors import NetpolcError, Unreadable, Unsupported
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler
+from compiler.resources.language import NO_PROGRAM
 from compiler.sources.manifests import Manifests
 
 _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV4, Family.IPV6)}
@@ -46,6 +48,13 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     show_default=True,
     help="Read the rules back and prove them before they are written.",
 )
+@click.option(
+    "--no-failsafe",
+    "failsafe",
+    flag_value=False,
+    default=True,
+    help="Let a node block shut out SSH, the API server, etcd, DHCP, DNS and neighbour discovery, too.",
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -55,16 +64,19 @@ def command(
     output: Path | None,
     explain_layout: bool,
     proving: bool,
+    failsafe: bool,
     lenient: bool,
 ) -> None:
     """Turn policies into the rules of a node.
 
     INPUT is a YAML or JSON file, a folder of them, or - for standard input: NetworkPolicies, ClusterNetworkPolicies,
-    (Baseline)AdminNetworkPolicies, and the Pods, Namespaces, Nodes, Services and workloads they are about.
+    (Baseline)AdminNetworkPolicies, and the Pods, Namespaces, Nodes, Services and workloads they are about. Files
+    that end in .np are programs of the policy language: today policy and node blocks are compiled, in front of all
+    policies.
     Without -o the scripts go to standard output.
 
     Rules are read back and proved before they are written: for every packet, that they mean what the policies say.
-    Each script's head tells whether that was done.
+    Each script's head tells whether that was done. Programs are not proved yet: they need --no-prove.
 
     Exit status: 0 done; 2 bad input, or rules that cannot be proved (--no-prove writes them all the same); 70 rules
     that the proof found wrong, which is a defect of netpolc. Then nothing is written.
@@ -73,8 +85,8 @@ def command(
         raise click.UsageError("--explain-layout prints and writes no files: leave -o out")
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
-        found = cluster.read(inputs, lenient)
-        compiler = Compiler(found.policies, cluster.snapshot(found))
+        found, program = cluster.read_all(inputs, lenient)
+        compiler = Compiler(found.policies, cluster.snapshot(found), program, _ssh_ports() if failsafe else None)
         artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)
@@ -112,6 +124,8 @@ def _headed(
     found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts], proving: bool
 ) -> dict[str, Artifacts]:
     """The artifacts, each with a head that tells whether its text was proved. Raises NotProved."""
+    if compiler.program != NO_PROGRAM and proving:  # the switch: what proves programs goes here
+        raise Unsupported("the policy language is not proved yet: --no-prove compiles without")
     if not proving:
         return {where: made.headed("Not proved: --no-prove.") for where, made in artifacts.items()}
     prover = Prover(found.policies, compiler.snapshot)
@@ -142,13 +156,22 @@ def _proved(prover: Prover, made: Artifacts) -> Artifacts:
 def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts]) -> Iterator[str]:
     """What the user should know beside the result."""
     yield from compiler.remarks()
-    if not found.policies:
+    for line in dict.fromkeys(line for made in artifacts.values() for line in made.failsafe):
+        yield f"failsafe, in front of the node's rules: {line.text.partition('  #')[0]} (--no-failsafe leaves it out)"
+    if not found.policies and compiler.program == NO_PROGRAM:
         yield "no policy in the input: these rules deny nothing"
-    elif any(a.symbolic for a in artifacts.values()):
+    elif found.policies and any(a.symbolic for a in artifacts.values()):
         yield (
             "no pod with an address in the input: sets are declared and empty, each with a comment that says\n"
             "      who belongs in it. To fill them, name the pods: kubectl get pods,namespaces,nodes -A -o yaml"
         )
+
+
+def _ssh_ports() -> tuple[int, ...]:
+    """The port of the SSH session that this is run in (sshd(8): client's address and port, server's address and port);
+    that of netpolc's machine, which may be the one that the rules are for."""
+    port = os.environ.get("SSH_CONNECTION", "").split(" ")[-1]
+    return (int(port),) if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16 else ()
 
 
 def _stdout(artifacts: Mapping[str, Artifacts]) -> Iterator[str]:

@@ -27,7 +27,7 @@ def command(inputs: tuple[str, ...], check: bool, diff: bool) -> None:
 
     FILE is a file, a folder with .np files in it, or - for standard input, whose layout goes to standard output.
     Words and comments stay as they are; blanks, line ends and blank lines are those of the one layout. Every error of
-    every file is told; with any, no file is touched. The language is in docs/DSL.md; it is not compiled yet.
+    every file is told; with any, no file is touched. The language is in docs/DSL.md.
 
     Exit status: 0 done, 1 a file would change (--check), 2 bad input.
     """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from compiler.errors import Unreadable
 
 SUFFIXES = (".yaml", ".yml", ".json")
-#: Files of the policy language, which only `fmt` reads as yet.
+#: Files of the policy language, which only `compile` and `fmt` read as yet.
 LANGUAGE = ".np"
 
 
@@ -27,7 +27,7 @@ def texts(inputs: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> Iterat
     problems: list[str] = []
     found = [path for name in inputs for path in _files(name, suffixes, problems)]
     if LANGUAGE not in suffixes:
-        text = "the policy language is not compiled yet; netpolc fmt checks and formats it"
+        text = "only netpolc compile and netpolc fmt read the policy language as yet"
         problems += [f"{path}: {text}" for path in found if path.endswith(LANGUAGE)]
     problems += [f"{path}: Permission denied" for path in found if path != "-" and not os.access(path, os.R_OK)]
     if problems:
@@ -60,6 +60,22 @@ def _files(name: str, suffixes: tuple[str, ...], problems: list[str]) -> list[st
     if not found and not errors:
         problems.append(f"{name}: no {', '.join(suffixes)} file in this folder")
     return found
+
+
+def including(named: Iterable[str]) -> Callable[[str, str], tuple[str, bytes] | str]:
+    """What finds the files that programs include, relative to the including one: (its name, path as written) -> name
+    and content, or why it cannot be had. A file has one name: that of `named` if it is there, else as first met."""
+    known = {os.path.realpath(path): path for path in reversed([*named])}
+
+    def include(file: str, path: str) -> tuple[str, bytes] | str:
+        there = os.path.join(os.path.dirname(file), path)
+        name = known.setdefault(os.path.realpath(there), os.path.normpath(there))
+        try:
+            return name, Path(name).read_bytes()
+        except (OSError, ValueError) as error:
+            return getattr(error, "strerror", None) or str(error)
+
+    return include
 
 
 def _read(path: str) -> bytes:

@@ -17,7 +17,7 @@ from compiler.ir.match import Field, InPrefix, InSet, Match, ToPorts
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import Chain, Goto, Jump, Return, Ruleset, Set, Verdict
 from compiler.ir.ruleset import Rule as Line
-from compiler.lower.deny import DENY, Deny
+from compiler.lower.deny import DENY, NONE_BESIDES, Denials, Deny
 from compiler.lower.hooks import hook_chains
 from compiler.net import Family, without
 from compiler.policy import (
@@ -43,9 +43,11 @@ _ENDS = {
 }
 
 
-def lower_lists(policies: Sequence[Policy], inventory: Inventory, target: Target) -> Ruleset:
+def lower_lists(
+    policies: Sequence[Policy], inventory: Inventory, target: Target, denials: Denials = NONE_BESIDES
+) -> Ruleset:
     """The ruleset for these policies, in evaluation order, with every set that names pods still empty."""
-    return _Lists(inventory, target).ruleset(policies)
+    return _Lists(inventory, target).ruleset(policies, denials)
 
 
 class _Lists:
@@ -56,9 +58,9 @@ class _Lists:
         self._namer = Namer()
         self._sets: dict[str, Set] = {}
 
-    def ruleset(self, policies: Sequence[Policy]) -> Ruleset:
+    def ruleset(self, policies: Sequence[Policy], denials: Denials) -> Ruleset:
         stages = {direction: self._stage(policies, direction) for direction in Direction}
-        deny = Deny((), self._families, self._capabilities, by_hand=True)
+        deny = Deny((), self._families, self._capabilities, by_hand=True, denials=denials)
         jumps = {d: [Line((), Jump(d.value))] if stages[d] else [] for d in Direction}
         return Ruleset(
             chains=(

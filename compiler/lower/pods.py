@@ -27,7 +27,7 @@ from compiler.ir.ruleset import (
     Set,
     Verdict,
 )
-from compiler.lower.deny import DENY, Deny
+from compiler.lower.deny import DENY, NONE_BESIDES, Denials, Deny
 from compiler.lower.fastpath import PAIR_KEY, Pair, pairs
 from compiler.lower.hooks import hook_chains
 from compiler.lower.notes import class_notes, set_notes
@@ -56,9 +56,9 @@ class Lowered:
     chain: str
 
 
-def lower(classes: Sequence[PodClass], reacher: Reacher, target: Target) -> Ruleset:
+def lower(classes: Sequence[PodClass], reacher: Reacher, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
     """The ruleset of one node, before any pass."""
-    return _Lowering(reacher, target).ruleset(classes)
+    return _Lowering(reacher, target).ruleset(classes, denials)
 
 
 class _Lowering:
@@ -70,7 +70,7 @@ class _Lowering:
         self._maps: list[PrefixMap] = []
         self._sets: dict[str, Set] = {}
 
-    def ruleset(self, classes: Sequence[PodClass]) -> Ruleset:
+    def ruleset(self, classes: Sequence[PodClass], denials: Denials) -> Ruleset:
         known: list[Rule] = []
         lowered: list[Lowered] = []
         for family in self._target.families:
@@ -86,7 +86,8 @@ class _Lowering:
             known += self._known(answers.elements, family, [pods for pods, _ in found])
         class_chains = tuple(self._class_chain(one) for one in lowered if one.chain != DENY)
         egress, ingress = (tuple(self._dispatch(lowered, d)) for d in (Direction.EGRESS, Direction.INGRESS))
-        deny = Deny([one.pods for one in lowered], self._target.families, self._target.capabilities)
+        concerned = [one.pods for one in lowered]
+        deny = Deny(concerned, self._target.families, self._target.capabilities, denials=denials)
         return Ruleset(
             chains=(*hook_chains(known, egress, ingress), *class_chains, *self._ports.chains, *deny.chains),
             sets=(*self._sets.values(), *self._ports.sets, *deny.sets),

@@ -6,7 +6,7 @@ class or direction asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.backends.target import Capabilities
@@ -76,15 +76,22 @@ class PortChains:
 
     def _multiport(self, listed: PortSet, hit: Verdict) -> Iterator[Rule]:
         """As few rules as the limit of ports a rule allows; a range counts as two (xt_multiport)."""
-        limit = self._capabilities.multiport
         for protocol in sorted({item[0] for item in listed.items()}):
-            batch: list[tuple[int, int]] = []
-            for _, low, high in (item for item in listed.items() if item[0] == protocol):
-                if sum(1 + (a != b) for a, b in [*batch, (low, high)]) > limit:
-                    yield _ports_rule(protocol, batch, hit)
-                    batch = []
-                batch.append((low, high))
-            yield _ports_rule(protocol, batch, hit)
+            spans = [(low, high) for own, low, high in listed.items() if own == protocol]
+            for batch in batches(spans, self._capabilities.multiport):
+                yield _ports_rule(protocol, batch, hit)
+
+
+def batches(spans: Sequence[tuple[int, int]], limit: int) -> Iterator[list[tuple[int, int]]]:
+    """The spans in parts of at most `limit` ports, where a span of several counts two."""
+    batch: list[tuple[int, int]] = []
+    for low, high in spans:
+        if sum(1 + (a != b) for a, b in [*batch, (low, high)]) > limit:
+            yield batch
+            batch = []
+        batch.append((low, high))
+    if batch:
+        yield batch
 
 
 def _ports_rule(protocol: int, spans: list[tuple[int, int]], verdict: Verdict) -> Rule:

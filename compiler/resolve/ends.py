@@ -16,7 +16,7 @@ from typing import assert_never
 from compiler.net import Family, Intervals, intersect, parse_address, subtract, union
 from compiler.policy import PodSelector, Requirement, Selector
 from compiler.resolve.inventory import Inventory
-from compiler.resources.cluster import TERMINAL_PHASES
+from compiler.resources.cluster import TERMINAL_PHASES, Pod
 from compiler.resources.labels import LabelSelector
 from compiler.resources.language import (
     Addresses,
@@ -96,9 +96,18 @@ class Ends:
 
     def own_pods(self, family: Family) -> tuple[int, ...]:
         """The addresses of this node's pods, sorted."""
-        pods = (pod for group in self.inventory.groups for pod in group.pods if self._node in (None, pod.node))
+        pods = (pod for group in self.inventory.groups for pod in group.pods if self._is_here(pod))
         found = (parse_address(text) for pod in pods for text in pod.ips)
         return tuple(sorted(value for kind, value in found if kind is family))
+
+    def selves(self, family: Family) -> tuple[int, ...]:
+        """The addresses at which a pod of this node reaches itself, sorted: also those that others claim, too."""
+        claimed = {text for text, pods in self.inventory.contested.items() if any(self._is_here(pod) for pod in pods)}
+        found = (value for kind, value in map(parse_address, claimed) if kind is family)
+        return tuple(sorted({*found, *self.own_pods(family)}))
+
+    def _is_here(self, pod: Pod) -> bool:
+        return self._node in (None, pod.node)
 
     def _spans(self, end: End, family: Family, side: Side, cell: str | None, local: bool | None) -> Intervals:
         """The addresses of an end in a cell (None: the root)."""
@@ -153,9 +162,9 @@ class Ends:
             yield from group.addresses(family)
 
     def _nodes(self, end: Nodes, family: Family) -> Iterator[int]:
-        """What Node objects say, and host-network pods, whose addresses are their node's."""
+        """The machines' own addresses, and those of host-network pods, which are their node's."""
         snapshot, matches = self.inventory.snapshot, _selector(end.labels).matches
-        texts = [text for node in snapshot.nodes.values() if matches(node.labels) for text in node.ips]
+        texts = [text for node in snapshot.nodes.values() if matches(node.labels) for text in node.own_ips]
         for pod in snapshot.pods:
             node = snapshot.nodes.get(pod.node)
             alive = pod.host_network and pod.node and pod.phase not in TERMINAL_PHASES
@@ -222,6 +231,17 @@ def _asks_node(end: End) -> bool:
             return _asks_node(inner) or _asks_node(cut)
         case _:
             return False
+
+
+def is_node(end: End) -> bool:
+    """Whether this node is some part of an end, not counting what is taken away."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            return any(map(is_node, ends))
+        case Less(end=inner):
+            return is_node(inner)
+        case _:
+            return isinstance(end, ThisNode)
 
 
 def _is_plain(end: Either) -> bool:

@@ -311,3 +311,5 @@ class Program(Value):
 
 for _model in (Either, Both, Less):
     _model.model_rebuild()
+
+NO_PROGRAM = Program()

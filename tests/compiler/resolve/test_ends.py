@@ -88,7 +88,7 @@ def is_at(end: End, address: str, name: str, own: bool, side: Side, cluster: Sna
                 holders = [pod for pod in cluster.pods if pod.holds_addresses and address in pod.ips]
                 return any(space in (None, pod.namespace) and has(pod.labels, labels) for pod in holders)
             case Nodes(labels=labels):
-                known = {name: (node.labels, set(node.ips)) for name, node in cluster.nodes.items()}
+                known = {name: (node.labels, set(node.own_ips)) for name, node in cluster.nodes.items()}
                 for pod in cluster.pods:
                     if pod.host_network and pod.phase == "Running":
                         known.setdefault(pod.node, ({}, set()))[1].update(pod.ips)

@@ -1,0 +1,201 @@
+"""What a rule of the policy language asks of a packet, as conjunctions of matches.
+
+Interfaces, addresses and ports multiply. What is more than a few prefixes on a side, or more than a few ports, becomes
+a set, so that a statement is a handful of rules however large its sets are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from compiler.backends.target import Capabilities
+from compiler.ir.match import (
+    ICMP,
+    WITH_PORTS,
+    Field,
+    IcmpType,
+    Inbound,
+    InPrefix,
+    InSet,
+    IsProtocol,
+    LocalDestination,
+    LocalSource,
+    Match,
+    Outbound,
+    ToAnyPort,
+    ToPorts,
+)
+from compiler.ir.names import Namer
+from compiler.ir.ruleset import PrefixSet, Set
+from compiler.lower.ports import batches
+from compiler.lower.prefixes import nested, prefixes
+from compiler.net import EVERY_PORT, Family, Intervals, union
+from compiler.policy import NamedPort as ModelPort
+from compiler.resolve.ends import Alternative, Ends, Side, everything
+from compiler.resources.language import (
+    End,
+    Less,
+    MessageType,
+    NamedPort,
+    PortRange,
+    Ports,
+    Rule,
+    WholeProtocol,
+)
+
+#: A set of single addresses is one lookup in a hash; so many of them for each prefix are not worth one of prefixes.
+_SPREAD = 64
+_TRIPLE = (Field.DESTINATION, Field.PROTOCOL, Field.PORT)
+_SERVICE = (Field.PROTOCOL, Field.PORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A packet that meets all of `matches`, but none of `exceptions`."""
+
+    matches: tuple[Match, ...]
+    exceptions: tuple[Match, ...] = ()
+
+
+class Asking:
+    """Makes questions of rules, and collects the sets that they ask."""
+
+    def __init__(self, ends: Ends, capabilities: Capabilities) -> None:
+        self._ends = ends
+        self._capabilities = capabilities
+        self._namer = Namer()
+        self._sets: dict[str, Set | PrefixSet] = {}
+
+    @property
+    def sets(self) -> tuple[Set | PrefixSet, ...]:
+        """The sets asked so far, in the order of their first use."""
+        return tuple(self._sets.values())
+
+    def questions(self, rule: Rule, family: Family, source: Side, target: Side) -> tuple[Question, ...]:
+        """The ways in which a packet of the family can meet the rule at a hook with these ends."""
+        begin: End = rule.source if rule.unless is None else Less(end=rule.source, without=rule.unless)
+        sources = self._ends.alternatives(begin, family, source)
+        targets = self._ends.alternatives(rule.target, family, target)
+        found: list[Question] = []
+        for one, other in product(sources, targets):
+            asked = (*_asked(one, Inbound, LocalSource()), *_asked(other, Outbound, LocalDestination()))
+            exceptions = (*_exceptions(one, Inbound, LocalSource()), *_exceptions(other, Outbound, LocalDestination()))
+            for ports, spans in self._ports(rule.ports, family, other.addresses):
+                for addresses in self._addresses(one.addresses, spans, family):
+                    found.append(Question((*asked, *addresses, *ports), exceptions))
+        return tuple(found)
+
+    def sources(self, addresses: Intervals, family: Family) -> tuple[tuple[Match, ...], ...]:
+        """Conjunctions for a source among these addresses."""
+        return tuple(self._addresses(addresses, everything(family), family))
+
+    # Addresses
+
+    def _addresses(self, sources: Intervals, targets: Intervals, family: Family) -> Iterator[tuple[Match, ...]]:
+        sides = [(Field.SOURCE, sources), (Field.DESTINATION, targets)]
+        choices = [self._prefixes(field, spans, family) for field, spans in sides]
+        while len(choices[0]) * len(choices[1]) > self._capabilities.inline_prefixes // 2:  # rules have more to ask
+            larger = 0 if len(choices[0]) > len(choices[1]) else 1
+            field, spans = sides[larger]
+            choices[larger] = [(InSet((field,), self._set(spans, family)),)]
+        yield from (begin + end for begin, end in product(*choices))
+
+    def _prefixes(self, field: Field, spans: Intervals, family: Family) -> Sequence[tuple[Match, ...]]:
+        if spans == everything(family):
+            return [()]
+        return [(InPrefix(field, prefix),) for prefix in prefixes(spans, family)]
+
+    def _set(self, spans: Intervals, family: Family) -> str:
+        found = nested(spans, family)
+        count = sum(high - low + 1 for low, high in spans)
+        hosts = count <= min(_SPREAD * len(found), 1 << 16)
+        name = self._namer.name(f"a{family.value}", "hosts" if hosts else "nets", repr(spans))
+        if name not in self._sets:
+            note = ("addresses of rules of the policy language",)
+            if hosts:
+                elements = tuple((address,) for low, high in spans for address in range(low, high + 1))
+                self._sets[name] = Set(name, family, (Field.SOURCE,), elements, note)
+            else:
+                self._sets[name] = PrefixSet(name, family, tuple(found), note)
+        return name
+
+    # Ports
+
+    def _ports(self, ports: Ports, family: Family, targets: Intervals) -> Iterator[tuple[tuple[Match, ...], Intervals]]:
+        """Conjunctions about the protocol, each with the targets that are still to be asked for."""
+        if ports is None:
+            yield (), targets
+            return
+        spans: dict[int, list[tuple[int, int]]] = {}
+        whole: set[int] = set()
+        named: set[tuple[int, int, int]] = set()
+        for one in ports:
+            match one:
+                case PortRange(protocol=protocol, first=first, last=last):
+                    spans.setdefault(protocol, []).append((first, last))
+                case WholeProtocol(protocol=protocol) if protocol in WITH_PORTS:
+                    spans.setdefault(protocol, []).extend(EVERY_PORT)
+                case WholeProtocol(protocol=protocol):
+                    whole.add(protocol)
+                case NamedPort(protocol=protocol, name=name):
+                    named |= self._serving(ModelPort(name, protocol), family, targets)
+                case MessageType():
+                    pass  # below
+        for match in self._spans({protocol: union(tuple(found)) for protocol, found in spans.items()}):
+            yield (match,), targets
+        for protocol in sorted(whole):
+            yield (IsProtocol(protocol),), targets
+        types = [one for one in ports if isinstance(one, MessageType) and one.protocol == ICMP[family]]
+        for kind in sorted({one.type for one in types if one.protocol not in whole}):
+            yield (IcmpType(family, kind),), targets
+        if named:
+            yield (InSet(_TRIPLE, self._triples(named, family)),), everything(family)
+
+    def _spans(self, spans: dict[int, Intervals]) -> Iterator[Match]:
+        """As few matches as the back end can do with."""
+        limit = self._capabilities.multiport
+        singles = [(proto, low) for proto, found in sorted(spans.items()) for low, high in found if low == high]
+        shared = not limit and len(singles) > self._capabilities.inline_ports
+        if shared:
+            name = self._namer.name("ports", "", repr(singles))
+            self._sets.setdefault(name, Set(name, None, _SERVICE, tuple(singles)))
+            yield InSet(_SERVICE, name)
+        for protocol, found in sorted(spans.items()):
+            left = [span for span in found if not shared or span[0] != span[1]]
+            for batch in batches(left, limit) if limit else [[span] for span in left]:
+                yield ToPorts(protocol, *batch[0]) if len(batch) == 1 else ToAnyPort(protocol, tuple(batch))
+
+    def _serving(self, wanted: ModelPort, family: Family, targets: Intervals) -> set[tuple[int, int, int]]:
+        """(address, protocol, port) of every pod among the targets that has a port of that name."""
+        found: set[tuple[int, int, int]] = set()
+        for group in self._ends.inventory.serving(wanted.name):
+            for protocol, port, _ in group.resolve(wanted):
+                own = (a for a in group.addresses(family) if any(low <= a <= high for low, high in targets))
+                found.update((address, protocol, port) for address in own)
+        return found
+
+    def _triples(self, found: set[tuple[int, int, int]], family: Family) -> str:
+        elements = tuple(sorted(found))
+        name = self._namer.name(f"n{family.value}", "named", repr(elements))
+        note = "pods with the number behind a port's name"
+        self._sets.setdefault(name, Set(name, family, _TRIPLE, elements, (note,)))
+        return name
+
+
+def _asked(one: Alternative, by: type[Inbound | Outbound], own: Match) -> Iterator[Match]:
+    if one.interface is not None:
+        yield _interface(by, one.interface)
+    if one.local:
+        yield own
+
+
+def _exceptions(one: Alternative, by: type[Inbound | Outbound], own: Match) -> Iterator[Match]:
+    yield from (_interface(by, name) for name in one.outside)
+    if one.local is False:
+        yield own
+
+
+def _interface(by: type[Inbound | Outbound], pattern: str) -> Match:
+    return by(pattern.removesuffix("*"), pattern.endswith("*"))

@@ -1,0 +1,72 @@
+"""Intervals of addresses as prefixes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any
+
+from compiler.net import Family, Intervals, Prefix
+
+
+def prefixes(spans: Intervals, family: Family) -> list[Prefix]:
+    """As few prefixes as hold these addresses and no others, sorted."""
+    found = []
+    for low, high in spans:
+        while low <= high:
+            size = min(low & -low or 1 << family.bits, 1 << (high - low + 1).bit_length() - 1)
+            found.append(Prefix(family.value, low, family.bits + 1 - size.bit_length()))
+            low += size
+    return found
+
+
+def nested(spans: Intervals, family: Family) -> list[tuple[Prefix, bool]]:
+    """The same as few prefixes and exceptions from them, the longest decides (ORTC: Draves et al., "Constructing
+    optimal IP routing tables", 1999). Sorted, and without the empty prefix, which ipset does not take."""
+    half = 1 << family.bits - 1
+    parts = (_Nested(spans, family).found(base, 1)[0] for base in (0, half))
+    return sorted(entry for part in parts for entry in _entries(part[1]))
+
+
+#: How many entries, and which: None, an entry, or two of these.
+_Cost = tuple[int, Any]
+_NOTHING: _Cost = (0, None)
+
+
+class _Nested:
+    def __init__(self, spans: Intervals, family: Family) -> None:
+        self._family = family
+        self._lows, self._highs = [low for low, _ in spans], [high for _, high in spans]
+
+    def found(self, base: int, length: int) -> tuple[_Cost, _Cost]:
+        """What it takes below a prefix: where the addresses around are no members, and where they are."""
+        last = base + (1 << self._family.bits - length) - 1
+        n = bisect_left(self._highs, base)
+        own = Prefix(self._family.value, base, length)
+        if n == len(self._lows) or self._lows[n] > last:
+            return _NOTHING, (1, (own, False))
+        if self._lows[n] <= base and last <= self._highs[n]:
+            return (1, (own, True)), _NOTHING
+        half = 1 << self._family.bits - length - 1
+        left, right = self.found(base, length + 1), self.found(base + half, length + 1)
+        out, within = _both(left[0], right[0]), _both(left[1], right[1])
+        return _fewer(out, _both((1, (own, True)), within)), _fewer(within, _both((1, (own, False)), out))
+
+
+def _both(one: _Cost, other: _Cost) -> _Cost:
+    return one[0] + other[0], (one[1], other[1]) if one[1] and other[1] else one[1] or other[1]
+
+
+def _fewer(one: _Cost, other: _Cost) -> _Cost:
+    return other if other[0] < one[0] else one
+
+
+def _entries(tree: Any) -> Iterator[tuple[Prefix, bool]]:
+    open_ = [tree]
+    while open_:
+        one = open_.pop()
+        if one is not None:
+            if isinstance(one[1], bool):
+                yield one
+            else:
+                open_ += one

@@ -1,0 +1,94 @@
+"""What of a program cannot be compiled, by itself, beside these policies, or for that node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compiler.errors import Collector
+from compiler.policy import Policy, Tier
+from compiler.resources.language import (
+    Dnat,
+    DropFlow,
+    DropFrom,
+    Dscp,
+    KeepSource,
+    Mark,
+    Masquerade,
+    MessageType,
+    Mss,
+    Notrack,
+    PolicyBlock,
+    Program,
+    Reaches,
+    Redirect,
+    Rule,
+    Snat,
+    Statement,
+    Translates,
+    Ttl,
+    WholeProtocol,
+)
+from grammar.source import Flaw
+
+_NAMES: dict[type[Statement], str] = {
+    Dnat: "dnat",
+    Snat: "snat",
+    Masquerade: "masquerade",
+    Redirect: "redirect",
+    KeepSource: "keep source",
+    Mark: "mark",
+    Dscp: "dscp",
+    Ttl: "ttl",
+    Mss: "mss",
+    Notrack: "notrack",
+    DropFrom: "drop from",
+    DropFlow: "drop",
+    Reaches: "expect",
+    Translates: "expect",
+}
+
+
+def check_program(program: Program, policies: Sequence[Policy]) -> None:
+    """Raises InvalidInput with all that is wrong."""
+    problems = Collector()
+    for part in (program.nat, program.mangle, program.raw, program.expectations):
+        for statement in part[:1]:
+            name = _NAMES[type(statement)]
+            problems.add(Flaw(statement.span, f"{name} is not compiled yet", "not-compiled"))
+    for block in program.policies:
+        for text, code in _block(block, policies):
+            problems.add(Flaw(block.span, text, code))
+    for rule in (*(rule for block in program.policies for rule in block.rules), *program.node):
+        for text in _rule(rule):
+            problems.add(Flaw(rule.span, text, "not-compiled"))
+    problems.check()
+
+
+def _block(block: PolicyBlock, policies: Sequence[Policy]) -> Iterator[tuple[str, str]]:
+    if block.tier != "admin":
+        yield f"policy {block.name}: a block of the tier {block.tier} is not compiled yet: leave the tier out", "tier"
+        return
+    before = [one for one in policies if one.tier is Tier.ADMIN and one.priority <= block.priority]
+    if before:
+        other = before[0].origin
+        text = f"policy {block.name} has priority {block.priority} and would come behind {other.kind} {other.name}"
+        more = f"({other.span.file_line}), which has {before[0].priority}: blocks come first, give it a smaller one"
+        yield f"{text} {more}", "priority"
+
+
+def _rule(rule: Rule) -> Iterator[str]:
+    for one in rule.ports or ():
+        match one:
+            case WholeProtocol(protocol=0):
+                yield "protocol 0 is not compiled: to iptables it is every protocol"
+            case MessageType(type=255):
+                yield "type 255 is not compiled: to iptables it is every type"
+
+
+def check_node(program: Program, node: str | None, has_pods: bool) -> None:
+    """Raises InvalidInput for rules about the node itself where it is not said which one that is."""
+    if node is None and has_pods and program.node:
+        problems = Collector()
+        text = "a node block is about one machine, and the input has pods: say which node with --node"
+        problems.add(Flaw(program.node[0].span, text, "no-node"))
+        problems.check()
