@@ -116,11 +116,12 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Trace:
     """The whole way; only the last stop can be one where the packet did not pass. `change`: what became of the packet
-    on the way; `notices`: who was told of it."""
+    on the way; `notices`: who was told of it; `numbers`: what rules would be told of it at the end."""
 
     stops: tuple[Stop, ...]
     change: Change = AS_IT_CAME
     notices: tuple[Event, ...] = ()
+    numbers: Mapping[Field, int] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -162,7 +163,7 @@ class Tracer:
     def trace(self, situation: Situation) -> Trace:
         """The way of one packet. ValueError when jumps lead in a circle, which the kernel refuses to load."""
         walk = _Walk(self, situation)
-        return Trace(tuple(walk.stops()), walk.change, tuple(walk.notices))
+        return Trace(tuple(walk.stops()), walk.change, tuple(walk.notices), walk.numbers)
 
     def chains(self, hook: Hook, family: int) -> tuple[tuple[Table, Chain], ...]:
         return self._chains[hook, family]
@@ -201,7 +202,7 @@ class _Walk:
         }
         self.change = AS_IT_CAME
         self.notices: list[Event] = []
-        self._numbers = {
+        self.numbers = {
             Field.FAMILY: packet.version,
             Field.SOURCE: int(ipaddress.ip_address(packet.src)),
             Field.DESTINATION: int(ipaddress.ip_address(packet.dst)),
@@ -213,7 +214,7 @@ class _Walk:
         }
         if packet.proto in _ECHO:
             kind = _ECHO[packet.proto] if packet.icmp_type is None else packet.icmp_type
-            self._numbers |= {Field.ICMP_TYPE: kind, Field.ICMP_CODE: packet.icmp_code}
+            self.numbers |= {Field.ICMP_TYPE: kind, Field.ICMP_CODE: packet.icmp_code}
 
     def stops(self) -> Iterator[Stop]:
         for hook in self._hooks():
@@ -222,7 +223,7 @@ class _Walk:
                 assert chain.base is not None
                 if chain.base.nat and not self._translates(hook):
                     continue
-                self._numbers[Field.STATE] = self._state(hook, chain.base.priority)
+                self.numbers[Field.STATE] = self._state(hook, chain.base.priority)
                 steps: list[Step] = []
                 said = self._base_chain(table, chain, steps)
                 passed = chain.base.accepts if said is None else isinstance(said, Accept)
@@ -252,7 +253,7 @@ class _Walk:
             (Field.INPUT, self._situation.input if seen_in else ""),
             (Field.OUTPUT, self._situation.output if seen_out else ""),
         ):
-            self._numbers[asked] = interface(name, "\0")[0]
+            self.numbers[asked] = interface(name, "\0")[0]
 
     def _state(self, hook: Hook, priority: int) -> State:
         if self.change.untracked:
@@ -345,7 +346,7 @@ class _Walk:
         return tuple([n if key.mask is None else n & key.mask for n, key in zip(numbers, keys, strict=True)])
 
     def _number(self, field: Field, rule: Rule) -> int:
-        found = self._numbers.get(field)
+        found = self.numbers.get(field)
         if found is not None:
             return found
         if field in _TYPED:
@@ -357,7 +358,7 @@ class _Walk:
     def _is_own(self, end: Field) -> bool:
         """Whether it is one of the node's addresses, whichever."""
         given = dict(self.change.given).get(end)
-        return self._numbers.get(end) in self._local or (isinstance(given, Unknown) and given.own)
+        return self.numbers.get(end) in self._local or (isinstance(given, Unknown) and given.own)
 
     def _type(self, end: Field, rule: Rule) -> int:
         if self._is_own(end):
@@ -371,7 +372,7 @@ class _Walk:
         return AddressType.BROADCAST if address == all_ones(bits(4)) and self._family == 4 else AddressType.UNICAST
 
     def _take(self, change: Change) -> None:
-        numbers = self._numbers
+        numbers = self.numbers
         self.change = changed(self.change, change)
         numbers[Field.MARK] = numbers[Field.MARK] & change.keep ^ change.flip
         add, low, high = change.hops
@@ -385,8 +386,8 @@ class _Walk:
         for given, value in change.given:
             known = self._situation.open.get(value.name) if isinstance(value, Unknown) else value
             if known is not None:
-                self._numbers[given] = known
+                self.numbers[given] = known
             elif given is Field.DESTINATION and not (isinstance(value, Unknown) and value.own):
                 raise Unanswerable("a destination out of several", rule)
             else:
-                self._numbers.pop(given, None)
+                self.numbers.pop(given, None)

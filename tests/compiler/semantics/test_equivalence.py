@@ -60,6 +60,12 @@ SERVICE = "-p tcp -d 192.0.2.9 --dport 80 -j DNAT --to-destination 10.0.0.5:8080
             "table ip nat { chain post { type nat hook postrouting priority srcnat ; ip saddr 10.0.0.0/8 snat to"
             " 192.0.2.1 ; } }",
         ),
+        # Of chains that translate the first one that does decides; it is the one that was loaded last.
+        (
+            "table ip t { chain a { type nat hook prerouting priority -100; dnat to 10.0.0.6; }\n"
+            "chain b { type nat hook prerouting priority -100; dnat to 10.0.0.5; }\n}",
+            "nat: PREROUTING -j DNAT --to-destination 10.0.0.5",
+        ),
         # The mark that the packet has already.
         ("mangle: FORWARD -m mark --mark 1 -j MARK --set-mark 1", "mangle: FORWARD"),
         ("mangle: PREROUTING -d 192.0.2.9 -j MARK --or-mark 2; FORWARD -m mark --mark 2/2 -j DROP; INPUT -m mark "
@@ -109,6 +115,8 @@ def test_equal(one: str, two: str) -> None:
         ("mangle: FORWARD -j TTL --ttl-set 64", "mangle: PREROUTING -j TTL --ttl-set 64"),
         ("mangle: FORWARD -j DSCP --set-dscp 0x2e", "mangle: FORWARD -j DSCP --set-dscp 0x0a"),
         ("raw: PREROUTING -j NOTRACK", "raw: PREROUTING"),
+        # The machine may be one of those that a multicast is for.
+        ("filter: INPUT -d 224.0.0.5 -j DROP", "filter: INPUT"),
         ("filter: INPUT -j REJECT", "filter: INPUT -j DROP"),
         ("filter: INPUT -j REJECT", "filter: INPUT -j REJECT --reject-with icmp-host-unreachable"),
         ("filter: INPUT -j LOG --log-prefix x; INPUT -j DROP", "filter: INPUT -j DROP"),
