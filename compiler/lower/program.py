@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from compiler.backends.target import Target
 from compiler.ir import effects
 from compiler.ir.match import Per, Rate
-from compiler.ir.ruleset import Accept, Answer, Chain, Drop, Goto, Hook, Jump, Return, Ruleset, Table, Verdict
+from compiler.ir.ruleset import Accept, Answer, Chain, Drop, Goto, Hook, Jump, Lookup, Return, Ruleset, Table, Verdict
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking, Question
 from compiler.lower.deny import DENY, NONE_BESIDES, Denials, answering, rejecting
@@ -81,7 +81,7 @@ class ProgramFront:
         """The ruleset with the program in front of its base chains."""
         chains: list[Chain] = []
         for chain in ruleset.chains:
-            chains.extend(self._hooked(chain, chain.hook) if chain.hook in SIDES else (chain,))
+            chains.extend((chain,) if chain.hook is None else self._hooked(chain, chain.hook))
         answers = dict.fromkeys(_answer(one.rule) for one in self._node if one.rule.verb == "reject")
         chains += (Chain(_plainly(one), tuple(rejecting(one)), notes=("what the node rejects",)) for one in answers)
         return replace(ruleset, chains=tuple(chains), sets=(*ruleset.sets, *self._asking.sets))
@@ -93,15 +93,13 @@ class ProgramFront:
         first, rest = chain.rules[:fixed], chain.rules[fixed:]
         own_list = self._node_list(hook)
         done: Verdict = Goto(own_list[0].name) if own_list else Return()
-        policies = tuple(
-            replace(rule, verdict=done) if isinstance(rule, Line) and rule.verdict == Accept() else rule
-            for rule in rest
-        ) + ((Line((), done),) if done != Return() else ())
+        last = () if done == Return() else (Line((), done),)
+        policies = (*(_ending(rule, done) for rule in rest), *last)
         label = f"policies-{hook.value}"
         behind: Verdict = Goto(label) if rest else done
         blocks = self._block_list(hook, done, behind)
         if own_list:
-            first = (first[0], *(replace(rule, verdict=done) for rule in first[1:]))
+            first = tuple(_ending(rule, done) if n else rule for n, rule in enumerate(first))
         if not blocks:
             yield replace(chain, rules=(*first, *(policies if done != Return() else rest)))
         else:
@@ -140,13 +138,8 @@ class ProgramFront:
         found = Segments(_NODE_LISTS[hook], [f"{_ABOUT[hook]}: the first rule that matches decides"])
         for one in self._node:
             if is_node(one.rule.target if hook is Hook.INPUT else one.rule.source):
-                ends = {
-                    "allow": Return(),
-                    "deny": Drop(),
-                    "reject": Goto(_plainly(_answer(one.rule))),
-                    "pass": Return(),
-                }
-                self._add(found, one, hook, ends[one.rule.verb])
+                ends: dict[str, Verdict] = {"deny": Drop(), "reject": Goto(_plainly(_answer(one.rule)))}
+                self._add(found, one, hook, ends.get(one.rule.verb, Return()))
         return found.chains(Return())
 
     def _add(self, to: Segments, one: Written, hook: Hook, verdict: Verdict) -> None:
@@ -159,6 +152,11 @@ class ProgramFront:
             asked = [(family, question) for family, questions in made.items() for question in questions]
         logs = (_log(one.rule.log),) if one.rule.log is not None else ()
         to.add(Line((), verdict, origins=(one.origin,), note=one.rule.text, effects=logs), asked)
+
+
+def _ending(rule: Line | Lookup, done: Verdict) -> Line | Lookup:
+    """A rule of a base chain, in a chain that this one leads to: what it accepts is `done`."""
+    return replace(rule, verdict=done) if isinstance(rule, Line) and rule.verdict == Accept() else rule
 
 
 def _plainly(answer: Answer) -> str:

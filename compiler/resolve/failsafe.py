@@ -26,7 +26,7 @@ from compiler.resources.language import (
 )
 from grammar.source import Span
 
-_TCP, _UDP, _ICMPV6 = 6, 17, 58
+_TCP, _UDP = 6, 17
 #: Router and neighbour solicitation and advertisement (RFC 4861).
 _NEIGHBOURS = (133, 134, 135, 136)
 _PLACE = Span("netpolc", 0, 0, 0, 0)
@@ -51,7 +51,7 @@ def _lines(ssh: Collection[int]) -> Iterator[Rule]:
     etcd = (PortRange(protocol=_TCP, first=2379, last=2380),)
     yield _line(Nodes(), us, etcd, "nodes -> self : tcp/2379-2380")
     yield _line(anyone, us, dhcp, "any -> self : udp/67-68,546-547")
-    types = tuple(MessageType(protocol=_ICMPV6, type=one) for one in _NEIGHBOURS)
+    types = tuple(MessageType(protocol=58, type=one) for one in _NEIGHBOURS)
     yield _line(anyone, us, types, "any -> self : icmpv6/133,134,135,136")
     yield _line(us, loopback, None, "self -> iface lo")
     yield _line(us, anyone, (*_port(_UDP, 53), *_port(_TCP, 53)), "self -> any : udp/53 + tcp/53")
