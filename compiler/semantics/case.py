@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from compiler.resources.language import Rule
 from compiler.semantics.netfilter import AddressType, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Packet
@@ -30,13 +31,25 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """A rule of a program that decided: `where` is the list it stands in ("policy NAME", "node", "failsafe"), `index`
+    its place there."""
+
+    where: str
+    index: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """What the policies say of a case. `rulings` are of the directions that are asked there; `note` says why
-    none is."""
+    none is. Of a program: the rules that decided, one for each list that did, and what a reject answers."""
 
     allowed: bool
     rulings: Mapping[Direction, Ruling] = field(default_factory=dict)
     note: str = ""
+    decided: tuple[Decided, ...] = ()
+    answer: str = ""
 
 
 def said(oracle: Oracle, node: str | None, case: Case) -> Said:

@@ -1,0 +1,83 @@
+"""The diagram of a program says of every packet what its statements say one by one, on random clusters."""
+
+from __future__ import annotations
+
+import ipaddress
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from compiler.resources import AdminNetworkPolicy, ClusterNetworkPolicy
+from compiler.resources.language import Program
+from compiler.semantics.case import Case, Said
+from compiler.semantics.clauses import Clauses
+from compiler.semantics.ends import Ends
+from compiler.semantics.policy_diagram import PolicyDiagrams
+from compiler.semantics.program import ProgramOracle, in_order
+from compiler.semantics.program_diagram import ProgramDiagrams
+from compiler.semantics.program_ends import ProgramEnds
+from compiler.semantics.space import ACCEPT, DROP, Level, Path, space
+from compiler.semantics.verdict import AnyPolicy
+from compiler.snapshot import Snapshot, build
+from compiler.sources.manifests import load
+from tests.compiler.semantics.test_policy_diagram import values
+from tests.property.programs import HIGHEST, Maker
+from tests.property.scenarios import scenario
+
+
+def world(random: Random) -> tuple[list[AnyPolicy], Snapshot, Maker]:
+    """A cluster; objects of the admin tier stay where they come behind blocks."""
+    found = load([("scenario.json", scenario(random).text)])
+    policies = [located.value for located in found.policies if not _is_early(located.value)]
+    referred = {p.metadata.namespace or "default" for p in policies if p.kind == "NetworkPolicy"}
+    snapshot = build(found.pods, found.namespaces, found.nodes, referred)
+    ends = [*(ip for pod in snapshot.pods for ip in pod.ips), *(ip for n in snapshot.nodes.values() for ip in n.ips)]
+    return policies, snapshot, Maker(random, ends)
+
+
+def _is_early(policy: AnyPolicy) -> bool:
+    return isinstance(policy, ClusterNetworkPolicy | AdminNetworkPolicy) and policy.spec.priority <= HIGHEST
+
+
+def numbers(case: Case) -> dict[int, int]:
+    """The case as diagrams ask about it."""
+    names = {Level.INPUT: case.input, Level.OUTPUT: case.output}
+    found = {int(level): int.from_bytes(name.encode().ljust(16, b"\0"), "big") for level, name in names.items()}
+    return values(case) | found | {int(Level.DESTINATION_TYPE): int(case.destination_type)}
+
+
+def diagrams(
+    program: Program, policies: list[AnyPolicy], snapshot: Snapshot, node: str | None, version: int
+) -> ProgramDiagrams:
+    ends, over = Ends(snapshot, version), space(version)
+    labels = {name: found.labels for name, found in snapshot.nodes.items()}
+    behind = PolicyDiagrams(Clauses(policies, ends), node, over)
+    return ProgramDiagrams(in_order(program, policies), program.node, ProgramEnds(ends, labels), node, behind, over)
+
+
+def word(said: Said) -> str:
+    return ACCEPT if said.allowed else f"reject {said.answer}" if said.answer else DROP
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_it_says_what_the_statements_say(seed: int) -> None:
+    random = Random(seed)  # its own choices would be shrunk for an hour
+    policies, snapshot, maker = world(random)
+    program = maker.program()
+    names = snapshot.node_names()
+    node = (None, *names)[random.randint(0, len(names))]
+    oracle = ProgramOracle(program, policies, snapshot, node)
+    sides = {version: diagrams(program, policies, snapshot, node, version) for version in (4, 6)}
+    whole = {(version, path): sides[version].at(path) for version in (4, 6) for path in Path}
+    for _ in range(200):
+        case = maker.case()
+        version = case.packet.version
+        made = sides[version].over.made
+        assert made.says(whole[version, case.path], numbers(case)) == word(oracle.said(case)), case
+
+
+def test_cases_are_of_both_families() -> None:
+    maker = Maker(Random(1), ["10.0.1.1", "fd00::1"])
+    assert {ipaddress.ip_address(maker.case().packet.src).version for _ in range(50)} == {4, 6}
