@@ -195,7 +195,8 @@ def foretold(rules: Traced, packet: Packet) -> tuple[object, ...] | None:
     ends = []
     for field, own in ((read.Field.SOURCE, packet.src), (read.Field.DESTINATION, packet.dst)):
         new = given.get(field)
-        assert new is None or isinstance(new, int)
+        if new is not None and not isinstance(new, int):
+            return None  # redirected to an address of the device that it came by, which has none
         ends.append(own if new is None else str(ip_address(new)))
     ports = {read.Field.SOURCE_PORT: packet.sport, read.Field.DESTINATION_PORT: packet.dport}
     has_ports = packet.proto in (TCP, UDP)
