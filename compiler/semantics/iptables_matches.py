@@ -95,9 +95,13 @@ _OPTIONS = {
 _SHARED = {"connmark": ("--mark",), "policy": ("--proto",)}
 #: `-p` brings in the module of the protocol.
 _MODULES = {6: "tcp", 17: "udp", 132: "sctp", 33: "dccp", 1: "icmp", 58: "icmp6"}
-#: Modules whose answer depends on earlier packets, on the time or on chance.
-_STATEFUL = """
-    limit hashlimit recent statistic connlimit connbytes quota quota2 time nth random rateest dynset cpu condition
+#: Modules beyond the model whose answer depends on the packet, its connection and the machine's settings alone. Others
+#: may depend on earlier packets, on the time or on chance: limit, recent, statistic, time, and those not known here.
+_PURE = """
+    ah bpf cgroup cluster connlabel connmark devgroup dscp dst ecn esp eui64 frag geoip hbh helper ipv4options
+    ipv6header ipvs l2tp length length2 mac mh osf owner physdev pkttype policy realm rpfilter rt socket srh string
+    tcpmss tls tos
+    u32 vlan
 """
 _ICMP = """
     echo-reply 0 pong 0 destination-unreachable 3 network-unreachable 3/0 host-unreachable 3/1
@@ -359,7 +363,8 @@ def _end(name: str) -> Field:
 
 def _beyond(module: str, options: list[Option]) -> Condition:
     """A match that is not modelled. One option that is negated is the same match turned round."""
-    negated = len(options) == 1 and options[0].negated
+    pure = module in _OPTIONS or module in _PURE.split()
+    negated = pure and len(options) == 1 and options[0].negated
     texts = [f"{'! ' * (o.negated and not negated)}{' '.join((o.name, *(v.text for v in o.values)))}" for o in options]
     text = " ".join((f"-m {module}", *texts))
-    return Barrier(text) if module in _STATEFUL.split() else Opaque(text, negated)
+    return Opaque(text, negated) if pure else Barrier(text)

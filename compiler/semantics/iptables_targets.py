@@ -26,6 +26,8 @@ from grammar.iptables import Option
 _VERDICTS: Mapping[str, Statement] = {"ACCEPT": Accept(), "DROP": Drop(), "RETURN": Return()}
 #: They tell somebody, or send a copy somewhere.
 _NOTICES = frozenset({"LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TEE", "LED", "RATEEST", "IDLETIMER"})
+#: What LOG does without being told.
+_DEFAULTS = frozenset(("--log-level", level) for level in ("4", "warning", "warn"))
 #: They change what no field is for.
 _REWRITES = {
     "TCPMSS": "MSS",
@@ -88,7 +90,8 @@ def target(option: Option, name: str, own: tuple[Option, ...], family: int) -> t
     if name == "DSCP" and len(own) == 1 and len(own[0].values) == 1:
         text = _dscp(own[0])
     if name in _NOTICES:
-        return (Notice(text),)
+        said = tuple(o for o in own if (o.name, *(v.text.lower() for v in o.values)) not in _DEFAULTS)
+        return (Notice(_text(name, said)),)
     if name in _REWRITES:
         return (Rewrite(_REWRITES[name], text),)
     if name == "NOTRACK" or (name == "CT" and [(o.name, o.values) for o in own] == [("--notrack", ())]):

@@ -226,11 +226,11 @@ class RuleReader:
             if protocol is not None:
                 self._add(In(Field.PROTOCOL, ((protocol, protocol),)))
         text = " ".join(part.place.text.split())
-        negated = part.operator == "!="
-        if negated:
-            text = text.replace("!= ", "", 1)
-        stateful = any(selector.name.startswith(("meta cpu", "numgen ")) for selector in part.left)
-        self._parts.append(Barrier(text) if stateful else Opaque(text, negated))
+        if any(selector.name.startswith(("meta cpu", "numgen ")) for selector in part.left):
+            self._parts.append(Barrier(text))
+        else:
+            negated = part.operator == "!="
+            self._parts.append(Opaque(text.replace("!= ", "", 1) if negated else text, negated))
 
     # Statements
 

@@ -127,6 +127,14 @@ def test_equal(one: str, two: str) -> None:
             "filter: INPUT -p tcp -m limit --limit 1/s -j DROP; INPUT -p udp -m limit --limit 1/s -j DROP",
             "filter: INPUT ! -p tcp -j ACCEPT; INPUT -m limit --limit 1/s -j DROP",
         ),
+        (
+            "filter: INPUT -m connlimit --connlimit-upto 5 -j DROP",
+            "filter: INPUT -m connlimit ! --connlimit-upto 5 -j DROP",
+        ),
+        (
+            "table ip t { chain c { type filter hook input priority 0; meta cpu 1 drop; } }",
+            "table ip t { chain c { type filter hook input priority 0; meta cpu != 1 drop; } }",
+        ),
         ("filter: INPUT -m limit --limit 1/s; INPUT -p tcp -j DROP", "filter: INPUT -p tcp -j DROP"),
         (
             "mangle: FORWARD -j CONNMARK --save-mark; FORWARD -p tcp -j DROP",
