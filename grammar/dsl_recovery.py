@@ -35,6 +35,8 @@ _ITEM = re.compile(
     r"|(?:node|nat|mangle|raw|expect)\s*\{)"
 )
 _PIECE = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|[{}()]|[A-Za-z_][\w.-]*|\n|[^"#{}()A-Za-z_\n]+')
+#: A brace that is alone on its line closes the block, whatever else is open.
+_ALONE = re.compile(r"\}[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)")
 _FOUND = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\w](?:[\w./@:*-]*[\w*])?|<->|->|[=!]=|\S|\Z', re.ASCII)
 #: What continues an expectation on a further line.
 _CONTINUES = frozenset({"can", "cannot", "reach", "translates", "to", "and", "except"})
@@ -105,6 +107,9 @@ class Reading:
         accepted: set[str] = self._interactive.accepts()  # type: ignore[no-untyped-call]
         context = self._settle(accepted)
         opened = _open(self._state.value_stack)
+        last = self._previous.start_pos if self._previous is not None else None
+        if opened and last is not None and opened[-1] == "(" and _ITEM.match(self._text, last):
+            at = last
         if opened and (at >= len(self._text) or _ITEM.match(self._text, at)):
             begin = opened[-1].start_pos or 0
             where = "the text ends" if at >= len(self._text) else f'"{self._word(at)}" begins'
@@ -257,7 +262,7 @@ class Reading:
     def _next(self, context: str, depth: int, after: int, here: bool) -> int:
         """The offset of the next statement or of the brace that closes the block, from `after` on; `here`: it may be
         there already. `depth`: brackets that are open."""
-        fresh_line = False
+        fresh_line = not self._text[self._text.rfind("\n", 0, after) + 1 : after].strip()
         for found in _PIECE.finditer(self._text, after):
             start, piece = found.start(), found.group()
             first = start > after or here
@@ -270,7 +275,11 @@ class Reading:
             if piece in "{(":
                 depth += 1
             elif piece in "})":
-                if piece == "}" and not depth and context != "file":
+                if (
+                    piece == "}"
+                    and context != "file"
+                    and (not depth or (fresh_line and _ALONE.match(self._text, start)))
+                ):
                     return start
                 depth = max(0, depth - 1)
             fresh_line = False
