@@ -89,7 +89,7 @@ class Left(NamedTuple):
 class ChainDiagrams:
     """Of one text, for the packets of one space. `region`: the packets that count, by their addresses; of others the
     diagrams may say anything. `stateful`: the matches to be observed, by where they stand; None: see the module.
-    Raises `Unprovable`.
+    `answers`: what a reject tells the sender counts for a verdict, too. Raises `Unprovable`.
 
     With `narrows`, chains are executed for the packets that count there, as far as the addresses asked on the way
     tell: else a chain that many others lead to would be told apart in each of them for all the others' packets. That
@@ -104,8 +104,10 @@ class ChainDiagrams:
         region: int = IN,
         stateful: Mapping[Spot, Asked] | None = None,
         narrows: bool = True,
+        answers: bool = False,
     ) -> None:
         self._made, self._region, self._stateful, self._narrows = over.made, region, stateful, narrows
+        self._answers = answers or stateful is not None
         self._matches, self._variables = matches, variables
         self._substitution = Substitution(over, matches, variables)
         self._chains: dict[tuple[int, str, int], int] = {}
@@ -190,7 +192,7 @@ class ChainDiagrams:
             case Accept():
                 return self.left("accept")
             case Drop(rejected, kind):
-                return self.left(f"reject {kind}" if rejected and self._stateful is not None else "drop")
+                return self.left(f"reject {kind}" if rejected and self._answers else "drop")
             case Return():
                 return self.left("return")
             case Continue():

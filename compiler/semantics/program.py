@@ -54,6 +54,7 @@ from compiler.resources.language import (
     WholeProtocol,
 )
 from compiler.semantics.case import Case, Decided, Said, said
+from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
@@ -88,8 +89,15 @@ _ANSWERS = {
 }
 
 
-class Unordered(Exception):
+class Unordered(Unprovable):
     """Blocks of a program and objects of Kubernetes whose order cannot be kept; the message names the places."""
+
+
+def filters(program: Program) -> bool:
+    """Whether it has rules that let packets pass or stop them. Raises Unprovable for what else it has that rules do."""
+    for other in (*program.nat, *program.mangle, *program.raw):
+        raise Unprovable(f"{other.span.file_line}: statements of nat, mangle and raw are not proved yet")
+    return bool(program.policies or program.node)
 
 
 def answer(rule: Rule, version: int) -> str:

@@ -29,6 +29,7 @@ from compiler.semantics.netfilter import Field
 from compiler.semantics.questions import Question
 from compiler.semantics.ranges import Range, merged
 from compiler.semantics.reading import selects
+from compiler.snapshot import Snapshot
 
 #: Ends that are addresses, whichever way a packet goes.
 ByAddress = Addresses | Pods | Nodes
@@ -39,9 +40,8 @@ _ANY_NAME = (0, (1 << 128) - 1)
 class ProgramEnds:
     """Of one family."""
 
-    def __init__(self, ends: Ends, nodes: Mapping[str, Mapping[str, str]]) -> None:
-        """`nodes`: the labels of each node that is known by an object of its own."""
-        self.ends, self._nodes = ends, nodes
+    def __init__(self, ends: Ends, snapshot: Snapshot) -> None:
+        self.ends, self._snapshot = ends, snapshot
         #: By the end's identity; the end is kept with it, so that no other gets its id.
         self._found: dict[int, tuple[tuple[Range, ...], object]] = {}
 
@@ -66,8 +66,12 @@ class ProgramEnds:
             case Pods():
                 return [(a, a) for a, pod in self.ends.holders.items() if self._selects(end, pod.namespace, pod.labels)]
             case Nodes(labels=labels):
-                chosen = [name for name in self.ends.of_node if selects(labels, self._nodes.get(name, {}))]
+                chosen = [name for name in self.ends.of_node if selects(labels, self._labels(name))]
                 return [(a, a) for name in chosen for a in self.ends.of_node[name]]
+
+    def _labels(self, node: str) -> Mapping[str, str]:
+        found = self._snapshot.nodes.get(node)
+        return found.labels if found else {}
 
     def _selects(self, pods: Pods, namespace: str, labels: Mapping[str, str]) -> bool:
         if isinstance(pods.namespaces, str) and pods.namespaces != namespace:
@@ -112,9 +116,10 @@ def names(end: End, *kinds: type[ThisNode] | type[Nodes]) -> bool:
             return isinstance(end, kinds)
 
 
-def of_program(program: Program, rules: Sequence[Rule], found: ProgramEnds) -> Iterator[Question]:
-    """What a program asks of addresses; `rules`: all of its rules, and others beside them."""
-    asking: list[Rule | Reaches] = [*rules, *(one for one in program.expectations if isinstance(one, Reaches))]
+def of_program(program: Program, failsafe: Sequence[Rule], found: ProgramEnds) -> Iterator[Question]:
+    """What a program asks of addresses, its expectations too."""
+    asking: list[Rule | Reaches] = [rule for block in program.policies for rule in block.rules]
+    asking += [*failsafe, *program.node, *(one for one in program.expectations if isinstance(one, Reaches))]
     for one in asking:
         yield from ((Field.SOURCE, ranges) for ranges in _asked(one.source, found))
         yield from ((Field.DESTINATION, ranges) for ranges in _asked(one.target, found))

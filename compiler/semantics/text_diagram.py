@@ -52,25 +52,28 @@ _DESTINATION = (Hook.PREROUTING, Hook.OUTPUT)
 class TextDiagrams:
     """The rules of a text for the packets of one space. `region`: the packets that count, by their addresses at the
     FORWARD hook, or that of the path; of others the diagrams may say anything. `translates`: the caller takes `before`
-    into account; else texts that translate are refused. Raises `Unprovable`."""
+    into account; else texts that translate are refused. `answers`: a reject is no drop. Raises `Unprovable`."""
 
-    def __init__(self, ruleset: Ruleset, over: Space, region: int = IN, translates: bool = False) -> None:
+    def __init__(
+        self, ruleset: Ruleset, over: Space, region: int = IN, translates: bool = False, answers: bool = False
+    ) -> None:
         refuse_moving_sets(ruleset)
         self._ruleset, self._made, self._version = ruleset, over.made, over.version
         self.matches = Matches(over)
         variables = Variables(over, self.matches)
-        self._chains = ChainDiagrams(over, self.matches, variables, region)
+        self._chains = ChainDiagrams(over, self.matches, variables, region, answers=answers)
         #: For hooks where packets may have other addresses than at that of the path.
         self._others = self._chains
         nat = next((found for hook in Hook for found in self._translating(hook)), None)
         if nat is not None:
             if not translates:
                 raise Unprovable(f"table {nat[0].name}, chain {nat[1].name}: translates addresses")
-            self._others = ChainDiagrams(over, self.matches, variables)
+            self._others = ChainDiagrams(over, self.matches, variables, answers=answers)
         self._found: dict[Path, list[tuple[Hook, Chain, int]]] = {}
 
     def at(self, path: Path) -> int:
-        """The diagram of a path: `ACCEPT`, `DROP`, or the text of a statement whose effect is not known."""
+        """The diagram of a path: `ACCEPT`, `DROP`, "reject KIND" (with `answers`), or the text of a statement that is
+        not known."""
         whole = self._in_order(self._bases(path), NOTHING)
         ends = self._chains.mapped(whole, lambda left: self._made.outcome(ACCEPT if left.how == "next" else left.how))
         return self._made.relabel(ends, {NOTHING: self._made.outcome(ACCEPT)})

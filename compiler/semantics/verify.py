@@ -8,22 +8,26 @@ family. Neither side knows how the compiler came to its text.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
+from compiler.resources.language import NO_PROGRAM, Program, Rule
 from compiler.semantics.boundaries import OUTSIDERS
 from compiler.semantics.case import Case, Said, said
 from compiler.semantics.cells import Cells, Unforeseen
 from compiler.semantics.clauses import Clauses
-from compiler.semantics.diagram import Range
+from compiler.semantics.diagram import NOTHING, Range
 from compiler.semantics.ends import Ends
 from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType, Field, Ruleset, State
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
 from compiler.semantics.policy_diagram import LOCAL, PolicyDiagrams
+from compiler.semantics.program import ProgramOracle, filters, in_order
+from compiler.semantics.program_diagram import ProgramDiagrams
+from compiler.semantics.program_ends import ProgramEnds, of_program
 from compiler.semantics.questions import of_policies, of_rules, told_apart
 from compiler.semantics.space import MARK_BITS, Level, Path, Space, address_text, space
 from compiler.semantics.text_diagram import TextDiagrams
@@ -75,12 +79,23 @@ class Different:
 
 
 class Verifier:
-    """Policies and a snapshot, prepared once for the rules of any number of nodes."""
+    """Policies and a snapshot, prepared once for the rules of any number of nodes. `program`: what the policy language
+    says beside them, with `failsafe` in front of the node's list. It is about packets that pass a pod by, too, and how
+    reject answers has to agree; log is no effect that anybody minds. Without pods, it is that of a machine by itself.
+    """
 
-    def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        policies: Iterable[AnyPolicy],
+        snapshot: Snapshot,
+        program: Program = NO_PROGRAM,
+        failsafe: Sequence[Rule] = (),
+    ) -> None:
         self._policies, self._snapshot = tuple(policies), snapshot
+        self._program, self._failsafe = program, tuple(failsafe)
         #: By family.
         self._clauses: dict[int, Clauses] = {}
+        self._ends: dict[int, ProgramEnds] = {}
 
     @cached_property
     def _oracle(self) -> Oracle:
@@ -90,7 +105,8 @@ class Verifier:
     def obstacle(self) -> str:
         """Why nothing can be proved of any rules; empty when there is nothing in the way. Policies alone are for
         `AloneVerifier`."""
-        if any(pod.holds_addresses for pod in self._snapshot.pods):
+        by_itself = self._program != NO_PROGRAM and not self._policies
+        if by_itself or any(pod.holds_addresses for pod in self._snapshot.pods):
             return ""
         return "no pod with an address in the input, so there is no packet that any policy is about"
 
@@ -99,25 +115,56 @@ class Verifier:
         `Unprovable` for rules that no diagram can hold."""
         if self.obstacle:
             raise Unprovable(self.obstacle)
-        found = [witness for version in families for witness in self._differences(node, ruleset, version)]
+        says = self._said(node)
+        found = [witness for version in families for witness in self._differences(node, says, ruleset, version)]
         return Different(tuple(found)) if found else Equal(tuple(families))
 
-    def _differences(self, node: str | None, ruleset: Ruleset, version: int) -> list[Witness]:
+    def _said(self, node: str | None) -> Callable[[Case], Said]:
+        """What the policies and the program say of a case."""
+        if not filters(self._program):
+            return lambda case: said(self._oracle, node, case)
+        return ProgramOracle(self._program, self._policies, self._snapshot, node, self._failsafe).said
+
+    def _wanted(self, clauses: Clauses, node: str | None, over: Space, region: int) -> PolicyDiagrams | ProgramDiagrams:
+        """The same of all packets."""
+        policies = PolicyDiagrams(clauses, node, over, region)
+        if not filters(self._program):
+            return policies
+        ends = self._ends[clauses.ends.version]
+        return ProgramDiagrams(
+            in_order(self._program, self._policies),
+            (*self._failsafe, *self._program.node),
+            ends,
+            node,
+            policies,
+            over,
+        )
+
+    def _differences(
+        self, node: str | None, says: Callable[[Case], Said], ruleset: Ruleset, version: int
+    ) -> list[Witness]:
         clauses = self._clauses.get(version)
         if clauses is None:
             clauses = self._clauses[version] = Clauses(self._policies, Ends(self._snapshot, version))
+            self._ends[version] = ProgramEnds(clauses.ends, self._snapshot)
         asked = [*of_policies(clauses, node), *of_rules(ruleset, version)]
+        asked += of_program(self._program, self._failsafe, self._ends[version])
         while True:
             cells = told_apart(version, asked)
             try:
-                return list(self._compared(clauses, node, ruleset, cells))
+                return list(self._compared(clauses, node, says, ruleset, cells))
             except Unforeseen as more:
                 asked += [(end, more.ranges) for end, own in cells.items() if own is more.cells]
 
     def _compared(
-        self, clauses: Clauses, node: str | None, ruleset: Ruleset, cells: Mapping[Field, Cells]
+        self,
+        clauses: Clauses,
+        node: str | None,
+        told: Callable[[Case], Said],
+        ruleset: Ruleset,
+        cells: Mapping[Field, Cells],
     ) -> Iterator[Witness]:
-        version = clauses.ends.version
+        version, answers = clauses.ends.version, filters(self._program)
         own = [(address, address) for address in clauses.subjects(node)]
         shown: dict[Path, int] = dict.fromkeys(Path, 0)
         # Packets to our pods and packets to others, each with the address of our pods asked first.
@@ -126,8 +173,10 @@ class Verifier:
             made = over.made
             ours = made.inside(over.destination, own)
             region = made.outside(ours) if source_first else ours
-            wanted = PolicyDiagrams(clauses, node, over, region)
-            text = TextDiagrams(ruleset, over, region, translates=True)
+            if region == NOTHING:
+                continue
+            wanted = self._wanted(clauses, node, over, region)
+            text = TextDiagrams(ruleset, over, region, translates=True, answers=answers)
             for path in Path:
                 # Of the packets behind DNAT, in terms of those in front.
                 out, among, says = (
@@ -142,7 +191,7 @@ class Verifier:
                     behind = replace(case, packet=_translated(case.packet, given))
                     words = () if behind == case else (f"translated: {behind.packet}",)
                     trace = way_of(ruleset, case, behind.packet.dst)
-                    yield Witness(case, said(self._oracle, node, behind), str(found), trace, words)
+                    yield Witness(case, told(behind), str(found), trace, words)
 
 
 def verify(
@@ -151,9 +200,11 @@ def verify(
     node: str | None,
     ruleset: Ruleset,
     families: Sequence[int] = (4, 6),
+    program: Program = NO_PROGRAM,
+    failsafe: Sequence[Rule] = (),
 ) -> Equal | Different:
     """The rules of one node, from scratch."""
-    return Verifier(policies, snapshot).verify(node, ruleset, families)
+    return Verifier(policies, snapshot, program, failsafe).verify(node, ruleset, families)
 
 
 def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:

@@ -20,17 +20,17 @@ from compiler.semantics.program_ends import ProgramEnds
 from compiler.semantics.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot, build
-from compiler.sources.manifests import load
+from compiler.sources.manifests import Located, load
 from tests.compiler.semantics.test_policy_diagram import values
 from tests.property.programs import HIGHEST, Maker
 from tests.property.scenarios import scenario
 
 
-def world(random: Random) -> tuple[list[AnyPolicy], Snapshot, Maker]:
+def world(random: Random) -> tuple[list[Located], Snapshot, Maker]:
     """A cluster; objects of the admin tier stay where they come behind blocks."""
     found = load([("scenario.json", scenario(random).text)])
-    policies = [located.value for located in found.policies if not _is_early(located.value)]
-    referred = {p.metadata.namespace or "default" for p in policies if p.kind == "NetworkPolicy"}
+    policies = [located for located in found.policies if not _is_early(located.value)]
+    referred = {p.value.metadata.namespace or "default" for p in policies if p.value.kind == "NetworkPolicy"}
     snapshot = build(found.pods, found.namespaces, found.nodes, referred)
     ends = [*(ip for pod in snapshot.pods for ip in pod.ips), *(ip for n in snapshot.nodes.values() for ip in n.ips)]
     return policies, snapshot, Maker(random, ends)
@@ -51,9 +51,8 @@ def diagrams(
     program: Program, policies: list[AnyPolicy], snapshot: Snapshot, node: str | None, version: int
 ) -> ProgramDiagrams:
     ends, over = Ends(snapshot, version), space(version)
-    labels = {name: found.labels for name, found in snapshot.nodes.items()}
     behind = PolicyDiagrams(Clauses(policies, ends), node, over)
-    return ProgramDiagrams(in_order(program, policies), program.node, ProgramEnds(ends, labels), node, behind, over)
+    return ProgramDiagrams(in_order(program, policies), program.node, ProgramEnds(ends, snapshot), node, behind, over)
 
 
 def word(said: Said) -> str:
@@ -64,7 +63,8 @@ def word(said: Said) -> str:
 @given(st.integers(0, 1 << 32))
 def test_it_says_what_the_statements_say(seed: int) -> None:
     random = Random(seed)  # its own choices would be shrunk for an hour
-    policies, snapshot, maker = world(random)
+    located, snapshot, maker = world(random)
+    policies = [one.value for one in located]
     program = maker.program()
     names = snapshot.node_names()
     node = (None, *names)[random.randint(0, len(names))]
