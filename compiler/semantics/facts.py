@@ -49,7 +49,7 @@ class Facts:
             labels.setdefault(label, set()).update(values)
         #: The values of each label that are told apart; None: the label is absent.
         self.choices: dict[Label, tuple[str | None, ...]] = {
-            label: _choices(label, labels[label]) for label in sorted(labels, key=_order)
+            label: _choices(label, labels[label]) for label in sorted(labels, key=_is_no_name)
         }
         self.domains = tuple(sorted({name for one in known if isinstance(one, Domains) for name in one.names}))
         self._levels: dict[tuple[Field, Hashable], int] = {}
@@ -223,6 +223,8 @@ def _choices(label: Label, values: set[str]) -> tuple[str | None, ...]:
     return (*absent, *sorted(values), other)
 
 
-def _order(label: Label) -> tuple[int, bool, str]:
-    """The names of namespaces first, which tell most apart, then their labels."""
-    return ("namespace", "pod", "node").index(label.of), label.key != NAME_LABEL, label.key
+def _is_no_name(label: Label) -> bool:
+    """The names of namespaces come first, which tell most apart. The others stay in the order in which policies name
+    them: what a rule asks of its subject and of its peer stands together, so that a diagram need not remember the
+    answers to all questions about the one end while it asks those about the other."""
+    return label != Label("namespace", NAME_LABEL)

@@ -61,7 +61,7 @@ class AloneVerifier:
         clauses = Clauses(self._policies, self._snapshot, version)
         over = space(version)
         made = over.made
-        facts = Facts(over, [*(one.who for one in by_hand), *(who for c in clauses.all() for who in c.meant())])
+        facts = Facts(over, [*(who for c in clauses.all() for who in c.meant()), *(one.who for one in by_hand)])
         rules, rows = apart.seen(ruleset, version)
         wanted, text = PoliciesAlone(clauses, facts, over), TextDiagrams(rules, over)
         tables = {id(one): two for one, two in zip(ruleset.tables, rules.tables, strict=True)}

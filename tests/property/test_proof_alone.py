@@ -181,3 +181,17 @@ def is_genuine(witness: Witness) -> bool:
     # A router takes one off, so that no packet shows what rules do with the highest hop limit.
     shown = witness.case.path is Path.FORWARD and witness.case.packet.hop_limit == 255
     return witness.said.allowed is not passed and (shown or witness.trace.passed is passed)
+
+
+def test_unlike_labels_at_both_ends_cost_no_more_than_they_are() -> None:
+    """Each policy asks its own label of its own peer: with all questions about one end in front of those about the
+    other, a diagram would have to remember the answers to all of them, and double with each policy."""
+    one = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p{0}, namespace: a}}\nspec:\n"
+    one += "  podSelector: {{matchLabels: {{k{0}: v}}}}\n"
+    one += "  ingress: [{{from: [{{podSelector: {{matchLabels: {{m{0}: v}}}}}}]}}]\n---\n"
+    policies = load([("f.yaml", "".join(one.format(n) for n in range(60)).encode())]).policies
+    clauses = Clauses((located.value for located in policies), build(), 4)
+    over = space(4)
+    wanted = PoliciesAlone(clauses, Facts(over, (who for clause in clauses.all() for who in clause.meant())), over)
+    wanted.at(Path.FORWARD)
+    assert len(over.made) < 10_000
