@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Errors of one text; whoever makes more has not written a policy.
 MOST = 1000
+#: Characters of what stands before the brace of a block, at most.
+_HEAD = 400
 #: How many brackets may be open at once. The parser's stack has more than that before they are counted.
 DEEPEST = 32
 
@@ -68,7 +70,7 @@ class Reading:
             if (tree := self._on()) is not None:
                 return tree
             if len(self.found) > MOST:
-                self._back(0)
+                self._back(self._outside())
                 return self._ended()
 
     def _on(self) -> File | None:
@@ -108,15 +110,15 @@ class Reading:
         context = self._settle(accepted)
         opened = _open(self._state.value_stack)
         last = self._previous.start_pos if self._previous is not None else None
-        if opened and last is not None and opened[-1] == "(" and _ITEM.match(self._text, last):
-            at = last
+        if opened and opened[-1] == "(" and last is not None and _ITEM.match(self._text, last):
+            at = last  # any word is a label
         if opened and (at >= len(self._text) or _ITEM.match(self._text, at)):
             begin = opened[-1].start_pos or 0
             where = "the text ends" if at >= len(self._text) else f'"{self._word(at)}" begins'
             line = self._source.position(at)[0]
             message = f'this "{opened[-1]}" is not closed before {where} in line {line}'
             self._flaw(begin, begin + 1, message, "unclosed")
-            self._back(0)
+            self._back(self._outside())
             self._go_on(at)
         elif token is None:
             self._recover(at, self._bad_character(at, accepted))
@@ -128,9 +130,8 @@ class Reading:
         """Tells of a character that no token begins with; gives the offset behind what is lost with it."""
         char = self._text[at]
         if char != '"':
-            more = (
-                f"; expected {self._listed(accepted)}" if char.isascii() and char.isprintable() and char != ";" else ""
-            )
+            told = char == ";" or not char.isascii() or not char.isprintable()  # all that there is to say
+            more = "" if told else f"; expected {self._listed(accepted)}"
             self._flaw(at, at + 1, words.stray(char) + more, "character")
             return at + 1
         found = _UNCLOSED.match(self._text, at)
@@ -211,14 +212,17 @@ class Reading:
         del self._state.state_stack[-1], self._state.value_stack[-1]
         return _CONTEXTS[starter]
 
-    def _back(self, base: int) -> None:
-        """Forgets what was begun since `base`, or since the last definition or block for 0."""
+    def _outside(self) -> int:
+        """Where in the parser's stack a definition or block could begin, behind the last one."""
         from lark.parsers.lalr_analysis import Shift
 
-        stack, states = self._state.state_stack, self._state.parse_conf.parse_table.states
-        if base == 0:
-            base = max(i for i, one in enumerate(stack) if states[one].get("POLICY", (None,))[0] is Shift)
-        del stack[base + 1 :]
+        states = self._state.parse_conf.parse_table.states
+        stack = enumerate(self._state.state_stack)
+        return max(index for index, one in stack if states[one].get("POLICY", (None,))[0] is Shift)
+
+    def _back(self, base: int) -> None:
+        """Forgets what was begun since `base`."""
+        del self._state.state_stack[base + 1 :]
         del self._state.value_stack[base:]
 
     def _go_on(self, at: int) -> None:
@@ -246,7 +250,7 @@ class Reading:
         kind = word if word in words.BLOCKS else words.meant(word, words.BLOCKS)
         if kind is None or _open(begun):
             return None
-        brace = self._text.find("{", after)
+        brace = self._text.find("{", after, after + _HEAD)
         first = next((m.start() for m in _ITEM.finditer(self._text, after, max(brace, after) + 1)), brace)
         if brace < 0 or (first < brace and begun):
             return None
@@ -272,16 +276,10 @@ class Reading:
             letter = piece[0].isalpha() or context == "expect"
             if letter and first and (not depth or fresh_line) and self._begins(context, start, piece, fresh_line):
                 return start
-            if piece in "{(":
-                depth += 1
-            elif piece in "})":
-                if (
-                    piece == "}"
-                    and context != "file"
-                    and (not depth or (fresh_line and _ALONE.match(self._text, start)))
-                ):
-                    return start
-                depth = max(0, depth - 1)
+            alone = fresh_line and _ALONE.match(self._text, start) is not None
+            if piece == "}" and context != "file" and (not depth or alone):
+                return start
+            depth = max(0, depth + (piece in "{(") - (piece in "})"))
             fresh_line = False
         return len(self._text)
 

@@ -222,6 +222,7 @@ def stray(char: str) -> str:
     if unicodedata.category(char) in ("Cf", "Cs", "Co", "Cn"):
         return f"an invisible character ({called})"
     plain = _LOOKALIKES.get(char) or unicodedata.normalize("NFKC", char)
+    plain = plain.upper() if char.isupper() else plain
     if plain != char and plain.isascii():
         return f"{char} is {called}: write {plain}"
     if not char.isascii():
