@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from compiler.analysis.quotes import Quotes, title
 from compiler.errors import NetpolcError
+from compiler.resources.language import NO_PROGRAM, Program, Rule
 from compiler.semantics import rulesets
+from compiler.semantics.case import Decided, Said
 from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType, Ruleset, State
 from compiler.semantics.space import ACCEPT, Path
@@ -43,20 +45,30 @@ class Proof:
 
 class Prover:
     """Policies and a snapshot, prepared once for the texts of any number of nodes. Where the snapshot has no pod with
-    an address, rules are proved for all that there might be."""
+    an address, rules are proved for all that there might be. `program`: what the policy language says beside them."""
 
-    def __init__(self, policies: Sequence[Located], snapshot: Snapshot) -> None:
+    def __init__(self, policies: Sequence[Located], snapshot: Snapshot, program: Program = NO_PROGRAM) -> None:
         self._policies = policies
         values = [one.value for one in policies]
-        verifier = Verifier(values, snapshot)
-        self._verifier = AloneVerifier(values, snapshot) if verifier.obstacle else verifier
+        self._verifier = Verifier(values, snapshot, program)
+        alone = self._verifier.obstacle and program == NO_PROGRAM
+        self._alone = AloneVerifier(values, snapshot) if alone else None
 
-    def prove(self, node: str | None, texts: Iterable[tuple[str, str]], families: Sequence[int] = (4, 6)) -> Proof:
+    def prove(
+        self,
+        node: str | None,
+        texts: Iterable[tuple[str, str]],
+        families: Sequence[int] = (4, 6),
+        failsafe: Sequence[Rule] = (),
+    ) -> Proof:
         """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
-        `families`: 4 and 6. Raises NotProved."""
+        `families`: 4 and 6; `failsafe`: rules in front of the program's list for the node. Raises NotProved."""
         ruleset = understood(texts)
         try:
-            found = self._verifier.verify(node, ruleset, families)
+            if self._alone is not None:
+                found = self._alone.verify(node, ruleset, families)
+            else:
+                found = self._verifier.verify(node, ruleset, families, failsafe)
         except Unprovable as error:
             raise NotProved(f"cannot be proved: {error}") from None
         if isinstance(found, Equal):
@@ -91,12 +103,26 @@ def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
     beside += [f"{printable(text)}: {'yes' if holds else 'no'}" for text, holds in case.others.items()]
     yield f"{case.packet} ({', '.join(beside)})"
     yield from (f"  {printable(line)}" for line in witness.setting)
-    yield f"  policies: {'allowed' if witness.said.allowed else 'denied'}{_because(witness.said.note)}"
+    yield f"  policies: {_verdict(witness.said)}{_because(witness.said.note)}"
+    for decided in witness.said.decided:
+        yield f"    {_decided(decided)}"
     for direction, ruling in witness.said.rulings.items():
         if ruling.because is not Because.NO_SUBJECT:
             yield f"    {_ruling(direction, ruling, quotes)}"
     yield f"  rules: {_found(witness)}"
     yield from (f"    {line}" for line in _way(witness.trace))
+
+
+def _verdict(said: Said) -> str:
+    if said.answer:
+        return f"rejected, with {said.answer}"
+    return "allowed" if said.allowed else "denied"
+
+
+def _decided(decided: Decided) -> str:
+    """The list and place there, the file and line, and the statement as written."""
+    rule = decided.rule
+    return f"{decided.where} rule[{decided.index}] ({rule.span.file_line}): {printable(rule.text)}"
 
 
 def _because(note: str) -> str:
@@ -117,6 +143,8 @@ def _ruling(direction: Direction, ruling: Ruling, quotes: Quotes) -> str:
 def _found(witness: Witness) -> str:
     if witness.found == ACCEPT:
         return "accepted"
+    if witness.found.startswith("reject "):
+        return f"rejected, with {witness.found.removeprefix('reject ')}"
     return "dropped" if witness.found == "drop" else f"no answer, {printable(witness.found)}"
 
 

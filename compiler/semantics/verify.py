@@ -78,28 +78,48 @@ class Different:
     witnesses: tuple[Witness, ...]
 
 
-class Verifier:
-    """Policies and a snapshot, prepared once for the rules of any number of nodes. `program`: what the policy language
-    says beside them, with `failsafe` in front of the node's list. It is about packets that pass a pod by, too, and how
-    reject answers has to agree; log is no effect that anybody minds. Without pods, it is that of a machine by itself.
-    """
+class _Says:
+    """What policies and program say at a node. Raises Unprovable for programs of which that is not known yet."""
 
     def __init__(
         self,
-        policies: Iterable[AnyPolicy],
+        policies: Sequence[AnyPolicy],
         snapshot: Snapshot,
-        program: Program = NO_PROGRAM,
-        failsafe: Sequence[Rule] = (),
+        program: Program,
+        node: str | None,
+        failsafe: tuple[Rule, ...],
     ) -> None:
-        self._policies, self._snapshot = tuple(policies), snapshot
-        self._program, self._failsafe = program, tuple(failsafe)
+        self._policies, self._snapshot, self._program = policies, snapshot, program
+        self.node, self.failsafe = node, failsafe
+        #: Whether the program takes part.
+        self.of_program = filters(program)
+        self._blocks = in_order(program, policies)
+
+    @cached_property
+    def of_one(self) -> Callable[[Case], Said]:
+        """One packet at a time."""
+        if self.of_program:
+            return ProgramOracle(self._program, self._policies, self._snapshot, self.node, self.failsafe).said
+        oracle = Oracle(self._policies, self._snapshot)
+        return lambda case: said(oracle, self.node, case)
+
+    def of_all(self, clauses: Clauses, ends: ProgramEnds, over: Space, region: int) -> PolicyDiagrams | ProgramDiagrams:
+        """All packets of a space that count."""
+        policies = PolicyDiagrams(clauses, self.node, over, region)
+        own = (*self.failsafe, *self._program.node)
+        return ProgramDiagrams(self._blocks, own, ends, self.node, policies, over) if self.of_program else policies
+
+
+class Verifier:
+    """Policies and a snapshot, prepared once for the rules of any number of nodes. `program`: what the policy language
+    says beside them. It is about packets that pass pods by, too, and how a reject answers has to agree; log is no
+    effect that counts. Without pods and policies, it is that of a machine by itself."""
+
+    def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot, program: Program = NO_PROGRAM) -> None:
+        self._policies, self._snapshot, self._program = tuple(policies), snapshot, program
         #: By family.
         self._clauses: dict[int, Clauses] = {}
         self._ends: dict[int, ProgramEnds] = {}
-
-    @cached_property
-    def _oracle(self) -> Oracle:
-        return Oracle(self._policies, self._snapshot)
 
     @property
     def obstacle(self) -> str:
@@ -110,62 +130,40 @@ class Verifier:
             return ""
         return "no pod with an address in the input, so there is no packet that any policy is about"
 
-    def verify(self, node: str | None, ruleset: Ruleset, families: Sequence[int] = (4, 6)) -> Equal | Different:
-        """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). Raises
-        `Unprovable` for rules that no diagram can hold."""
+    def verify(
+        self,
+        node: str | None,
+        ruleset: Ruleset,
+        families: Sequence[int] = (4, 6),
+        failsafe: Sequence[Rule] = (),
+    ) -> Equal | Different:
+        """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). `failsafe`:
+        rules in front of the program's list for the node. Raises `Unprovable` for rules that no diagram can hold."""
         if self.obstacle:
             raise Unprovable(self.obstacle)
-        says = self._said(node)
-        found = [witness for version in families for witness in self._differences(node, says, ruleset, version)]
+        says = _Says(self._policies, self._snapshot, self._program, node, tuple(failsafe))
+        found = [witness for version in families for witness in self._differences(says, ruleset, version)]
         return Different(tuple(found)) if found else Equal(tuple(families))
 
-    def _said(self, node: str | None) -> Callable[[Case], Said]:
-        """What the policies and the program say of a case."""
-        if not filters(self._program):
-            return lambda case: said(self._oracle, node, case)
-        return ProgramOracle(self._program, self._policies, self._snapshot, node, self._failsafe).said
-
-    def _wanted(self, clauses: Clauses, node: str | None, over: Space, region: int) -> PolicyDiagrams | ProgramDiagrams:
-        """The same of all packets."""
-        policies = PolicyDiagrams(clauses, node, over, region)
-        if not filters(self._program):
-            return policies
-        ends = self._ends[clauses.ends.version]
-        return ProgramDiagrams(
-            in_order(self._program, self._policies),
-            (*self._failsafe, *self._program.node),
-            ends,
-            node,
-            policies,
-            over,
-        )
-
-    def _differences(
-        self, node: str | None, says: Callable[[Case], Said], ruleset: Ruleset, version: int
-    ) -> list[Witness]:
+    def _differences(self, says: _Says, ruleset: Ruleset, version: int) -> list[Witness]:
         clauses = self._clauses.get(version)
         if clauses is None:
             clauses = self._clauses[version] = Clauses(self._policies, Ends(self._snapshot, version))
             self._ends[version] = ProgramEnds(clauses.ends, self._snapshot)
-        asked = [*of_policies(clauses, node), *of_rules(ruleset, version)]
-        asked += of_program(self._program, self._failsafe, self._ends[version])
+        asked = [*of_policies(clauses, says.node), *of_rules(ruleset, version)]
+        asked += of_program(self._program, says.failsafe, self._ends[version])
         while True:
             cells = told_apart(version, asked)
             try:
-                return list(self._compared(clauses, node, says, ruleset, cells))
+                return list(self._compared(clauses, says, ruleset, cells))
             except Unforeseen as more:
                 asked += [(end, more.ranges) for end, own in cells.items() if own is more.cells]
 
     def _compared(
-        self,
-        clauses: Clauses,
-        node: str | None,
-        told: Callable[[Case], Said],
-        ruleset: Ruleset,
-        cells: Mapping[Field, Cells],
+        self, clauses: Clauses, says: _Says, ruleset: Ruleset, cells: Mapping[Field, Cells]
     ) -> Iterator[Witness]:
-        version, answers = clauses.ends.version, filters(self._program)
-        own = [(address, address) for address in clauses.subjects(node)]
+        version = clauses.ends.version
+        own = [(address, address) for address in clauses.subjects(says.node)]
         shown: dict[Path, int] = dict.fromkeys(Path, 0)
         # Packets to our pods and packets to others, each with the address of our pods asked first.
         for source_first in (False, True):
@@ -175,15 +173,15 @@ class Verifier:
             region = made.outside(ours) if source_first else ours
             if region == NOTHING:
                 continue
-            wanted = self._wanted(clauses, node, over, region)
-            text = TextDiagrams(ruleset, over, region, translates=True, answers=answers)
+            wanted = says.of_all(clauses, self._ends[version], over, region)
+            text = TextDiagrams(ruleset, over, region, translates=True, answers=says.of_program)
             for path in Path:
                 # Of the packets behind DNAT, in terms of those in front.
-                out, among, says = (
+                out, among, meant = (
                     text.before(path, one) for one in (wanted.impossible(path), region, wanted.at(path))
                 )
                 out = made.where(out, made.outcome("impossible"))
-                one, two = (made.where(among, made.first([out, side])) for side in (says, text.at(path)))
+                one, two = (made.where(among, made.first([out, side])) for side in (meant, text.at(path)))
                 for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                     shown[path] += 1
                     case = case_of(path, over, box, text.matches.opaque)
@@ -191,7 +189,7 @@ class Verifier:
                     behind = replace(case, packet=_translated(case.packet, given))
                     words = () if behind == case else (f"translated: {behind.packet}",)
                     trace = way_of(ruleset, case, behind.packet.dst)
-                    yield Witness(case, told(behind), str(found), trace, words)
+                    yield Witness(case, says.of_one(behind), str(found), trace, words)
 
 
 def verify(
@@ -204,7 +202,7 @@ def verify(
     failsafe: Sequence[Rule] = (),
 ) -> Equal | Different:
     """The rules of one node, from scratch."""
-    return Verifier(policies, snapshot, program, failsafe).verify(node, ruleset, families)
+    return Verifier(policies, snapshot, program).verify(node, ruleset, families, failsafe)
 
 
 def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
