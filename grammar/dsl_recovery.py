@@ -63,6 +63,7 @@ class Reading:
         self._state = self._interactive.parser_state
         self._literals = {t.name: t.pattern.value for t in parser.terminals if t.pattern.type == "str"}
         self._previous: Token | None = None
+        self._before: list[Any] | None = None  # the states before a token is taken, while it is
 
     def tree(self) -> File:
         """What was read; statements with errors are not in it."""
@@ -78,11 +79,12 @@ class Reading:
         from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
         state, stack = self._state, self._state.state_stack
-        self._previous = None
+        self._previous = self._before = None
         try:
             for token in state.lexer.lex(state):  # type: ignore[no-untyped-call]
+                self._before = stack[:]
                 state.feed_token(token)
-                self._previous = token
+                self._previous, self._before = token, None
                 if len(stack) > DEEPEST and len(_open(state.value_stack)) > DEEPEST:
                     self._too_deep()
                     return None
@@ -106,8 +108,8 @@ class Reading:
     def _wrong(self, at: int, token: Token | None) -> None:
         """Tells of an error at an offset, where `token` cannot stand (None: no token begins there), and goes on
         behind it."""
-        accepted: set[str] = self._interactive.accepts()  # type: ignore[no-untyped-call]
-        context = self._settle(accepted)
+        accepted = self._accepted(self._before or self._state.state_stack)
+        context = self._settle()
         opened = _open(self._state.value_stack)
         last = self._previous.start_pos if self._previous is not None else None
         if opened and opened[-1] == "(" and last is not None and _ITEM.match(self._text, last):
@@ -157,7 +159,8 @@ class Reading:
             return 'this "}" closes nothing'
         possible = [self._literals[name] for name in accepted if name in self._literals]
         meant = words.meant(word, [text for text in possible if text.isalpha()])
-        hint = f": did you mean {meant}?" if meant else ""
+        advice = words.advice(word, accepted, self._previous.type if self._previous is not None else "")
+        hint = f": {advice}" if advice else f": did you mean {meant}?" if meant else ""
         if context and (home := words.home(word)) and word not in _STARTERS[context]:
             here = "here, outside of blocks," if context == "file" else f"in this {context} block"
             return f'"{word}" belongs into {home}; {here} expected {self._listed(accepted)}{hint}'
@@ -200,11 +203,20 @@ class Reading:
                     return context, index
         raise AssertionError("the stack begins with the file")
 
-    def _settle(self, accepted: Collection[str]) -> str | None:
+    def _accepted(self, stack: list[Any]) -> set[str]:
+        """The tokens that could come where the parser has these states. Where it was before a wrong token is more
+        than where it is: it may have ended what that token cannot follow."""
+        now, self._state.state_stack = self._state.state_stack, stack
+        found: set[str] = self._interactive.accepts()  # type: ignore[no-untyped-call]
+        self._state.state_stack = now
+        return found
+
+    def _settle(self) -> str | None:
         """Ends a statement that could have ended here: what comes is no part of it. The block that the parser is in
         when it is between statements, else None."""
         from lark import Token
 
+        accepted = self._accepted(self._state.state_stack)
         starter = next((token for token in _CONTEXTS if token in accepted), None)
         if starter is None:
             return None

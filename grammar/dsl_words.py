@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
+from grammar.dsl_literals import PROTOCOLS
+
 #: First words of what stands outside of blocks, and of blocks.
 DEFINITIONS = ("include", "set", "service", "zone")
 BLOCKS = ("policy", "node", "nat", "mangle", "raw", "expect")
@@ -167,6 +169,8 @@ def expected(tokens: Collection[str], literals: Mapping[str, str], previous: str
     phrases += (_called(token, literals) for token in major if token != "RBRACE")
     if len(phrases) < 3:
         minor = [token for token in _MINOR if token in left and (token == "COLON" or not phrases)]
+        if "RBRACE" in left or len(minor) > 2:
+            minor = [token for token in minor if token not in ("AND", "EXCEPT", "MINUS")]
         phrases = [*(_called(token, literals) for token in minor), *phrases]
     if "RBRACE" in left:
         phrases.append('"}"')
@@ -196,6 +200,27 @@ def meant(word: str, possible: Collection[str]) -> str | None:
     close = get_close_matches(word, possible, 1, 0.72)
     longer = [one for one in possible if len(one) > 2 < len(word) and (word.startswith(one) or one.startswith(word))]
     return next(iter((*swapped, *close, *longer)), None)
+
+
+def advice(word: str, accepted: Collection[str], previous: str) -> str | None:
+    """How to write what somebody seems to mean who writes `word` behind a token of the kind `previous`, where the
+    tokens `accepted` could stand; None where nothing comes to mind."""
+    if word == ",":
+        several = {"INTERFACE": "several interfaces stand in ( ... )"}
+        return several.get(previous, "several ends stand in { ... }" if "ARROW" in accepted else None)
+    if word == "/":
+        if previous == "NUMBER":
+            return "the protocol stands first, as in tcp/80"
+        if "PLUS" in accepted:
+            return 'ports of several protocols are joined by "+"'
+        return 'ports stand behind both ends and ":"' if "ARROW" in accepted else None
+    if word.partition("/")[0].lower() in PROTOCOLS | {"port", "ports", "dport"}:
+        if "PLUS" in accepted:
+            return 'ports of several protocols are joined by "+"'
+        return 'ports stand behind ":"' if "COLON" in accepted else None
+    if word in ("from", "to") and previous in _upper(*_VERBS):
+        return 'a connection is written "a -> b"'
+    return "a port stands behind a slash, as in tcp/80" if word.isdigit() and "SLASH" in accepted else None
 
 
 def home(word: str) -> str | None:
