@@ -112,7 +112,7 @@ def in_order(program: Program, policies: Iterable[AnyPolicy]) -> tuple[PolicyBlo
     for block in blocks:
         if block.tier != "admin":
             raise Unordered(
-                f"{block.span.file_line}: policy {block.name} is of the tier baseline, which is not kept yet"
+                f"{block.span.file_line}: policy {block.name} is of the baseline tier, which is not proved yet"
             )
         for policy in policies:
             admin = isinstance(policy, AdminNetworkPolicy) or (
