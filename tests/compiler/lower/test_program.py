@@ -1,0 +1,103 @@
+"""Programs as chains: traced through the emitted texts, packets fare as the program says, statement by statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compiler.backends.target import Backend, Target
+from compiler.ir.ruleset import Ruleset
+from compiler.lower.pods import lower
+from compiler.lower.program import ProgramFront, denials
+from compiler.net import Family
+from compiler.pipeline import emit, prepared
+from compiler.resolve.classes import classes
+from compiler.resolve.ends import Ends
+from compiler.resolve.inventory import Inventory
+from compiler.resolve.reach import Reacher
+from compiler.resources.language import NO_PROGRAM, Program
+from compiler.semantics.netfilter import State
+from compiler.semantics.rulesets import read
+from compiler.semantics.trace import Route, Situation, Tracer
+from compiler.snapshot import Snapshot
+from tests.compiler.meaning import Meaning
+from tests.compiler.programs import NAMES, Hook, Reading, Seen, packets, programs
+from tests.compiler.worlds import UNIVERSE, World, worlds
+
+NODE = "n1"
+
+
+def ruleset(world: World, program: Program, target: Target) -> Ruleset:
+    """What the pipeline makes of these, before passes."""
+    inventory = Inventory(world.snapshot)
+    ends = Ends(inventory, target.node)
+    needs = denials(program, ends, target)
+    found = lower(classes(inventory, world.policies, target.node), Reacher(inventory), target, needs)
+    return ProgramFront(program, ends, target).before(found)
+
+
+def files(world: World, program: Program, backend: Backend) -> Mapping[str, str]:
+    target = Target(backend, NODE)
+    return emit(prepared(ruleset(world, program, target), target), target)
+
+
+def own_addresses(cluster: Snapshot) -> list[str]:
+    """The node's, and one more that no object knows."""
+    pods = {address for pod in cluster.pods for address in pod.ips}
+    free = [one for family in Family for one in UNIVERSE[family][20:22] if one not in pods]
+    return [*cluster.nodes[NODE].ips, *free]
+
+
+@st.composite
+def cases(draw: st.DrawFn, cluster: Snapshot) -> Seen:
+    family = draw(st.sampled_from(list(Family)))
+    own = [one for one in own_addresses(cluster) if (":" in one) == (family is Family.IPV6)]
+    others = [one for one in UNIVERSE[family] if one not in own]
+    known = [a for pod in cluster.pods for a in pod.ips if a in others]
+    others = [*others, *known, *known]
+    hook = draw(st.sampled_from(list(Hook)))
+    sources = [*others, *own] if hook is Hook.INPUT else [*others, *own * 9] if hook is Hook.OUTPUT else others
+    targets = own if hook is Hook.INPUT else [*others, *own * 3] if hook is Hook.OUTPUT else others
+    packet = draw(packets(family, sources, targets))
+    names = draw(st.sampled_from(NAMES)), draw(st.sampled_from(NAMES))
+    return Seen(hook, packet, *names, packet.src in own, packet.dst in own)
+
+
+def traced(tracer: Tracer, seen: Seen, own: frozenset[str], state: State | None = None) -> tuple[str, set[str]]:
+    """How it ends, and the prefixes of what was logged."""
+    sent = seen.hook is Hook.OUTPUT
+    route = Route.SENT if sent else Route.ARRIVES
+    names = ("" if sent else seen.input, "" if seen.hook is Hook.INPUT else seen.output)
+    found = tracer.trace(Situation(seen.packet, route, own, *names, state=state))
+    told = {f"<{n}>" for n in range(40) for event in found.notices if f"<{n}>" in str(event.what)}
+    return found.how.split()[0], told
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@settings(deadline=None, max_examples=60)
+@given(world=worlds(), program=programs(), data=st.data())
+def test_texts_mean_what_programs_say(backend: Backend, world: World, program: Program, data: st.DataObject) -> None:
+    reading = Reading(program, Meaning(world.policies, world.snapshot), NODE)
+    texts = files(world, program, backend)
+    tracer = Tracer(read(texts.items()), lambda _, __: True)
+    own = frozenset(own_addresses(world.snapshot))
+    for seen in data.draw(st.lists(cases(world.snapshot), min_size=25, max_size=25)):
+        judged = reading.judge(seen)
+        how, told = traced(tracer, seen, own)
+        assert how == judged.how, f"{seen}: {judged}"
+        if not seen.packet.is_neighbour_discovery and seen.packet.src != seen.packet.dst:
+            assert told == {rule.log.prefix for rule in judged.rules if rule.log is not None}, f"{seen}: {judged}"
+        assert traced(tracer, seen, own, State.ESTABLISHED) == ("accept", set())
+
+
+@settings(deadline=None, max_examples=20)
+@given(world=worlds())
+def test_without_a_program_nothing_changes(world: World) -> None:
+    for backend in Backend:
+        target = Target(backend, NODE)
+        inventory = Inventory(world.snapshot)
+        plain = lower(classes(inventory, world.policies, NODE), Reacher(inventory), target)
+        assert emit(prepared(plain, target), target) == files(world, NO_PROGRAM, backend)
