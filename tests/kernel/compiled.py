@@ -10,6 +10,7 @@ from compiler.backends.target import Backend, Target
 from compiler.net import Family
 from compiler.pipeline import Compiler
 from compiler.snapshot import build
+from compiler.sources import language
 from compiler.sources.manifests import load
 from tests.kernel.rig import BACKEND
 
@@ -25,13 +26,18 @@ def files(
     *,
     lenient: bool = False,
     source: str = "objects.json",
+    program: str = "",
+    failsafe: bool = False,
 ) -> Mapping[str, str]:
-    """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading."""
+    """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading; with `program`, a text of
+    the policy language, beside the objects."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)
     found = load([(source, text.encode())], lenient=lenient)
     referred = {space for p in found.policies if (space := p.value.metadata.namespace)}
     snapshot = build((*found.pods, *found.templates), found.namespaces, found.nodes, referred)
-    return Compiler(found.policies, snapshot).compile(Target(Backend(BACKEND[flavour]), node, families)).files
+    written = language.load([("edge.np", program.encode())], lambda _, __: "nothing is there")
+    compiler = Compiler(found.policies, snapshot, written, () if failsafe else None)
+    return compiler.compile(Target(Backend(BACKEND[flavour]), node, families)).files
 
 
 def policy(namespace: str, name: str, selects: str = "", **spec: object) -> Object:
