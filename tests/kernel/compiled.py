@@ -29,7 +29,7 @@ def files(
     program: str = "",
     failsafe: bool = False,
 ) -> Mapping[str, str]:
-    """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading; with `program`, a text of
+    """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading. `program`: a text of
     the policy language, beside the objects."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)
     found = load([(source, text.encode())], lenient=lenient)
