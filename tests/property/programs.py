@@ -17,6 +17,10 @@ from compiler.sources.language import load
 from tests.property.scenarios import LABELS, LENGTHS, NAMESPACES, PORT_NAMES, PORTS, SPACE_LABELS
 
 INTERFACES = ("eth0", "cali1", "cali22", "wg0", "lo")
+ANSWERS = (
+    *("tcp-reset", "icmp-admin-prohibited", "icmp-host-unreachable", "icmp-port-unreachable", "icmp-net-unreachable"),
+    *("icmp-proto-unreachable", "icmp-net-prohibited", "icmp-host-prohibited"),
+)
 #: The highest priority of a block: objects of the admin tier have to come behind.
 HIGHEST = 3
 
@@ -56,7 +60,7 @@ class Maker:
         if self.often(0.2):
             options += f" unless from {self.end()}"
         if verb == "reject" and self.often(0.6):
-            kind = self.one(("tcp-reset", "icmp-admin-prohibited", "icmp-host-unreachable", "icmp-port-unreachable"))
+            kind = self.one(ANSWERS)
             options += f" with {kind}"
         if self.often(0.2):
             options += ' log "seen"' + " limit 5/min" * self.often(0.5)
@@ -115,7 +119,9 @@ class Maker:
                     "tcp": f"tcp/{PORTS[self._random.randint(0, len(PORTS) - 1)]}",
                     "udp": f"udp/{PORTS[self._random.randint(0, len(PORTS) - 1)]}",
                     "range": "tcp/80-443",
-                    "icmp": "icmp/echo-request + icmpv6/echo-request",
+                    "icmp": self.one(
+                        ("icmp/echo-request + icmpv6/echo-request", "icmp + icmpv6", "proto/1 + proto/58")
+                    ),
                     "all": self.one(("tcp", "udp", "sctp")),
                     "esp": "esp",
                     "proto": "proto/253",
