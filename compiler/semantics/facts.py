@@ -66,6 +66,7 @@ class Facts:
                 self._levels[end, question] = level
                 self._made.sizes[level] = size
         self._serving: dict[tuple[str, Field, Field], int] = {}
+        self._ones: dict[tuple[Field, int], tuple[int, Meant]] = {}  # by id: whoever is meant is kept beside
 
     @cached_property
     def same(self) -> int:
@@ -88,6 +89,12 @@ class Facts:
 
     def is_one(self, end: Field, who: Meant) -> int:
         """Where the address at this end belongs to those who are meant."""
+        key = end, id(who)
+        if key not in self._ones:
+            self._ones[key] = self._is_one(end, who), who
+        return self._ones[key][0]
+
+    def _is_one(self, end: Field, who: Meant) -> int:
         match who:
             case Pods(namespaces, pods):
                 asked = {**self._asked(end, "namespace", namespaces), **self._asked(end, "pod", pods)}

@@ -52,16 +52,23 @@ _DESTINATION = (Hook.PREROUTING, Hook.OUTPUT)
 class TextDiagrams:
     """The rules of a text for the packets of one space. `region`: the packets that count, by their addresses at the
     FORWARD hook, or that of the path; of others the diagrams may say anything. `translates`: the caller takes `before`
-    into account; else texts that translate are refused. `answers`: a reject is no drop. Raises `Unprovable`."""
+    into account; else texts that translate are refused. `answers`: a reject is no drop. `narrows`: as in
+    `ChainDiagrams`. Raises `Unprovable`."""
 
     def __init__(
-        self, ruleset: Ruleset, over: Space, region: int = IN, translates: bool = False, answers: bool = False
+        self,
+        ruleset: Ruleset,
+        over: Space,
+        region: int = IN,
+        translates: bool = False,
+        answers: bool = False,
+        narrows: bool = True,
     ) -> None:
         refuse_moving_sets(ruleset)
         self._ruleset, self._made, self._version = ruleset, over.made, over.version
         self.matches = Matches(over)
         variables = Variables(over, self.matches)
-        self._chains = ChainDiagrams(over, self.matches, variables, region, answers=answers)
+        self._chains = ChainDiagrams(over, self.matches, variables, region, narrows=narrows, answers=answers)
         #: For hooks where packets may have other addresses than at that of the path.
         self._others = self._chains
         nat = next((found for hook in Hook for found in self._translating(hook)), None)

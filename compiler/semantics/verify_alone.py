@@ -63,7 +63,8 @@ class AloneVerifier:
         made = over.made
         facts = Facts(over, [*(who for c in clauses.all() for who in c.meant()), *(one.who for one in by_hand)])
         rules, rows = apart.seen(ruleset, version)
-        wanted, text = PoliciesAlone(clauses, facts, over), TextDiagrams(rules, over)
+        # Sets that could be anyone's narrow nothing down: it is less work to follow each chain once, for everybody.
+        wanted, text = PoliciesAlone(clauses, facts, over), TextDiagrams(rules, over, narrows=False)
         tables = {id(one): two for one, two in zip(ruleset.tables, rules.tables, strict=True)}
         for content in by_hand:
             text.matches.define(tables[id(content.table)], content.name, partial(_members, facts, content.who))
