@@ -182,14 +182,14 @@ class ProgramOracle:
                 return None
         if case.path is Path.OUTPUT and case.source_type is AddressType.LOCAL:
             return None
-        return next((one for one in self._blocks if self._matches(one.rule, case)), None)
+        return next((one for one in self._blocks if self.matches(one.rule, case)), None)
 
     def _by_list(self, case: Case) -> Decided | None:
         if case.path is Path.FORWARD:
             return None
         own = "target" if case.path is Path.INPUT else "source"
         rules = (one for one in self._list if names(getattr(one.rule, own), ThisNode))
-        return next((one for one in rules if self._matches(one.rule, case)), None)
+        return next((one for one in rules if self.matches(one.rule, case)), None)
 
     def _itself(self, packet: Packet) -> bool:
         """Whether a pod of the node sends to itself; an address that several claim is one of theirs."""
@@ -200,7 +200,8 @@ class ProgramOracle:
 
     # One rule
 
-    def _matches(self, rule: Rule, case: Case) -> bool:
+    def matches(self, rule: Rule, case: Case) -> bool:
+        """Whether the packet is of both ends and of the ports."""
         return (
             self._is(rule.source, case, source=True)
             and not (rule.unless is not None and self._is(rule.unless, case, source=True))

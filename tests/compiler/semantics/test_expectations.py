@@ -1,0 +1,174 @@
+"""Expectations hold, or a packet shows that they do not; and the rules that some of them constrains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from compiler.resources.language import Anyone, Program, Reaches, Rule
+from compiler.semantics.case import Case
+from compiler.semantics.expectations import Judged, judge
+from compiler.semantics.match_diagram import Unprovable
+from compiler.semantics.netfilter import AddressType, State
+from compiler.semantics.program import ProgramOracle
+from compiler.semantics.space import Path
+from compiler.snapshot import Snapshot
+from grammar.source import Span
+from tests.compiler.semantics.test_program import CLOSED, CLUSTER, program
+from tests.compiler.semantics.test_program_diagram import world
+
+VERBS = ("allow", "deny", "pass")
+HERE = Span("-", 0, 0, 0, 0)
+
+
+def judged(text: str, snapshot: Snapshot = CLUSTER) -> Judged:
+    return judge(program(text), [CLOSED], snapshot)
+
+
+GOOD = """
+policy edge {
+  allow  world -> web : tcp/443
+  deny   world -> web
+  deny   web -> 169.254.169.254
+}
+node { deny any -> self : tcp/10250 unless from nodes  allow 10.0.0.4 -> self : tcp/22  deny any -> self : tcp/22 }
+expect {
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "world can reach web : 443",
+        "world cannot reach web : 22",
+        "world cannot reach db",
+        "only 10.0.0.4 can reach self : 22",
+        "10.0.0.4 can reach self : 22",
+        "world except nodes cannot reach self : 10250",
+        "web cannot reach 169.254.169.254",
+        "only { world, db } cannot reach web : 8080",
+        "web can reach nodes : 443",
+        "self can reach db",
+        "any except self cannot reach db",
+    ],
+)
+def test_they_hold(text: str) -> None:
+    said = judged(f"{GOOD}{text} }}")
+    assert not said.failed, said.failed
+    assert not said.idle
+
+
+@pytest.mark.parametrize(
+    ("text", "packet", "decided"),
+    [
+        ("world can reach web : 443,80", "198.51.100.77 -> 10.0.1.1 tcp/80", "deny world -> web"),
+        ("world cannot reach web", "198.51.100.77 -> 10.0.1.1 tcp/443", "allow world -> web : tcp/443"),
+        ("world can reach db : 5432", "198.51.100.77 -> 10.0.1.2 tcp/5432", None),
+        ("only world can reach web : 443", "198.51.100.77 -> 10.0.1.1 tcp/443", None),
+        ("only 10.0.0.5 can reach self : 22", "10.0.0.4 -> 198.51.100.77 tcp/22", "allow 10.0.0.4 -> self : tcp/22"),
+        ("world can reach self", "198.51.100.77 -> 198.51.100.77 tcp/22", "deny any -> self : tcp/22"),
+        ("nodes cannot reach web", "192.0.2.2 -> 10.0.1.1 protocol 0", None),
+        ("web can reach nodes", "10.0.1.1 -> 192.0.2.1 tcp/22", "deny any -> self : tcp/22"),
+    ],
+)
+def test_they_fail_with_a_packet(text: str, packet: str, decided: str | None) -> None:
+    (failed,) = judged(f"{GOOD}{text} }}").failed
+    assert failed.expected.text == text
+    assert str(failed.case.packet) == packet
+    assert [one.rule.text for one in failed.said.decided] == ([decided] if decided else [])
+    assert failed.said.allowed is ("cannot" in text or "only" in text)
+
+
+def test_an_expectation_of_nobody_is_told() -> None:
+    said = judged("expect { pods(app=gone) can reach web }")
+    assert [one.text for one in said.idle] == ["pods(app=gone) can reach web"]
+    assert not said.failed
+
+
+def test_coverage() -> None:
+    expected = "world can reach web : 443  web cannot reach 169.254.169.254  only 10.0.0.4 can reach self : 22 }"
+    free = [one.rule.text for one in judged(GOOD + expected).unconstrained]
+    assert free == [
+        "deny world -> web",
+        "deny any -> self : tcp/10250 unless from nodes",
+        "allow 10.0.0.4 -> self : tcp/22",
+    ]
+
+
+def test_a_machine_by_itself() -> None:
+    """Without pods and policies."""
+    text = "policy p { deny iface lan -> world : tcp/25 } expect { iface lan cannot reach world : 25 "
+    assert judge(program(text + "world can reach self }"), [], Snapshot()).failed == ()
+
+
+def test_translation_is_refused() -> None:
+    with pytest.raises(Unprovable, match=r"edge.np:2: expectations of translation are not proved yet"):
+        judged("expect { world : 8443 translates to web : 443 }")
+    with pytest.raises(Unprovable, match=r"edge.np:2: statements of nat, mangle and raw are not proved yet"):
+        judged("nat { masquerade pods -> world } expect { world can reach web }")
+
+
+def contradicts(oracle: ProgramOracle, expected: Reaches, case: Case) -> bool:
+    """Whether a plain forwarded packet is one that the expectation speaks of and is wrong about."""
+    ends = Rule(verb="deny", source=expected.source, target=expected.target, ports=expected.ports, text="", span=HERE)
+    anyone = ends.model_copy(update={"source": Anyone()})
+    met = oracle.matches(ends, case)
+    spoken = oracle.matches(anyone, case) and not met if expected.only else met
+    return spoken and oracle.said(case).allowed != (expected.can != expected.only)
+
+
+def plain(case: Case) -> bool:
+    packet = case.packet
+    local = AddressType.LOCAL in (case.source_type, case.destination_type)
+    return case.path is Path.FORWARD and case.state is State.NEW and packet.icmp_type not in (135, 136) and not local
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_packets_agree(seed: int) -> None:
+    """No packet contradicts what holds, and each witness contradicts what does not."""
+    random = Random(seed)
+    located, snapshot, maker = world(random)
+    policies, made = [one.value for one in located], maker.program(expects=True)
+    said = judge(made, policies, snapshot)
+    oracle = ProgramOracle(made, policies, snapshot, None)
+    assert all(oracle.said(one.case) == one.said for one in said.failed)
+    assert all(one.said.allowed != (one.expected.can != one.expected.only) for one in said.failed)
+    failed = {id(one.expected) for one in said.failed}
+    holding = [e for e in made.expectations if isinstance(e, Reaches) and id(e) not in failed]
+    own = {address for node in snapshot.nodes.values() for address in node.ips}
+    for case in filter(plain, (maker.case() for _ in range(150))):
+        if case.packet.src != case.packet.dst and case.packet.src not in own:
+            assert not any(contradicts(oracle, one, case) for one in holding), case
+
+
+def changed(made: Program) -> Iterator[tuple[Rule, Program]]:
+    """The program with another verb in one of its rules."""
+    for verb in VERBS:
+        for n, rule in enumerate(made.node):
+            new = rule.model_copy(update={"verb": verb, "answer": None})
+            yield rule, made.model_copy(update={"node": (*made.node[:n], new, *made.node[n + 1 :])})
+        for b, block in enumerate(made.policies):
+            for n, rule in enumerate(block.rules):
+                new = rule.model_copy(update={"verb": verb, "answer": None})
+                other = block.model_copy(update={"rules": (*block.rules[:n], new, *block.rules[n + 1 :])})
+                yield rule, made.model_copy(update={"policies": (*made.policies[:b], other, *made.policies[b + 1 :])})
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_a_rule_is_constrained_when_another_verb_fails(seed: int) -> None:
+    located, snapshot, maker = world(Random(seed))
+    policies, made = [one.value for one in located], maker.program(expects=True)
+    said = judge(made, policies, snapshot)
+    failed = {id(one.expected) for one in said.failed}
+    made = made.model_copy(update={"expectations": tuple(e for e in made.expectations if id(e) not in failed)})
+    free = {id(one.rule) for one in said.unconstrained}
+    breaks: dict[int, bool] = {}
+    for rule, other in changed(made):
+        breaks[id(rule)] = breaks.get(id(rule), False) or bool(judge(other, policies, snapshot).failed)
+    assert {one for one, found in breaks.items() if not found} == free
