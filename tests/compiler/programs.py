@@ -94,6 +94,9 @@ ends: st.SearchStrategy[End] = st.recursive(
 some_ends = st.just(Anyone()) | st.builds(lambda end: Less(end=Anyone(), without=end), leaves) | ends
 
 _ported = st.sampled_from((6, 6, 17, 132))
+_named_ports = st.builds(
+    lambda proto, name: NamedPort(protocol=proto, name=name), _ported, st.sampled_from(("http", "dns"))
+)
 port_specs: st.SearchStrategy[PortSpec] = st.one_of(
     st.builds(
         lambda protocol, low, more: PortRange(protocol=protocol, first=low, last=low + more),
@@ -101,9 +104,8 @@ port_specs: st.SearchStrategy[PortSpec] = st.one_of(
         st.integers(0, 5),
         st.sampled_from((0, 0, 1, 3)),
     ),
-    st.builds(
-        lambda protocol, name: NamedPort(protocol=protocol, name=name), _ported, st.sampled_from(("http", "dns"))
-    ),
+    _named_ports,
+    _named_ports,
     st.builds(lambda kind: MessageType(protocol=1, type=kind), st.sampled_from((8, 0))),
     st.builds(lambda kind: MessageType(protocol=58, type=kind), st.sampled_from((128, 135))),
     st.builds(lambda protocol: WholeProtocol(protocol=protocol), st.sampled_from((1, 6, 17, 47, 58))),
@@ -116,7 +118,7 @@ def rules(draw: st.DrawFn, number: int, source: End | None = None, target: End |
     verb: Literal["allow", "deny", "reject", "pass"] = draw(
         st.sampled_from(("allow", "deny", "deny", "reject", "pass"))
     )
-    ports = draw(st.none() | st.lists(port_specs, min_size=1, max_size=6).map(tuple))
+    ports = draw(st.none() | st.lists(port_specs, min_size=1, max_size=draw(st.sampled_from((1, 2, 6)))).map(tuple))
     answers = ("icmp-admin-prohibited", "icmp-host-prohibited", "icmp-proto-unreachable", None)
     limit = st.none() | st.just(Rate(count=5, unit="minute"))
     log = draw(st.none() | st.none() | st.builds(lambda at: Log(prefix=f"<{number}>", limit=at), limit))

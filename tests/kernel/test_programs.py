@@ -149,7 +149,8 @@ def test_ends(rig: Rig, flavour: str) -> None:
           deny any                   -> many  : tcp/5
           deny any except many       -> any   : tcp/6
           deny any                   -> world : tcp/7 unless from pods
-          deny any                   -> pods  : tcp/http
+          deny world                 -> pods  : tcp/http
+          deny other                 -> pods(app=b) : tcp/http
           deny pods(app in (a, far)) and 10.1.0.0/16 -> world : tcp/8
         }
         """,
@@ -166,6 +167,7 @@ def test_ends(rig: Rig, flavour: str) -> None:
         assert net.forwarded(WORLD, there, 5)
     assert [net.forwarded(who, WORLD, 7) for who in (A, OTHER)] == [True, False]
     assert [net.forwarded(WORLD, who, n) for who in (A, B) for n in (8080, 9090)] == [False, True, True, False]
+    assert [net.forwarded(OTHER, who, n) for who in (A, B) for n in (8080, 9090)] == [True, True, True, False]
     assert rig.forwarded(packets(A, WORLD, 8)) == [False, True], "of IPv4 alone"
 
 
