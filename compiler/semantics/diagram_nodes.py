@@ -18,8 +18,15 @@ NOTHING, IN = 0, 1
 #: The level of outcomes.
 LEAF = 1 << 30
 
+#: Nodes after which a proof is given up, within a minute and a GiB: ten thousand rules like ClassBench's take 160,000.
+MOST = 1_000_000
+
 #: The inclusive range of values of each field that matters, by its number.
 Box = Mapping[int, Range]
+
+
+class Unprovable(Exception):
+    """No diagram can hold the meaning of what is to be proved, or none of a reasonable size; the message says why."""
 
 
 class Nodes:
@@ -107,6 +114,8 @@ class Nodes:
         self._levels.append(level)
         self._starts.append(starts)
         self._kids.append(kids)
+        if len(self._levels) > MOST:
+            raise Unprovable(f"it takes more than {MOST:,} nodes of decision diagrams")
         return len(self._levels) - 1
 
     def _joined(self, level: int, starts: Sequence[int], kids: Sequence[int]) -> int:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from compiler.semantics.diagram import IN, NOTHING, Range
+from compiler.semantics.diagram_nodes import Unprovable as Unprovable
 from compiler.semantics.netfilter import Barrier, Condition, Element, Field, In, InSet, Key, Opaque, Table
 from compiler.semantics.space import LEVELS, MARK_BITS, Level, Space
 
 ALL_BITS = (1 << MARK_BITS) - 1
 #: So many answers of stateful matches are told apart.
 _MOST_BARRIERS = 4096
-
-
-class Unprovable(Exception):
-    """The text has something whose meaning no diagram can hold; the message names it."""
 
 
 class Matches:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.semantics import diagram_nodes
 from compiler.semantics.diagram import IN, NOTHING, Diagrams, Range, merged
+from compiler.semantics.diagram_nodes import Unprovable
 from tests.compiler.semantics.bdd import Lists
 
 SIZES = (16, 8, 2, 4)
@@ -192,3 +195,11 @@ def test_other_diagrams_in_place_of_outcomes(found: list[Rule], one: list[Rule],
         said = naive(found, point)
         wanted = {"accept": naive(one, point), "nothing": naive(two, point)}.get(said, said)
         assert made.says(whole, point) == wanted
+
+
+def test_what_grows_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty questions about one end in front of the same about the other: each answer has to be remembered."""
+    monkeypatch.setattr(diagram_nodes, "MOST", 10_000)
+    made = Diagrams([2] * 40)
+    with pytest.raises(Unprovable, match="more than 10,000 nodes"):
+        made.first(made.where(made.inside(n, [(1, 1)]), made.inside(n + 20, [(1, 1)])) for n in range(20))
