@@ -98,17 +98,21 @@ class Compiler:
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""
         check_node(self.program, target.node, not self._inventory.symbolic)
-        lines: tuple[ProgramRule, ...] = ()
+        lines = self.failsafe(target)
         if self.program == NO_PROGRAM:
             ruleset = self._lower(target)
         else:
             ends = Ends(self._inventory, target.node)
-            if self._ssh is not None:
-                lines = failsafe(self.program.node, ends, target.families, self._ssh)
             ruleset = self._lower(target, denials(self.program, ends, target))
             ruleset = ProgramFront(self.program, ends, target, lines).before(ruleset)
         ruleset = replace(prepared(ruleset, target), notes=self._head(target))
         return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines)
+
+    def failsafe(self, target: Target) -> tuple[ProgramRule, ...]:
+        """What stands in front of the program's list for the node."""
+        if self._ssh is None or not self.program.node:
+            return ()
+        return failsafe(self.program.node, Ends(self._inventory, target.node), target.families, self._ssh)
 
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
         if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):

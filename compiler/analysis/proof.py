@@ -9,7 +9,7 @@ from compiler.analysis.quotes import Quotes, title
 from compiler.errors import NetpolcError
 from compiler.resources.language import NO_PROGRAM, Program, Rule
 from compiler.semantics import rulesets
-from compiler.semantics.case import Decided, Said
+from compiler.semantics.case import Case, Decided, Said
 from compiler.semantics.match_diagram import Unprovable
 from compiler.semantics.netfilter import AddressType, Ruleset, State
 from compiler.semantics.space import ACCEPT, Path
@@ -31,12 +31,13 @@ class NotProved(NetpolcError):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`witnesses` in words, several lines each; none when the rules mean what the policies say. `given`: on what that
-    hangs."""
+    """`witnesses` in words, several lines each; none when the rules mean what was wanted, "the policies say" or that of
+    a program, too. `given`: on what that hangs."""
 
     families: tuple[int, ...]
     witnesses: tuple[str, ...] = ()
     given: str = ""
+    wanted: str = "the policies say"
 
     @property
     def equal(self) -> bool:
@@ -49,6 +50,7 @@ class Prover:
 
     def __init__(self, policies: Sequence[Located], snapshot: Snapshot, program: Program = NO_PROGRAM) -> None:
         self._policies = policies
+        self._wanted = "the policies say" if program == NO_PROGRAM else "program and policies say"
         values = [one.value for one in policies]
         self._verifier = Verifier(values, snapshot, program)
         alone = self._verifier.obstacle and program == NO_PROGRAM
@@ -72,7 +74,7 @@ class Prover:
         except Unprovable as error:
             raise NotProved(f"cannot be proved: {error}") from None
         if isinstance(found, Equal):
-            return Proof(found.families, given=found.given)
+            return Proof(found.families, given=found.given, wanted=self._wanted)
         quotes = Quotes(self._policies)
         return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
 
@@ -88,7 +90,15 @@ def understood(texts: Iterable[tuple[str, str]]) -> Ruleset:
 
 
 def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
-    case = witness.case
+    yield packet(witness.case)
+    yield from (f"  {printable(line)}" for line in witness.setting)
+    yield from (f"  {line}" for line in ruling(witness.said, quotes))
+    yield f"  rules: {_found(witness)}"
+    yield from (f"    {line}" for line in _way(witness.trace))
+
+
+def packet(case: Case) -> str:
+    """The packet, and what else is known of it."""
     beside = (
         [_WHERE[case.path], f"state {case.state.name.lower()}"] if case.state is not State.NEW else [_WHERE[case.path]]
     )
@@ -101,16 +111,17 @@ def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
     )
     beside += [f"mark {case.mark:#x}"] * bool(case.mark)
     beside += [f"{printable(text)}: {'yes' if holds else 'no'}" for text, holds in case.others.items()]
-    yield f"{case.packet} ({', '.join(beside)})"
-    yield from (f"  {printable(line)}" for line in witness.setting)
-    yield f"  policies: {_verdict(witness.said)}{_because(witness.said.note)}"
-    for decided in witness.said.decided:
-        yield f"    {_decided(decided)}"
-    for direction, ruling in witness.said.rulings.items():
-        if ruling.because is not Because.NO_SUBJECT:
-            yield f"    {_ruling(direction, ruling, quotes)}"
-    yield f"  rules: {_found(witness)}"
-    yield from (f"    {line}" for line in _way(witness.trace))
+    return f"{case.packet} ({', '.join(beside)})"
+
+
+def ruling(said: Said, quotes: Quotes) -> Iterator[str]:
+    """What policies and program say, and which rules it was that decided."""
+    yield f"policies: {_verdict(said)}{_because(said.note)}"
+    for decided in said.decided:
+        yield f"  {place(decided)}: {printable(decided.rule.text)}"
+    for direction, found in said.rulings.items():
+        if found.because is not Because.NO_SUBJECT:
+            yield f"  {_ruling(direction, found, quotes)}"
 
 
 def _verdict(said: Said) -> str:
@@ -119,10 +130,9 @@ def _verdict(said: Said) -> str:
     return "allowed" if said.allowed else "denied"
 
 
-def _decided(decided: Decided) -> str:
-    """The list and place there, the file and line, and the statement as written."""
-    rule = decided.rule
-    return f"{decided.where} rule[{decided.index}] ({rule.span.file_line}): {printable(rule.text)}"
+def place(decided: Decided) -> str:
+    """The list that a program's rule stands in, its place there, and file and line."""
+    return f"{decided.where} rule[{decided.index}] ({decided.rule.span.file_line})"
 
 
 def _because(note: str) -> str:

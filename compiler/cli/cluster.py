@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import click
@@ -52,6 +53,13 @@ def read_all(inputs: Sequence[str], lenient: bool = False) -> tuple[Manifests, P
         problems = [one for error in wrong for one in error.diagnostics]
         raise InvalidInput(problems, sum(error.more for error in wrong), any(error.gave_up for error in wrong))
     return manifests, program
+
+
+def ssh_ports() -> tuple[int, ...]:
+    """The port of the SSH session that this is run in (sshd(8): client's address and port, server's address and port);
+    that of netpolc's machine, which may be the one that the rules are for."""
+    port = os.environ.get("SSH_CONNECTION", "").split(" ")[-1]
+    return (int(port),) if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16 else ()
 
 
 def snapshot(found: Manifests, *policies: Manifests) -> Snapshot:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
+from compiler.analysis.expected import expected
 from compiler.analysis.layout import describe
 from compiler.analysis.proof import NotProved, Prover
 from compiler.backends.target import Backend, Target
 from compiler.cli import cluster
 from compiler.cli.outputs import write
-from compiler.errors import NetpolcError, Unreadable, Unsupported
+from compiler.errors import NetpolcError, Unreadable
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler
 from compiler.resources.language import NO_PROGRAM
@@ -76,20 +76,23 @@ def command(
     Without -o the scripts go to standard output.
 
     Rules are read back and proved before they are written: for every packet, that they mean what the policies say.
-    Each script's head tells whether that was done. Programs are not proved yet: they need --no-prove.
+    Each script's head tells whether that was done. So are the expectations of programs, for all packets that they
+    speak of.
 
-    Exit status: 0 done; 2 bad input, or rules that cannot be proved (--no-prove writes them all the same); 70 rules
-    that the proof found wrong, which is a defect of netpolc. Then nothing is written.
+    Exit status: 0 done; 1 an expectation does not hold; 2 bad input, or rules that cannot be proved (--no-prove writes
+    them all the same); 70 rules that the proof found wrong, which is a defect of netpolc. Then nothing is written.
     """
     if explain_layout and output is not None:
         raise click.UsageError("--explain-layout prints and writes no files: leave -o out")
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
         found, program = cluster.read_all(inputs, lenient)
-        compiler = Compiler(found.policies, cluster.snapshot(found), program, _ssh_ports() if failsafe else None)
+        compiler = Compiler(found.policies, cluster.snapshot(found), program, cluster.ssh_ports() if failsafe else None)
         artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)
+            if compiler.program.expectations:
+                _expect(found, compiler, artifacts, proving)
         for note in _notes(found, compiler, artifacts):
             click.echo(f"note: {note}", err=True)
         if explain_layout:
@@ -124,11 +127,9 @@ def _headed(
     found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts], proving: bool
 ) -> dict[str, Artifacts]:
     """The artifacts, each with a head that tells whether its text was proved. Raises NotProved."""
-    if compiler.program != NO_PROGRAM and proving:  # the switch: what proves programs goes here
-        raise Unsupported("the policy language is not proved yet: --no-prove compiles without")
     if not proving:
         return {where: made.headed("Not proved: --no-prove.") for where, made in artifacts.items()}
-    prover = Prover(found.policies, compiler.snapshot)
+    prover = Prover(found.policies, compiler.snapshot, compiler.program)
     if len(artifacts) == 1:
         return {where: _proved(prover, made) for where, made in artifacts.items()}
     headed = {}
@@ -143,14 +144,32 @@ def _headed(
 def _proved(prover: Prover, made: Artifacts) -> Artifacts:
     """The artifacts, with a head that says so, when their text means what the policies say; else this ends the run:
     rules that are wrong must not get anywhere."""
-    proof = prover.prove(made.target.node, made.files.items(), [family.value for family in made.target.families])
+    families = [family.value for family in made.target.families]
+    proof = prover.prove(made.target.node, made.files.items(), families, made.failsafe)
     if proof.equal:
-        claim = ", ".join(filter(None, ["every packet fares as the policies say", proof.given]))
+        claim = ", ".join(filter(None, [f"every packet fares as {proof.wanted}", proof.given]))
         return made.headed(f"Proved: read back, {claim} (netpolc verify repeats it).")
     click.echo("error: these rules do not mean what the policies say; please report this defect of netpolc", err=True)
     for witness in proof.witnesses:
         click.echo(f"\n{witness}", err=True)
     sys.exit(70)
+
+
+def _expect(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts], proving: bool) -> None:
+    """Ends the run when an expectation of the program does not hold; what else is to be said of them is told."""
+    if not proving:
+        click.echo("note: expectations are not proved: --no-prove", err=True)
+        return
+    remarks: dict[str, None] = {}
+    for failsafe in dict.fromkeys(made.failsafe for made in artifacts.values()):
+        families = [family.value for family in next(iter(artifacts.values())).target.families]
+        said = expected(compiler.program, found.policies, compiler.snapshot, families, failsafe)
+        if said.failed:
+            click.echo("\n".join(said.failed), err=True)
+            sys.exit(1)
+        remarks.update(dict.fromkeys(said.remarks))
+    for remark in remarks:
+        click.echo(f"note: {remark}", err=True)
 
 
 def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts]) -> Iterator[str]:
@@ -165,13 +184,6 @@ def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifac
             "no pod with an address in the input: sets are declared and empty, each with a comment that says\n"
             "      who belongs in it. To fill them, name the pods: kubectl get pods,namespaces,nodes -A -o yaml"
         )
-
-
-def _ssh_ports() -> tuple[int, ...]:
-    """The port of the SSH session that this is run in (sshd(8): client's address and port, server's address and port);
-    that of netpolc's machine, which may be the one that the rules are for."""
-    port = os.environ.get("SSH_CONNECTION", "").split(" ")[-1]
-    return (int(port),) if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16 else ()
 
 
 def _stdout(artifacts: Mapping[str, Artifacts]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from compiler.errors import Unreadable
 
 SUFFIXES = (".yaml", ".yml", ".json")
-#: Files of the policy language, which only `compile` and `fmt` read as yet.
+#: Files of the policy language, which only `compile`, `verify` and `fmt` read as yet.
 LANGUAGE = ".np"
 
 
@@ -27,7 +27,7 @@ def texts(inputs: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> Iterat
     problems: list[str] = []
     found = [path for name in inputs for path in _files(name, suffixes, problems)]
     if LANGUAGE not in suffixes:
-        text = "only netpolc compile and netpolc fmt read the policy language as yet"
+        text = "only netpolc compile, verify and fmt read the policy language as yet"
         problems += [f"{path}: {text}" for path in found if path.endswith(LANGUAGE)]
     problems += [f"{path}: Permission denied" for path in found if path != "-" and not os.access(path, os.R_OK)]
     if problems:

@@ -8,9 +8,13 @@ import sys
 import click
 
 from compiler.analysis.proof import NotProved, Prover
+from compiler.backends.target import Target
 from compiler.cli import cluster
 from compiler.cli.rules import BARE, RulesCommand, texts
 from compiler.errors import NetpolcError, Unreadable
+from compiler.net import Family
+from compiler.pipeline import Compiler
+from compiler.resources.language import NO_PROGRAM, Rule
 
 _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 
@@ -28,16 +32,25 @@ _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 @click.option(
     "--family", type=click.Choice(list(_FAMILIES)), default="dual", show_default=True, help="Addresses to prove."
 )
+@click.option(
+    "--no-failsafe", "failsafe", flag_value=False, default=True, help="The program was compiled with --no-failsafe."
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
-    inputs: tuple[str, ...], node: str | None, rules: tuple[str, ...], live: bool, family: str, lenient: bool
+    inputs: tuple[str, ...],
+    node: str | None,
+    rules: tuple[str, ...],
+    live: bool,
+    family: str,
+    failsafe: bool,
+    lenient: bool,
 ) -> None:
     """Prove that rules mean what the policies say, for every packet, or show packets on which they differ.
 
-    INPUT is as for compile, with the pods; of policies alone, the rules are proved for whoever is in their sets, which
-    the comments on these tell. The rules are files of any of the tools, as written or as saved
-    (iptables-save, ip6tables-save, ipset save, nft list ruleset), a folder that compile wrote, or those of this
-    machine.
+    INPUT is as for compile, with the pods, and with the program that was compiled; of policies alone, the rules are
+    proved for whoever is in their sets, which the comments on these tell. The rules are files of any of the tools, as
+    written or as saved (iptables-save, ip6tables-save, ipset save, nft list ruleset), a folder that compile wrote, or
+    those of this machine.
 
     Exit status: 0 equal, 1 different, 2 bad input or rules that are not understood.
     """
@@ -46,12 +59,17 @@ def command(
         files = [name for name in rules if name != BARE]
         if live == bool(files):
             raise click.UsageError("give --rules FILE (once or more) or --live")
-        found = cluster.read(inputs, lenient)
+        found, program = cluster.read_all(inputs, lenient)
         snapshot = cluster.snapshot(found)
         names = snapshot.node_names()
         if node is not None and node not in names:
             raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8]) or 'no node'}")
-        proof = Prover(found.policies, snapshot).prove(node, texts(files, live, node), _FAMILIES[family])
+        families = _FAMILIES[family]
+        kept: tuple[Rule, ...] = ()
+        if program != NO_PROGRAM:
+            compiler = Compiler(found.policies, snapshot, program, cluster.ssh_ports() if failsafe else None)
+            kept = compiler.failsafe(Target(node=node, families=tuple(map(Family, families))))
+        proof = Prover(found.policies, snapshot, program).prove(node, texts(files, live, node), families, kept)
     except NotProved as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -60,7 +78,7 @@ def command(
         sys.exit(2)
     shown = " and ".join(f"IPv{version}" for version in proof.families)
     if proof.equal:
-        claim = ", ".join(filter(None, [f"every {shown} packet fares as the policies say", proof.given]))
+        claim = ", ".join(filter(None, [f"every {shown} packet fares as {proof.wanted}", proof.given]))
         click.echo(f"equal: {claim}")
         sys.exit(0)
     click.echo("different: " + ("one packet" if len(proof.witnesses) == 1 else f"{len(proof.witnesses)} packets, say"))

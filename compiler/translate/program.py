@@ -19,7 +19,6 @@ from compiler.resources.language import (
     Notrack,
     PolicyBlock,
     Program,
-    Reaches,
     Redirect,
     Rule,
     Snat,
@@ -43,15 +42,15 @@ _NAMES: dict[type[Statement], str] = {
     Notrack: "notrack",
     DropFrom: "drop from",
     DropFlow: "drop",
-    Reaches: "expect",
-    Translates: "expect",
+    Translates: "translates",
 }
 
 
 def check_program(program: Program, policies: Sequence[Policy]) -> None:
     """Raises InvalidInput with all that is wrong."""
     problems = Collector()
-    for part in (program.nat, program.mangle, program.raw, program.expectations):
+    translations = [one for one in program.expectations if isinstance(one, Translates)]
+    for part in (program.nat, program.mangle, program.raw, translations):
         for statement in part[:1]:
             name = _NAMES[type(statement)]
             problems.add(Flaw(statement.span, f"{name} is not compiled yet", "not-compiled"))

@@ -122,7 +122,6 @@ def test_links_stay_links(netpolc: Netpolc, tmp_path: Path) -> None:
         ("reach", "edge.np"),
         ("diff", "policy.yaml", "edge.np"),
         ("explain", "edge.np", "--from", "a/b", "--to", "a/c:80/TCP"),
-        ("verify", "edge.np", "--rules", "policy.yaml"),
     ],
 )
 def test_commands_that_do_not_know_the_language_say_so(netpolc: Netpolc, tmp_path: Path, command: list[str]) -> None:
@@ -138,7 +137,7 @@ def test_commands_that_do_not_know_the_language_say_so(netpolc: Netpolc, tmp_pat
         (tmp_path / name).write_text(text)
     done = netpolc(*command)
     assert (done.status, done.stdout) == (2, "")
-    assert "edge.np: only netpolc compile and netpolc fmt read the policy language as yet\n" in done.stderr
+    assert "edge.np: only netpolc compile, verify and fmt read the policy language as yet\n" in done.stderr
 
 
 def test_other_commands_do_not_load_the_parser(tmp_path: Path) -> None:

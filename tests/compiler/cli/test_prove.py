@@ -125,3 +125,62 @@ def test_a_layout_needs_no_proof(emitted: Callable[[Backend, Callable[[str], str
     emitted(Backend.NFTABLES, lambda text: text.replace("dport 8080 return", "dport 8081 return"))
     assert compiled(SHOP, "--node", "node-a").exit_code == 70
     assert compiled(SHOP, "--node", "node-a", "--explain-layout").exit_code == 0
+
+
+PROGRAM = """
+zone world = iface eth0 except pods
+policy guard priority 5 { deny world -> pods(namespace: shop) : tcp/22 }
+node { deny world -> self : tcp/1-1024 }
+"""
+
+
+def program(folder: Path, text: str) -> str:
+    path = folder / "edge.np"
+    path.write_text(PROGRAM + text)
+    return str(path)
+
+
+@pytest.mark.parametrize("backend", [b.value for b in Backend])
+def test_programs_are_proved(tmp_path: Path, backend: str) -> None:
+    edge = program(tmp_path, "")
+    made = compiled(SHOP, edge, "--node", "all", "--backend", backend, "-o", str(tmp_path / "rules"))
+    assert made.exit_code == 0, made.output
+    assert all(line.startswith("# Proved: read back") for line in heads(tmp_path / "rules"))
+
+
+def test_a_wrong_text_of_a_program_is_not_written(
+    tmp_path: Path, emitted: Callable[[Backend, Callable[[str], str]], None]
+) -> None:
+    emitted(Backend.NFTABLES, lambda text: text.replace("tcp dport 1-1024", "tcp dport 1-1023"))
+    made = compiled(SHOP, program(tmp_path, ""), "--node", "node-a", "-o", str(tmp_path / "rules"))
+    assert made.exit_code == 70
+    assert f"node rule[0] ({tmp_path}/edge.np:4): deny world -> self : tcp/1-1024" in made.output
+    assert not (tmp_path / "rules").exists()
+
+
+def test_expectations_are_proved(tmp_path: Path) -> None:
+    edge = program(tmp_path, "expect { world cannot reach pods(namespace: shop) : 22  world can reach self : 8080 }")
+    made = compiled(SHOP, edge, "--node", "node-a", "-o", str(tmp_path / "rules"))
+    assert made.exit_code == 0, made.output
+    assert "note: no expectation constrains node rule[0]" in made.output
+    assert "constrains policy" not in made.output
+
+
+def test_an_expectation_that_fails_ends_the_run(tmp_path: Path) -> None:
+    edge = program(tmp_path, "expect { world can reach self : 80 }")
+    made = compiled(SHOP, edge, "--node", "node-a", "-o", str(tmp_path / "rules"))
+    assert made.exit_code == 1
+    assert f"{edge}:5:10: error: this does not hold: world can reach self : 80 [expectation]" in made.output
+    assert "198.51.100.77 -> 198.51.100.77 tcp/80 (to the node, in by eth0)" in made.output
+    assert "node rule[0]" in made.output
+    assert not (tmp_path / "rules").exists()
+    unproved = compiled(SHOP, edge, "--node", "node-a", "--no-prove")
+    assert unproved.exit_code == 0
+    assert "note: expectations are not proved: --no-prove" in unproved.output
+
+
+def test_what_expectations_do_not_know_is_refused(tmp_path: Path) -> None:
+    edge = program(tmp_path, "expect { world : 80 translates to pods(namespace: shop) : 8080 }")
+    made = compiled(SHOP, edge, "--node", "node-a")
+    assert made.exit_code == 2
+    assert "translates is not compiled yet" in made.output

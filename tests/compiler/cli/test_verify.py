@@ -171,3 +171,18 @@ def test_only_root_reads_the_rules_of_the_machine(
     found = netpolc("verify", "in.yaml", "--live")
     assert found.status == 2
     assert "only root can read the rules of this machine" in found.stderr
+
+
+@pytest.mark.parametrize(("option", "other"), [((), ("--no-failsafe",)), (("--no-failsafe",), ())])
+def test_programs_are_verified_as_they_were_compiled(
+    netpolc: Netpolc, tmp_path: Path, option: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    """With the failsafe or without, and never without the program."""
+    (tmp_path / "in.yaml").write_text(CLUSTER)
+    (tmp_path / "edge.np").write_text("node { deny any -> self : tcp/1-1024 }\n")
+    asked = ("in.yaml", "edge.np", "--node", "n1")
+    assert netpolc("compile", *asked, *option, "-o", "rules").status == 0
+    said = netpolc("verify", *asked, "--rules", "rules", *option)
+    assert (said.status, said.stdout) == (0, "equal: every IPv4 and IPv6 packet fares as program and policies say\n")
+    assert netpolc("verify", *asked, "--rules", "rules", *other).status == 1
+    assert netpolc("verify", "in.yaml", "--node", "n1", "--rules", "rules").status == 1
