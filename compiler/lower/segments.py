@@ -6,8 +6,10 @@ question excepts goes on in the next segment, behind the rule.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 
+from compiler.ir.match import Match
 from compiler.ir.ruleset import Chain, Goto, Return, Rule, Verdict
 from compiler.lower.asking import Question
 from compiler.net import Family
@@ -24,17 +26,19 @@ class Segments:
 
     def add(self, like: Rule, questions: Sequence[tuple[Family | None, Question]]) -> None:
         """A rule that decides for packets that meet one of the questions."""
+        groups: dict[tuple[Match, ...], list[tuple[Family | None, Question]]] = {(): []}
         for family, question in questions:
-            rule = Rule(question.matches, like.verdict, family, like.origins, note=like.note, effects=like.effects)
-            if question.exceptions:
+            groups.setdefault(question.exceptions, []).append((family, question))
+        for exceptions, group in groups.items():
+            if exceptions:
                 self._cut()
-                past = Goto(self._label(len(self._done) + 2))
-                for match in question.exceptions:
-                    self._open.append(Rule((match,), past, family, like.origins, note=like.note))
-                self._open.append(rule)
+            families = {family for family, _ in group}
+            past = Goto(self._label(len(self._done) + 2))
+            for match in exceptions:
+                self._open.append(replace(like, matches=(match,), verdict=past, family=_only(families), effects=()))
+            self._open += (replace(like, matches=question.matches, family=family) for family, question in group)
+            if exceptions:
                 self._cut()
-            else:
-                self._open.append(rule)
 
     def chains(self, end: Verdict) -> tuple[Chain, ...]:
         """All chains; `end` is for what no rule matches. No chain when there is no rule."""
@@ -55,3 +59,8 @@ class Segments:
 
     def _label(self, number: int) -> str:
         return self._name if number == 1 else f"{self._name}-{number}"
+
+
+def _only(families: Set[Family | None]) -> Family | None:
+    """The one family that all are of."""
+    return next(iter(families)) if len(families) == 1 else None
