@@ -17,14 +17,15 @@ from compiler.ir.ruleset import Ruleset
 from compiler.lower.deny import NONE_BESIDES, Denials
 from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
-from compiler.lower.program import ProgramFront, denials
+from compiler.lower.program import ProgramFront, denials, of_blocks, of_node
+from compiler.net import Family
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Policy
 from compiler.resolve.classes import classes
-from compiler.resolve.ends import Ends
+from compiler.resolve.ends import Ends, Here, Side
 from compiler.resolve.failsafe import failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
@@ -94,6 +95,11 @@ class Compiler:
                     yield f"{rule.origin}: domainNames match nothing: files hold no DNS answers"
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
                     yield f"{rule.origin}: matches no node: the input holds no Node objects"
+        ends = Ends(self._inventory, None)
+        for one in (*of_blocks(self.program), *of_node(self.program.node)):
+            for what, end in (("source", one.rule.source), ("target", one.rule.target)):
+                if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
+                    yield f"{one.origin}: matches nothing: nobody in the input is its {what}"
 
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""

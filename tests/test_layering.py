@@ -73,6 +73,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.resources.language",
         "compiler.snapshot",
         "compiler.policy",
+        "compiler.net",
         "compiler.translate",
         "compiler.resolve",
         "compiler.ir",

@@ -1,0 +1,152 @@
+"""`netpolc compile` with programs of the policy language: files, includes, refusals, the failsafe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.compiler.cli.conftest import Run
+
+Netpolc = Callable[..., Run]
+
+CLUSTER = """\
+apiVersion: v1
+kind: Pod
+metadata: {namespace: shop, name: a, labels: {app: a}}
+spec: {nodeName: n1, containers: [{name: c, image: i}]}
+status: {phase: Running, podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}]}
+"""
+ADMIN = """\
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: tenants}
+spec: {priority: 7, subject: {namespaces: {}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    (tmp_path / "admin.yaml").write_text(ADMIN)
+    return tmp_path
+
+
+def write(folder: Path, **texts: str) -> None:
+    """`name_np` is the file name.np."""
+    for name, text in texts.items():
+        place = folder / name.replace("_", ".")
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text)
+
+
+def test_files_folders_and_includes(netpolc: Netpolc, folder: Path) -> None:
+    """An included file is found beside the one that names it, and comes once, whatever it is called on the way."""
+    (folder / "np/common").mkdir(parents=True)
+    (folder / "np/edge.np").write_text(
+        'include "common/names.np"\ninclude "../np/common/names.np"\npolicy p { deny world -> pods : web }'
+    )
+    (folder / "np/common/names.np").write_text("zone world = iface eth0\nservice web = tcp/80")
+    alone = netpolc("compile", "cluster.yaml", "np/edge.np", "--no-prove")
+    assert alone.status == 0, alone.stderr
+    assert 'iifname "eth0" ip daddr 10.0.0.2/32 tcp dport 80 jump deny' in alone.stdout
+    assert netpolc("compile", "cluster.yaml", "np", "--no-prove").stdout == alone.stdout
+    assert netpolc("compile", "cluster.yaml", "np/common/names.np", "np/edge.np", "--no-prove").stdout == alone.stdout
+    assert netpolc("compile", "cluster.yaml", "--no-prove").stdout != alone.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere.np", "No such file or directory"),
+        (".", "Is a directory"),
+        ("a.np", ""),
+    ],
+)
+def test_an_include_that_cannot_be_read(netpolc: Netpolc, folder: Path, path: str, reason: str) -> None:
+    """One that includes itself is read once."""
+    write(folder, a_np=f'include "{path}"\npolicy p {{ deny any -> 10.0.0.9 }}')
+    done = netpolc("compile", "a.np", "--no-prove")
+    if reason:
+        assert (done.status, done.stdout) == (2, "")
+        assert f"a.np:1:9: error: {reason} [unreadable-include]" in done.stderr
+    else:
+        assert done.status == 0
+
+
+def test_what_is_wrong_in_both_languages_is_told_at_once(netpolc: Netpolc, folder: Path) -> None:
+    write(folder, bad_yaml="kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nspec: 7\n", bad_np="alow x")
+    done = netpolc("compile", "bad.yaml", "bad.np")
+    assert (done.status, done.stdout) == (2, "")
+    assert "bad.yaml:" in done.stderr
+    assert "bad.np:1:1: error:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("policy late { deny any -> any }", "policy late has priority 1000 and would come behind AdminNetworkPolicy"),
+        ("policy p priority 7 { deny any -> any }", "tenants (admin.yaml:1), which has 7: blocks come first"),
+        ("policy p tier baseline { deny any -> any }", "a block of the tier baseline is not compiled yet"),
+        ("nat { masquerade any -> iface eth0 }", "edge.np:1:7: error: masquerade is not compiled yet"),
+        ("mangle { dscp tcp/80 ef }", "edge.np:1:10: error: dscp is not compiled yet"),
+        ("raw { notrack udp/53 }", "edge.np:1:7: error: notrack is not compiled yet"),
+        ("policy p priority 1 { deny any -> any : proto/0 }", "edge.np:1:23: error: protocol 0 is not compiled"),
+        ("node { deny any -> self }", "edge.np:1:8: error: a node block is about one machine"),
+    ],
+)
+def test_refusals(netpolc: Netpolc, folder: Path, text: str, told: str) -> None:
+    write(folder, edge_np=text)
+    done = netpolc("compile", "cluster.yaml", "admin.yaml", "edge.np", "--no-prove", "-o", "out")
+    assert (done.status, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.startswith("edge.np:1:")
+    assert not (folder / "out").exists()
+
+
+def test_a_smaller_priority_is_taken(netpolc: Netpolc, folder: Path) -> None:
+    write(folder, edge_np="policy p priority 6 { deny any -> any }\nnode { deny any -> self }")
+    assert netpolc("compile", "cluster.yaml", "admin.yaml", "edge.np", "--node", "n1", "--no-prove").status == 0
+
+
+def test_the_failsafe_is_told_and_can_be_left_out(
+    netpolc: Netpolc, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50022 192.0.2.1 2222")
+    write(folder, edge_np="node { deny iface eth0 -> self : tcp/1-3000 }")
+    done = netpolc("compile", "edge.np", "--no-prove")
+    lines = ["any -> self : tcp/22", "any -> self : tcp/2222", "nodes -> self : tcp/2379-2380"]
+    assert [line for line in done.stderr.splitlines() if "failsafe" in line] == [
+        f"note: failsafe, in front of the node's rules: allow {line} (--no-failsafe leaves it out)"
+        for line in lines[:2]
+    ], "nobody is a node here"
+    assert done.stdout.index("tcp dport 2222 return") < done.stdout.index("tcp dport 1-3000 counter drop")
+    done = netpolc("compile", "edge.np", "--no-prove", "--no-failsafe")
+    assert (done.status, done.stderr) == (0, "")
+    assert "dport 22" not in done.stdout
+
+
+@pytest.mark.parametrize("value", ["", "x", "1 2 3 0", "1 2 3 70000", "192.0.2.7 50022 192.0.2.1 22"])
+def test_no_other_port(netpolc: Netpolc, folder: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", value)
+    write(folder, edge_np="node { deny any -> self : tcp/1-3000 }")
+    assert netpolc("compile", "edge.np", "--no-prove").stderr.count("tcp/22 ") == 1
+    assert netpolc("compile", "edge.np", "--no-prove").stderr.count("any -> self : tcp") == 1
+
+
+def test_who_is_nobody_is_told(netpolc: Netpolc, folder: Path) -> None:
+    write(folder, edge_np="policy p priority 1 {\n  deny pods(app=b) -> any\n  deny pods -> nodes\n}")
+    done = netpolc("compile", "cluster.yaml", "edge.np", "--no-prove")
+    assert done.stderr.splitlines() == [
+        "note: policy p rule[0] (edge.np:2): matches nothing: nobody in the input is its source",
+        "note: policy p rule[1] (edge.np:3): matches nothing: nobody in the input is its target",
+    ]
+
+
+def test_the_head_tells(netpolc: Netpolc, folder: Path) -> None:
+    write(folder, edge_np="policy p priority 1 { deny any -> any }")
+    done = netpolc("compile", "cluster.yaml", "edge.np", "--no-prove")
+    head = ["# netpolc: every pod of the input, 0 policies and a program, nftables", "# Not proved: --no-prove."]
+    assert done.stdout.splitlines()[:2] == head
+    assert done.stderr == ""
