@@ -260,7 +260,8 @@ def test_a_packed_tree_comes_back_as_it_was(value: object, name: str, indent: in
     (tree,), flaws = read(json.dumps({"a": value}, indent=indent), name)
     assert flaws == []
     again = tree.packed().tree()
-    assert again.value == tree.value and again.place == tree.place
+    assert again.value == tree.value
+    assert again.place == tree.place
     for path in places(tree.value):
         assert again.span(*path) == tree.span(*path)
 

@@ -93,7 +93,7 @@ def test_addresses_that_answer_tests() -> None:
     no, yes = (0, 0), (1, 1)
     assert choice(tests, {}, 4) is None
     assert choice(tests, {2: yes}, 4) is None
-    assert choice(tests, {1: no}, 4) == {(4, 0, 1)}
-    assert choice(tests, {1: no, 2: yes}, 4) == {(4, 0, 1)}
-    assert choice(tests, {1: no, 2: no}, 4) == set()
-    assert choice(tests, {1: yes}, 4) == {(0, 0, 1)}
+    assert choice(tests, {1: no}, 4) == frozenset({(4, 0, 1)})
+    assert choice(tests, {1: no, 2: yes}, 4) == frozenset({(4, 0, 1)})
+    assert choice(tests, {1: no, 2: no}, 4) == frozenset()
+    assert choice(tests, {1: yes}, 4) == frozenset({(0, 0, 1)})
