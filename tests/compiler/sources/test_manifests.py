@@ -205,7 +205,9 @@ spec:
   - {port: 80, targetPort: http, name: web}
   - {port: 53, protocol: UDP}
 """)
-    assert found.nodes == (Node("node-1", {"zone": "a"}, ("192.0.2.1", "2001:db8::1"), ("10.1.0.0/24",), ("2001:db8::1",)),)
+    assert found.nodes == (
+        Node("node-1", {"zone": "a"}, ("192.0.2.1", "2001:db8::1"), ("10.1.0.0/24",), ("2001:db8::1",)),
+    )
     assert found.nodes[0].own_ips == ("192.0.2.1",)
     assert found.namespaces == (Namespace("shop", {"team": "a"}),)
     ports = (ServicePort(80, "TCP", "web", "http"), ServicePort(53, "UDP", "", 53))
