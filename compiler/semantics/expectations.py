@@ -138,26 +138,47 @@ def _family(
             asked += [(end, more.ranges) for end, cut in cells.items() if cut is more.cells]
 
 
+class _OnPath(NamedTuple):
+    """First packets on a path: which rule decides in the blocks and in the node's list; the packets that come to the
+    list, those that it lets pass, those that pass both, and the others."""
+
+    blocks: int
+    own: int
+    come: int
+    left: int
+    passing: int
+    stopped: int
+
+
 class _Side:
-    """The packets of one family. `skipped`: so many rules in front of the node's list are not the program's."""
+    """The packets of one family; `skipped`: so many rules in front of the node's list are not the program's."""
 
     def __init__(self, says: ProgramDiagrams, ends: ProgramEnds, skipped: int) -> None:
-        self._says, self._over, self._made = says, says.over, says.over.made
+        self._says, self._over, self._made, self._skipped = says, says.over, says.over.made, skipped
         self._nodes = tuple(runs(address for own in ends.ends.of_node.values() for address in own))
-        made = self._made
-        accept = made.outcome(ACCEPT)
-        self._passes = {path: self._those(says.at(path), accept) for path in Path}
-        #: Those that come to the node's list, and those that it lets pass.
-        self._come = {path: self._those(says.before_list(path), accept) for path in Path}
-        stops = {path: says.of_list(path, lambda _, one: IN if one.verb in _STOPS else accept) for path in Path}
-        self._left = {path: made.outside(made.relabel(stops[path], {accept: NOTHING})) for path in Path}
-        self._blocks = {path: says.of_blocks(path, lambda n, _: made.outcome(("blocks", n))) for path in Path}
-        self._list = {path: says.of_list(path, lambda n, _: made.outcome(("list", n - skipped))) for path in Path}
+        self._paths: dict[Path, _OnPath] = {}
 
-    def _those(self, diagram: int, outcome: int) -> int:
-        """The packets of which it says that."""
-        every = dict.fromkeys(self._made.outcomes().values(), NOTHING)
-        return self._made.relabel(diagram, {**every, outcome: IN})
+    def _on(self, path: Path) -> _OnPath:
+        found = self._paths.get(path)
+        if found is None:
+            made, says = self._made, self._says
+            places = [made.outcome(("blocks", n)) for n in range(len(says.rules))]
+            listed = [made.outcome(("list", n - self._skipped)) for n in range(len(says.own))]
+            blocks = says.of_blocks(path, lambda n, _: places[n])
+            own = says.of_list(path, lambda n, _: listed[n])
+            verdicts = {
+                place: says.verdict(n, rule) for n, (place, rule) in enumerate(zip(places, says.rules, strict=True))
+            }
+            before = says.before_list(path, made.relabel(blocks, verdicts))
+            every = dict.fromkeys(made.outcomes().values(), NOTHING)
+            come = made.relabel(before, {**every, made.outcome(ACCEPT): IN})
+            stops = {
+                place: IN if rule.verb in _STOPS else NOTHING for place, rule in zip(listed, says.own, strict=True)
+            }
+            left = made.outside(made.relabel(own, stops))
+            passing = made.where(left, come)
+            found = self._paths[path] = _OnPath(blocks, own, come, left, passing, made.outside(passing))
+        return found
 
     def found(self, expected: Reaches) -> _Found:
         made, speaks, constrains = self._made, False, set[_Place]()
@@ -165,16 +186,16 @@ class _Side:
             among = self._spoken(expected, path)
             if among == NOTHING:
                 continue
-            speaks = True
+            speaks, on = True, self._on(path)
             passes = expected.can != expected.only
-            right = self._passes[path] if passes else made.outside(self._passes[path])
-            wrong = made.where(among, made.outside(right))
+            wrong = made.where(on.stopped if passes else on.passing, among)
             box = next((box for box, *_ in made.differences(wrong, NOTHING)), None)
             if box is not None:
                 return _Found(True, case_of(path, self._over, box, {}), frozenset())
-            front = among if passes else made.where(among, self._left[path])
-            own = among if passes else made.where(among, self._come[path])
-            decide = made.where(front, self._blocks[path]), made.where(own, self._list[path])
+            decide = (
+                made.where(among if passes else made.where(among, on.left), on.blocks),
+                made.where(among if passes else made.where(among, on.come), on.own),
+            )
             constrains.update(said for one in decide for said in made.said(one) if isinstance(said, tuple))
         return _Found(speaks, None, frozenset(constrains))
 

@@ -55,8 +55,8 @@ class ProgramDiagrams:
         over: Space,
     ) -> None:
         self.over, self._made, self._ends, self._behind = over, over.made, ends, behind
-        self._blocks = [rule for block in blocks for rule in block.rules]
-        self._list = list_
+        #: Of the blocks, and of the node's list, in their order.
+        self.rules, self.own = [rule for block in blocks for rule in block.rules], list_
         holders = ends.ends.holders
         self._own = tuple((a, a) for a in sorted(holders) if node in (None, holders[a].node))
         claimed = [(a, pods) for a, pods in ends.ends.contested.items() if any(node in (None, p.node) for p in pods)]
@@ -77,14 +77,15 @@ class ProgramDiagrams:
         replies = made.inside(Level.STATE, [(state, state) for state in REPLIES], accept)
         ends = made.relabel(self.before_list(path), {accept: NOTHING})
         # Nothing is behind the node's list for pass to lead to.
-        own = made.relabel(self.of_list(path, self._verdict), {made.outcome(_PASS): accept})
+        own = made.relabel(self.of_list(path, self.verdict), {made.outcome(_PASS): accept})
         return made.first([replies, ends, own, accept])
 
-    def before_list(self, path: Path) -> int:
-        """What policy blocks and Kubernetes' policies say, where the node's list is yet to be asked."""
+    def before_list(self, path: Path, blocks: int | None = None) -> int:
+        """What policy blocks and Kubernetes' policies say, where the node's list is yet to be asked. `blocks`: what the
+        verdicts of the blocks are, where that is known."""
         made = self._made
-        blocks = made.relabel(self.of_blocks(path, self._verdict), {made.outcome(_PASS): NOTHING})
-        return made.first([blocks, self._behind.at(path)])
+        found = self.of_blocks(path, self.verdict) if blocks is None else blocks
+        return made.first([made.relabel(found, {made.outcome(_PASS): NOTHING}), self._behind.at(path)])
 
     def of_blocks(self, path: Path, says: Says) -> int:
         """What the policy blocks say of the packets that they are asked about; all their rules count as one list."""
@@ -94,7 +95,9 @@ class ProgramDiagrams:
             asked = made.where(asked, made.inside(self.over.source, self._own))
         if path is Path.OUTPUT:
             asked = made.where(asked, made.outside(made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)])))
-        return made.where(asked, self._first(enumerate(self._blocks), path, says))
+        if asked == NOTHING:
+            return NOTHING
+        return made.where(asked, self._first(enumerate(self.rules), path, says))
 
     def of_list(self, path: Path, says: Says) -> int:
         """What the node's list says of the packets that come to it."""
@@ -102,7 +105,7 @@ class ProgramDiagrams:
             return NOTHING
         made = self._made
         asked = made.outside(made.inside(Level.STATE, [(state, state) for state in REPLIES]))
-        rules = [(n, rule) for n, rule in enumerate(self._list) if self._is_here(rule, path)]
+        rules = [(n, rule) for n, rule in enumerate(self.own) if self._is_here(rule, path)]
         return made.where(asked, self._first(rules, path, says))
 
     def exempt(self) -> int:
@@ -117,7 +120,8 @@ class ProgramDiagrams:
     def _is_here(self, rule: Rule, path: Path) -> bool:
         return names(rule.target if path is Path.INPUT else rule.source, ThisNode)
 
-    def _verdict(self, _: int, rule: Rule) -> int:
+    def verdict(self, _: int, rule: Rule) -> int:
+        """What the rule says: `ACCEPT`, `DROP`, "reject KIND" or "pass"."""
         said = {"allow": ACCEPT, "deny": DROP, "pass": _PASS}.get(rule.verb)
         return self._made.outcome(said or f"reject {answer(rule, self.over.version)}")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
-from compiler.resources.language import Program
+from compiler.resources.language import NO_PROGRAM, Program
 from compiler.semantics import rulesets
 from compiler.semantics.verify import Equal, verify
 from compiler.snapshot import Snapshot
@@ -41,6 +41,7 @@ def test_a_machine_by_itself_is_proved_too(seed: int) -> None:
     random = Random(seed)
     snapshot = Snapshot()
     program: Program = Maker(random, ["10.0.1.7", "fd00::7"]).program()
+    assume(program != NO_PROGRAM)
     made = Compiler([], snapshot, program).compile(Target(list(Backend)[random.randint(0, 1)]))
     said = verify([], snapshot, None, rulesets.read(made.files.items()), (4, 6), program, made.failsafe)
     assert isinstance(said, Equal), (program, said.witnesses[0])
