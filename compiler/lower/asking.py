@@ -31,7 +31,7 @@ from compiler.ir.names import Namer
 from compiler.ir.ruleset import PrefixSet, Set
 from compiler.lower.ports import batches
 from compiler.lower.prefixes import nested, prefixes
-from compiler.net import EVERY_PORT, Family, Intervals, union
+from compiler.net import EVERY_PORT, Family, Intervals, Prefix, union
 from compiler.policy import NamedPort as ModelPort
 from compiler.resolve.ends import Alternative, Ends, Side, everything
 from compiler.resources.language import (
@@ -67,6 +67,9 @@ class Asking:
         self._capabilities = capabilities
         self._namer = Namer()
         self._sets: dict[str, Set | PrefixSet] = {}
+        #: What rules ask again and again, at each hook.
+        self._known_prefixes: dict[tuple[Family, Intervals], Sequence[Prefix]] = {}
+        self._known_sets: dict[tuple[Family, Intervals], str] = {}
 
     @property
     def sets(self) -> tuple[Set | PrefixSet, ...]:
@@ -95,19 +98,30 @@ class Asking:
 
     def _addresses(self, sources: Intervals, targets: Intervals, family: Family) -> Iterator[tuple[Match, ...]]:
         sides = [(Field.SOURCE, sources), (Field.DESTINATION, targets)]
-        choices = [self._prefixes(field, spans, family) for field, spans in sides]
+        known = [self._prefixes(spans, family) for _, spans in sides]
+        choices: list[list[tuple[Match, ...]]] = [
+            [(InPrefix(field, one),) if one.length else () for one in found]
+            for (field, _), found in zip(sides, known, strict=True)
+        ]
         while len(choices[0]) * len(choices[1]) > self._capabilities.inline_prefixes // 2:  # rules have more to ask
             larger = 0 if len(choices[0]) > len(choices[1]) else 1
             field, spans = sides[larger]
             choices[larger] = [(InSet((field,), self._set(spans, family)),)]
         yield from (begin + end for begin, end in product(*choices))
 
-    def _prefixes(self, field: Field, spans: Intervals, family: Family) -> Sequence[tuple[Match, ...]]:
-        if spans == everything(family):
-            return [()]
-        return [(InPrefix(field, prefix),) for prefix in prefixes(spans, family)]
+    def _prefixes(self, spans: Intervals, family: Family) -> Sequence[Prefix]:
+        found = self._known_prefixes.get((family, spans))
+        if found is None:
+            found = self._known_prefixes[family, spans] = prefixes(spans, family)
+        return found
 
     def _set(self, spans: Intervals, family: Family) -> str:
+        name = self._known_sets.get((family, spans))
+        if name is None:
+            name = self._known_sets[family, spans] = self._new_set(spans, family)
+        return name
+
+    def _new_set(self, spans: Intervals, family: Family) -> str:
         found = nested(spans, family)
         count = sum(high - low + 1 for low, high in spans)
         hosts = count <= min(_SPREAD * len(found), 1 << 16)

@@ -144,12 +144,11 @@ class ProgramFront:
 
     def _add(self, to: Segments, one: Written, hook: Hook, verdict: Verdict) -> None:
         made = {family: self._asking.questions(one.rule, family, *SIDES[hook]) for family in self._target.families}
-        asked: list[tuple[Family | None, Question]]
-        if len(set(made.values())) == 1:  # nothing that only one family has
-            family = None if len(made) > 1 else self._target.families[0]
-            asked = [(family, question) for question in made[self._target.families[0]]]
-        else:
-            asked = [(family, question) for family, questions in made.items() for question in questions]
+        # What is asked of each family in the same words is asked once.
+        first, *others = made.values()
+        shared = [question for question in first if others and all(question in other for other in others)]
+        asked: list[tuple[Family | None, Question]] = [(None, question) for question in shared]
+        asked += ((family, one) for family, questions in made.items() for one in questions if one not in shared)
         logs = (_log(one.rule.log),) if one.rule.log is not None else ()
         to.add(Line((), verdict, origins=(one.origin,), note=one.rule.text, effects=logs), asked)
 
