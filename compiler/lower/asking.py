@@ -67,6 +67,8 @@ class Asking:
         self._capabilities = capabilities
         self._namer = Namer()
         self._sets: dict[str, Set | PrefixSet] = {}
+        #: For the reader of the script: who asks first for a set that is made now.
+        self._note = ""
         #: What rules ask again and again, at each hook.
         self._known_prefixes: dict[tuple[Family, Intervals], Sequence[Prefix]] = {}
         self._known_sets: dict[tuple[Family, Intervals], str] = {}
@@ -78,6 +80,7 @@ class Asking:
 
     def questions(self, rule: Rule, family: Family, source: Side, target: Side) -> tuple[Question, ...]:
         """The ways in which a packet of the family can meet the rule at a hook with these ends."""
+        self._note = f"asked by {rule.text} ({rule.span.file_line})"
         begin: End = rule.source if rule.unless is None else Less(end=rule.source, without=rule.unless)
         sources = self._ends.alternatives(begin, family, source)
         targets = self._ends.alternatives(rule.target, family, target)
@@ -91,7 +94,8 @@ class Asking:
         return tuple(found)
 
     def sources(self, addresses: Intervals, family: Family) -> tuple[tuple[Match, ...], ...]:
-        """Conjunctions for a source among these addresses."""
+        """Conjunctions for a source among these addresses, which are those of this node's pods."""
+        self._note = "pods of this node"
         return tuple(self._addresses(addresses, everything(family), family))
 
     # Addresses
@@ -127,12 +131,11 @@ class Asking:
         hosts = count <= min(_SPREAD * len(found), 1 << 16)
         name = self._namer.name(f"a{family.value}", "hosts" if hosts else "nets", repr(spans))
         if name not in self._sets:
-            note = ("addresses of rules of the policy language",)
             if hosts:
                 elements = tuple((address,) for low, high in spans for address in range(low, high + 1))
-                self._sets[name] = Set(name, family, (Field.SOURCE,), elements, note)
+                self._sets[name] = Set(name, family, (Field.SOURCE,), elements, (self._note,))
             else:
-                self._sets[name] = PrefixSet(name, family, tuple(found), note)
+                self._sets[name] = PrefixSet(name, family, tuple(found), (self._note,))
         return name
 
     # Ports
@@ -174,7 +177,7 @@ class Asking:
         shared = not limit and len(singles) > self._capabilities.inline_ports
         if shared:
             name = self._namer.name("ports", "", repr(singles))
-            self._sets.setdefault(name, Set(name, None, _SERVICE, tuple(singles)))
+            self._sets.setdefault(name, Set(name, None, _SERVICE, tuple(singles), (self._note,)))
             yield InSet(_SERVICE, name)
         for protocol, found in sorted(spans.items()):
             left = [span for span in found if not shared or span[0] != span[1]]
@@ -193,8 +196,7 @@ class Asking:
     def _triples(self, found: set[tuple[int, int, int]], family: Family) -> str:
         elements = tuple(sorted(found))
         name = self._namer.name(f"n{family.value}", "named", repr(elements))
-        note = "pods with the number behind a port's name"
-        self._sets.setdefault(name, Set(name, family, _TRIPLE, elements, (note,)))
+        self._sets.setdefault(name, Set(name, family, _TRIPLE, elements, (self._note,)))
         return name
 
 
