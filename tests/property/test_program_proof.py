@@ -1,4 +1,4 @@
-"""What the compiler emits for random programs over random clusters is proved equal to them, and nothing else is."""
+"""What is emitted for random programs over random clusters is proved equal to them; planted mistakes are not."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
 from compiler.resources.language import NO_PROGRAM, Program
 from compiler.semantics import rulesets
-from compiler.semantics.verify import Equal, verify
+from compiler.semantics.case import Case
+from compiler.semantics.match_diagram import Unprovable
+from compiler.semantics.netfilter import AddressType
+from compiler.semantics.space import Path
+from compiler.semantics.verify import Equal, verify, way_of
 from compiler.snapshot import Snapshot
+from grammar.ruletext import Refused
 from tests.compiler.semantics.test_program_diagram import world
+from tests.property.mutants import Tally, mutants_of
 from tests.property.programs import Maker
 
 
@@ -45,3 +51,55 @@ def test_a_machine_by_itself_is_proved_too(seed: int) -> None:
     made = Compiler([], snapshot, program).compile(Target(list(Backend)[random.randint(0, 1)]))
     said = verify([], snapshot, None, rulesets.read(made.files.items()), (4, 6), program, made.failsafe)
     assert isinstance(said, Equal), (program, said.witnesses[0])
+
+
+def seen(case: Case, snapshot: Snapshot) -> bool:
+    """Whether a machine sees such a packet on its path, as far as the tracer can be told of it."""
+    nodes = {address for node in snapshot.nodes.values() for address in node.ips}
+    nodes |= {address for pod in snapshot.pods if pod.host_network for address in pod.ips}
+    pods = {address for pod in snapshot.pods for address in pod.ips}
+    if case.path is Path.INPUT:
+        return case.packet.dst not in pods - nodes and case.source_type is not AddressType.LOCAL
+    if case.path is Path.OUTPUT and case.source_type is AddressType.LOCAL:
+        return True
+    return case.packet.src not in nodes and case.source_type is not AddressType.LOCAL
+
+
+def planted(seed: int, tally: Tally) -> None:
+    """Some lines of the text of one program changed, each judged by the proof, and by the tracer where that lets it
+    through."""
+    random = Random(seed)
+    located, snapshot, maker = world(random)
+    program, names = maker.program(), snapshot.node_names()
+    if not any(pod.holds_addresses for pod in snapshot.pods):
+        return
+    policies, backend = [one.value for one in located], list(Backend)[seed % 2]
+    made = Compiler(located, snapshot, program).compile(Target(backend, names[0]))
+    before = rulesets.read(made.files.items())
+    cases = [case for case in (maker.case() for _ in range(400)) if seen(case, snapshot)]
+    for name, text in made.files.items():
+        for operator, line, mutant in mutants_of(text, random, 4):
+            try:
+                after = rulesets.read({**made.files, name: mutant}.items())
+                said = verify(policies, snapshot, names[0], after, (4, 6), program, made.failsafe)
+            except (Refused, Unprovable):
+                tally.refused[operator] += 1
+                continue
+            if not isinstance(said, Equal):
+                tally.caught[operator] += 1
+                continue
+            ways = ((case, way_of(before, case), way_of(after, case)) for case in cases)
+            wrong = next((case for case, one, two in ways if one and two and one.how != two.how), None)
+            if wrong is None:
+                tally.equal.append((operator, line))
+            else:
+                tally.missed.append(f"seed {seed}, {operator}: {line}: {wrong}")
+
+
+def test_planted_mistakes_are_caught() -> None:
+    tally = Tally()
+    for seed in range(700, 724):
+        planted(seed, tally)
+    assert not tally.missed
+    assert tally.changed >= 60
+    assert tally.caught.total() > tally.changed // 3  # many programs have rules that nobody meets
