@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from compiler.analysis.layout import longest_paths
 from compiler.backends.target import CAPABILITIES, Backend, Capabilities
 from compiler.ir.check import check
-from compiler.ir.ruleset import Chain, Goto, Hook, Rule, Ruleset, Set
-from compiler.lower.deny import DENY, Deny
+from compiler.ir.ruleset import Answer, Chain, Goto, Hook, Reject, Rule, Ruleset, Set
+from compiler.lower.deny import DENY, Denials, Deny, answering
 from compiler.net import Family, address_text
 from compiler.policy import Direction
 from compiler.resolve.classes import PodClass
@@ -29,8 +29,8 @@ def of(addresses: list[tuple[Family, int]]) -> PodClass:
     return PodClass(Direction.INGRESS, (), (), True, found)
 
 
-def ruleset_of(deny: Deny) -> Ruleset:
-    found = Ruleset((Chain("forward", (Rule((), Goto(DENY)),), Hook.FORWARD), *deny.chains), tuple(deny.sets))
+def ruleset_of(deny: Deny, end: str = DENY) -> Ruleset:
+    found = Ruleset((Chain("forward", (Rule((), Goto(end)),), Hook.FORWARD), *deny.chains), tuple(deny.sets))
     check(found)
     return found
 
@@ -54,6 +54,34 @@ def test_a_pod_reaches_itself_and_nobody_else(capabilities: Capabilities, data: 
     for one, other in zip(sorted(own), sorted(own)[1:], strict=False):
         assert not walker.accepts(Seen(family, one, other, 6, 80))
         assert not walker.accepts(Seen(family, other, one, 6, 80))
+
+
+#: What IPv4 and IPv6 have no message for, and the nearest (RFC 7915, 4.2).
+NEAREST = {
+    (Answer.PROTO_UNREACHABLE, Family.IPV6): Answer.PORT_UNREACHABLE,
+    (Answer.NET_PROHIBITED, Family.IPV6): Answer.ADMIN_PROHIBITED,
+    (Answer.HOST_PROHIBITED, Family.IPV6): Answer.ADMIN_PROHIBITED,
+    (Answer.POLICY_FAIL, Family.IPV4): Answer.PORT_UNREACHABLE,
+    (Answer.REJECT_ROUTE, Family.IPV4): Answer.PORT_UNREACHABLE,
+}
+
+
+@pytest.mark.parametrize("count", [3, 40])
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("capabilities", [NFTABLES, IPTABLES], ids=["nftables", "iptables"])
+@pytest.mark.parametrize("answer", list(Answer))
+def test_an_answer(answer: Answer, capabilities: Capabilities, by_hand: bool, count: int) -> None:
+    """A chain of its own, which lets go the same packets; its trees are not those of `deny`."""
+    own = {family: [(10 << family.bits - 8) + n for n in range(count)] for family in BOTH}
+    denials = Denials(list(dict.fromkeys((Answer.HOST_UNREACHABLE, answer))), {} if by_hand else own)
+    walker = Walker(ruleset_of(Deny((), BOTH, capabilities, by_hand, denials), answering(answer)))
+    for family, (one, other, *_) in own.items():
+        found = walker.walk(Seen(family, one, other, 6, 80), Hook.FORWARD)
+        assert found.last == Reject(NEAREST.get((answer, family), answer))
+        plain = walker.walk(Seen(family, one, other, 17, 80), Hook.FORWARD).last
+        assert plain == (Reject() if answer is Answer.TCP_RESET else found.last)
+        assert walker.accepts(Seen(family, one, one, 6, 80)) is not (by_hand and capabilities is NFTABLES)
+    assert walker.accepts(Seen(Family.IPV6, 1, 2, ICMPV6, icmp_type=135, hop_limit=255))
 
 
 class TestNeighbourDiscovery:
