@@ -32,10 +32,10 @@ from compiler.backends.target import Backend
 from compiler.resources import NetworkPolicy
 from compiler.resources.cluster import Node, Pod
 from compiler.resources.validation import validate
-from compiler.semantics import rulesets
-from compiler.semantics.space import Path, space
-from compiler.semantics.text_diagram import TextDiagrams
-from compiler.semantics.verify import Equal, verify
+from compiler.semantics.diagrams.space import Path, space
+from compiler.semantics.diagrams.text_diagram import TextDiagrams
+from compiler.semantics.proof.verify import Equal, verify
+from compiler.semantics.rules import rulesets
 from compiler.snapshot import build
 
 RULES_SECONDS, MEMBERS_SECONDS, NODE_SECONDS, LISTS_SECONDS, MEGABYTES = 2.0, 5.0, 5.0, 10.0, 500.0

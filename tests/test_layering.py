@@ -51,8 +51,30 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.passes": ("compiler.ir", "compiler.backends.target", "compiler.net"),
     "compiler.backends": ("compiler.backends.target", "compiler.ir", "compiler.errors", "compiler.net"),
     # What packets do, independent of how the compiler comes to its answer.
-    "compiler.semantics": ("grammar", "compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
+    "compiler.semantics": ("compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
     "compiler.semantics.packet": (),
+    "compiler.semantics.rules": ("grammar", "compiler.semantics.packet"),
+    "compiler.semantics.diagrams": (
+        "compiler.semantics.packet",
+        "compiler.semantics.verdict",
+        "compiler.semantics.reading",
+        "compiler.semantics.oracle",
+        "compiler.semantics.rules",
+        "compiler.resources",
+        "compiler.snapshot",
+    ),
+    "compiler.semantics.proof": (
+        "compiler.semantics.packet",
+        "compiler.semantics.verdict",
+        "compiler.semantics.reading",
+        "compiler.semantics.oracle",
+        "compiler.semantics.boundaries",
+        "compiler.semantics.rules",
+        "compiler.semantics.diagrams",
+        "compiler.resources",
+        "compiler.snapshot",
+        "grammar",
+    ),
     "compiler.analysis": (
         "grammar.source",
         "grammar.tree",
@@ -119,8 +141,8 @@ BESIDES: dict[str, frozenset[str]] = {
     "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
     "compiler.net": frozenset({"socket"}),
     "compiler.sources.fields": frozenset({"socket"}),
-    "compiler.semantics.ends": frozenset({"socket"}),
-    "compiler.semantics.numbers": frozenset({"socket"}),
+    "compiler.semantics.diagrams.ends": frozenset({"socket"}),
+    "compiler.semantics.rules.numbers": frozenset({"socket"}),
 }
 #: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `marshal`, bytes and never a
 #: file; of `sys`, nothing that reads or writes.

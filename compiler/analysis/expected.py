@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from compiler.analysis.proof import NotProved, packet, place, ruling
 from compiler.analysis.quotes import Quotes
 from compiler.resources.language import Program, Rule
-from compiler.semantics.expectations import Failed, judge
-from compiler.semantics.match_diagram import Unprovable
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.proof.expectations import Failed, judge
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from grammar.source import printable

@@ -15,12 +15,12 @@ from compiler.analysis.explain import Answer, Explanation
 from compiler.analysis.explain_ways import Follower, Ways
 from compiler.analysis.proof import NotProved, understood
 from compiler.resources.cluster import TERMINAL_PHASES
-from compiler.semantics.case import Case, Said, said
-from compiler.semantics.netfilter import AddressType, End, State
+from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, Packet, connection
-from compiler.semantics.space import Path
-from compiler.semantics.trace import Route, Situation
+from compiler.semantics.proof.case import Case, Said, said
+from compiler.semantics.rules.journey import Route, Situation
+from compiler.semantics.rules.netfilter import AddressType, End, State
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
 

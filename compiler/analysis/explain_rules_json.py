@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.analysis.explain_rules import Journey, Passage
 from compiler.analysis.explain_rules_text import key_text, ruling_text, verdict_text
-from compiler.semantics.trace import Stop
+from compiler.semantics.rules.journey import Stop
 from compiler.semantics.verdict import Because
 
 

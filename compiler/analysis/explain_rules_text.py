@@ -8,7 +8,10 @@ from compiler.analysis.explain import Answer
 from compiler.analysis.explain_rules import Journey, Passage
 from compiler.analysis.explain_ways import Miss
 from compiler.analysis.quotes import title
-from compiler.semantics.netfilter import (
+from compiler.semantics.diagrams.space import Path, address_text
+from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP
+from compiler.semantics.rules.journey import Step, Stop
+from compiler.semantics.rules.netfilter import (
     Accept,
     Continue,
     Drop,
@@ -27,9 +30,6 @@ from compiler.semantics.netfilter import (
     Translate,
     Verdict,
 )
-from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP
-from compiler.semantics.space import Path, address_text
-from compiler.semantics.trace import Step, Stop
 from compiler.semantics.verdict import Because, Direction, Ruling
 from grammar.source import printable
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from compiler.semantics.netfilter import (
+from compiler.semantics.rules.journey import Situation, Trace, Unanswerable
+from compiler.semantics.rules.netfilter import (
     Barrier,
     Chain,
     Condition,
@@ -27,8 +28,8 @@ from compiler.semantics.netfilter import (
     Table,
     Unmodelled,
 )
-from compiler.semantics.numbers import complement, normal
-from compiler.semantics.trace import Situation, Trace, Tracer, Unanswerable
+from compiler.semantics.rules.numbers import complement, normal
+from compiler.semantics.rules.trace import Tracer
 
 #: Ways that are followed; with more the verdict is not known.
 MOST_WAYS = 256

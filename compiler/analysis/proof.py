@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from compiler.analysis.quotes import Quotes, title
 from compiler.errors import NetpolcError
 from compiler.resources.language import NO_PROGRAM, Program, Rule
-from compiler.semantics import rulesets
-from compiler.semantics.case import Case, Decided, Said
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType, Ruleset, State
-from compiler.semantics.space import ACCEPT, Path
-from compiler.semantics.trace import Trace
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.space import ACCEPT, Path
+from compiler.semantics.proof.case import Case, Decided, Said
+from compiler.semantics.proof.verify import Equal, Verifier, Witness
+from compiler.semantics.proof.verify_alone import AloneVerifier
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.journey import Trace
+from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
 from compiler.semantics.verdict import Because, Direction, Ruling
-from compiler.semantics.verify import Equal, Verifier, Witness
-from compiler.semantics.verify_alone import AloneVerifier
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from grammar.ruletext import Refused

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.semantics import rulesets
-from compiler.semantics.verify import Equal, verify
+from compiler.semantics.proof.verify import Equal, verify
+from compiler.semantics.rules import rulesets
 from tests.conformance.cases import Case
 from tests.conformance.judged import Judged
 from tests.conformance.test_cases import every_case

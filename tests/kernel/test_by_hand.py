@@ -15,13 +15,14 @@ from compiler.net import Family
 from compiler.pipeline import Compiler
 from compiler.policy import Action, Tier
 from compiler.resources.cluster import Pod
-from compiler.semantics import rulesets, space
-from compiler.semantics.case import Case, said
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType
+from compiler.semantics.diagrams import space
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.packet import TCP, UDP, Packet
-from compiler.semantics.verify import Equal
-from compiler.semantics.verify_alone import AloneVerifier
+from compiler.semantics.proof.case import Case, said
+from compiler.semantics.proof.verify import Equal
+from compiler.semantics.proof.verify_alone import AloneVerifier
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.netfilter import AddressType
 from compiler.snapshot import build
 from compiler.sources.manifests import load
 from tests.compiler.lower.test_lists import emitted, lists, set_for

@@ -13,7 +13,7 @@ import pytest
 
 from compiler.analysis.explain_rules import Passage
 from compiler.analysis.explain_rules_text import key_text
-from compiler.semantics.space import Path as Way
+from compiler.semantics.diagrams.space import Path as Way
 from compiler.sources.manifests import load
 from tests.kernel.namespace import CommandFailed
 from tests.kernel.rig import Rig

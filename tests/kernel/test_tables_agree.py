@@ -46,8 +46,8 @@ from compiler.ir.ruleset import (
     Verdict,
 )
 from compiler.net import TCP, UDP, Family, Prefix, parse_address, parse_prefix
-from compiler.semantics import netfilter as read
 from compiler.semantics.packet import ICMP, ICMPV6, Packet
+from compiler.semantics.rules import netfilter as read
 from tests.kernel.nflog import Listener
 from tests.kernel.packets import encode, serial_of
 from tests.kernel.rig import FLAVOURS, Rig

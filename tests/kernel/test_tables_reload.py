@@ -15,8 +15,8 @@ from compiler.ir.match import HasMark, IsProtocol, Replies, ToPorts
 from compiler.ir.nat import Dnat, Masquerade, Redirect, Snat
 from compiler.ir.ruleset import Accept, Chain, Continue, Drop, Hook, Reject, Rule, Table
 from compiler.net import TCP, UDP, Family, parse_address
-from compiler.semantics.netfilter import Unmodelled
 from compiler.semantics.packet import Packet
+from compiler.semantics.rules.netfilter import Unmodelled
 from tests.kernel.nflog import Listener
 from tests.kernel.packets import encode
 from tests.kernel.rig import Rig

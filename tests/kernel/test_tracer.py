@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from compiler.semantics import nftables_rules
-from compiler.semantics.netfilter import Accept
 from compiler.semantics.packet import TCP, Packet
+from compiler.semantics.rules import nftables_rules
+from compiler.semantics.rules.netfilter import Accept
 from tests.kernel.random_rulesets import Disagreement, Rulesets
 from tests.kernel.rig import FLAVOURS, Rig
 from tests.kernel.traced import Traced, beside, shown

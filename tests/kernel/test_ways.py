@@ -11,10 +11,10 @@ from random import Random
 
 import pytest
 
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import Field, Ruleset, State
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, UDP, Packet
-from compiler.semantics.trace import Route, Situation
+from compiler.semantics.rules.journey import Route, Situation
+from compiler.semantics.rules.netfilter import Field, Ruleset, State
 from tests.compiler.semantics.test_way_diagram import OPEN, OWN, Ways, agree
 from tests.kernel.pools import Pools
 from tests.kernel.random_iptables import RandomIptables

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from compiler.semantics import reads_ipset, reads_iptables, reads_nftables
-from compiler.semantics.netfilter import Ruleset, State, Table
 from compiler.semantics.packet import Packet
-from compiler.semantics.trace import Route, Situation, Trace, Tracer
+from compiler.semantics.rules import reads_ipset, reads_iptables, reads_nftables
+from compiler.semantics.rules.journey import Route, Situation, Trace
+from compiler.semantics.rules.netfilter import Ruleset, State, Table
+from compiler.semantics.rules.trace import Tracer
 from grammar.source import Source
 from tests.kernel.pools import UDPLITE
 from tests.kernel.rig import NODE, Rig

@@ -21,9 +21,9 @@ from compiler.analysis.explain import explain
 from compiler.analysis.explain_rules import Passage, Rules, node_addresses
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
+from compiler.semantics.diagrams.space import Path
 from compiler.semantics.packet import TCP, UDP, Packet
-from compiler.semantics.space import Path
-from compiler.semantics.trace import Step
+from compiler.semantics.rules.journey import Step
 from compiler.snapshot import build
 from compiler.sources.manifests import Manifests
 from tests.kernel.packets import Sendable, handshake, reply

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
-from compiler.semantics import reads_ipset, reads_nftables
-from compiler.semantics.meant import Domains, Itself, Meant, Nodes, Pods, Serving, meant
-from compiler.semantics.netfilter import Element, Ruleset, Set
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import SCTP, TCP, UDP
+from compiler.semantics.proof.meant import Domains, Itself, Meant, Nodes, Pods, Serving, meant
 from compiler.semantics.reading import selects
+from compiler.semantics.rules import reads_ipset, reads_nftables
+from compiler.semantics.rules.netfilter import Element, Ruleset, Set
 from compiler.snapshot import Snapshot
 from grammar.source import Source
 

@@ -21,14 +21,15 @@ from compiler.backends.target import Backend, Target
 from compiler.errors import NetpolcError
 from compiler.ir import ruleset as ir
 from compiler.pipeline import PASSES, Compiler
-from compiler.semantics import rulesets
 from compiler.semantics.boundaries import boundaries
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import Ruleset, State
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.packet import ICMPV6, packets
-from compiler.semantics.trace import Route, Situation, Tracer
+from compiler.semantics.proof.verify import Equal, verify
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.journey import Route, Situation
+from compiler.semantics.rules.netfilter import Ruleset, State
+from compiler.semantics.rules.trace import Tracer
 from compiler.semantics.verdict import AnyPolicy
-from compiler.semantics.verify import Equal, verify
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import load
 from grammar.ruletext import Refused

@@ -9,10 +9,10 @@ from random import Random
 from compiler.errors import InvalidInput, Severity
 from compiler.resources.language import Program
 from compiler.semantics.boundaries import OUTSIDERS
-from compiler.semantics.case import Case
-from compiler.semantics.netfilter import AddressType, State
+from compiler.semantics.diagrams.space import Path
 from compiler.semantics.packet import Packet
-from compiler.semantics.space import Path
+from compiler.semantics.proof.case import Case
+from compiler.semantics.rules.netfilter import AddressType, State
 from compiler.sources.language import load
 from tests.property.scenarios import LABELS, LENGTHS, NAMESPACES, PORT_NAMES, PORTS, SPACE_LABELS
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from compiler.semantics.clauses import Clauses
-from compiler.semantics.ends import Ends
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import Ruleset
-from compiler.semantics.policy_diagram import PolicyDiagrams
-from compiler.semantics.space import Path
-from compiler.semantics.text_diagram import TextDiagrams
+from compiler.semantics.diagrams.clauses import Clauses
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.ends import Ends
+from compiler.semantics.diagrams.policy_diagram import PolicyDiagrams
+from compiler.semantics.diagrams.space import Path
+from compiler.semantics.diagrams.text_diagram import TextDiagrams
+from compiler.semantics.proof.verify import Equal, verify
+from compiler.semantics.rules.netfilter import Ruleset
 from compiler.semantics.verdict import AnyPolicy
-from compiler.semantics.verify import Equal, verify
 from compiler.snapshot import Snapshot
 from tests.compiler.semantics.bdd_diagrams import bdd_space
 

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from compiler.semantics.space import Path
+from compiler.semantics.diagrams.space import Path
 from compiler.sources.manifests import load
 from tests.kernel.rig import FLAVOURS, Rig
 from tests.kernel.watched import Explained, live, said, watching

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
 from compiler.resources.language import NO_PROGRAM, Program
-from compiler.semantics import rulesets
-from compiler.semantics.case import Case
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType
-from compiler.semantics.space import Path
-from compiler.semantics.verify import Equal, verify, way_of
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.space import Path
+from compiler.semantics.proof.case import Case
+from compiler.semantics.proof.verify import Equal, verify, way_of
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.netfilter import AddressType
 from compiler.snapshot import Snapshot
 from grammar.ruletext import Refused
 from tests.compiler.semantics.test_program_diagram import world

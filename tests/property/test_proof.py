@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
-from compiler.semantics import rulesets
-from compiler.semantics.verify import Equal, verify
+from compiler.semantics.proof.verify import Equal, verify
+from compiler.semantics.rules import rulesets
 from compiler.snapshot import build
 from compiler.sources.manifests import load
 from tests.property.scenarios import Scenario, scenarios

@@ -12,20 +12,20 @@ from hypothesis import HealthCheck, given, settings
 
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
-from compiler.semantics import rulesets
 from compiler.semantics.boundaries import boundaries
-from compiler.semantics.case import said
-from compiler.semantics.diagram import NOTHING
-from compiler.semantics.facts import ENDS, KIND, NEITHER, NODE, POD, Facts
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import Field
+from compiler.semantics.diagrams.diagram import NOTHING
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.space import ACCEPT, DROP, Path, space
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Packet, packets
-from compiler.semantics.policies_alone import Clauses, PoliciesAlone
-from compiler.semantics.space import ACCEPT, DROP, Path, space
+from compiler.semantics.proof.case import said
+from compiler.semantics.proof.facts import ENDS, KIND, NEITHER, NODE, POD, Facts
+from compiler.semantics.proof.policies_alone import Clauses, PoliciesAlone
+from compiler.semantics.proof.verify import Different, Equal, Witness
+from compiler.semantics.proof.verify_alone import AloneVerifier
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.netfilter import Field
 from compiler.semantics.verdict import Because
-from compiler.semantics.verify import Different, Equal, Witness
-from compiler.semantics.verify_alone import AloneVerifier
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Located, load
 from grammar.ruletext import Refused

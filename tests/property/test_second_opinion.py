@@ -11,8 +11,8 @@ from hypothesis import given
 
 from compiler.backends.target import Backend
 from compiler.errors import NetpolcError
-from compiler.semantics import rulesets
-from compiler.semantics.netfilter import Ruleset
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.netfilter import Ruleset
 from grammar.ruletext import Refused
 from tests.conformance.cases import FOLDER, cases
 from tests.conformance.judged import Judged

@@ -17,8 +17,8 @@ from hypothesis import given
 
 from compiler.backends.target import Backend
 from compiler.resources.cluster import Pod
-from compiler.semantics import rulesets
-from compiler.semantics.verify import Equal, verify
+from compiler.semantics.proof.verify import Equal, verify
+from compiler.semantics.rules import rulesets
 from compiler.snapshot import Snapshot
 from tests.kernel.rig import FLAVOURS
 from tests.property.crossings import Rigs

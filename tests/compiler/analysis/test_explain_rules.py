@@ -12,7 +12,7 @@ from compiler.analysis.explain_rules import Rules, node_addresses, nodes_on_the_
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
 from compiler.resources.cluster import Node, Pod
-from compiler.semantics.space import Path
+from compiler.semantics.diagrams.space import Path
 from compiler.snapshot import build
 from tests.compiler.analysis.test_explain import FOUND, POLICIES, SNAPSHOT, ask
 

@@ -6,9 +6,9 @@ import pytest
 
 from compiler.analysis import explain_ways
 from compiler.analysis.explain_ways import Follower, Ways
-from compiler.semantics import rulesets
 from compiler.semantics.packet import TCP, Packet
-from compiler.semantics.trace import Situation
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.journey import Situation
 
 PACKET = Packet("10.0.0.1", "10.0.0.2", TCP, 1024, 80)
 

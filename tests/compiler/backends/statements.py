@@ -28,7 +28,7 @@ from compiler.ir.match import (
 from compiler.ir.nat import Dnat, Masquerade, Redirect, Snat
 from compiler.ir.ruleset import Answer, Continue, Drop, Hook, Reject, Rule, Table
 from compiler.net import Family, parse_address, parse_prefix
-from compiler.semantics import netfilter as read
+from compiler.semantics.rules import netfilter as read
 
 V4, V6 = Family.IPV4, Family.IPV6
 FILTER, MANGLE, NAT, RAW = Table.FILTER, Table.MANGLE, Table.NAT, Table.RAW

@@ -14,8 +14,8 @@ from compiler.ir.names import base_name
 from compiler.ir.ruleset import Chain, Hook, Rule, Ruleset, Table
 from compiler.net import Family
 from compiler.pipeline import emit, prepared
-from compiler.semantics import netfilter as read
-from compiler.semantics import reads_iptables, reads_nftables
+from compiler.semantics.rules import netfilter as read
+from compiler.semantics.rules import reads_iptables, reads_nftables
 from grammar.source import Source
 from tests.compiler.backends.small import commands
 from tests.compiler.backends.statements import ROWS, Row

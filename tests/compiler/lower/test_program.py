@@ -20,9 +20,10 @@ from compiler.resolve.ends import Ends
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
 from compiler.resources.language import NO_PROGRAM, Program
-from compiler.semantics.netfilter import State
-from compiler.semantics.rulesets import read
-from compiler.semantics.trace import Route, Situation, Tracer
+from compiler.semantics.rules.journey import Route, Situation
+from compiler.semantics.rules.netfilter import State
+from compiler.semantics.rules.rulesets import read
+from compiler.semantics.rules.trace import Tracer
 from compiler.snapshot import Snapshot
 from tests.compiler.meaning import Meaning
 from tests.compiler.programs import NAMES, Hook, Reading, Seen, packets, programs

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from oxidd.bcdd import BCDDFunction, BCDDManager
 
-from compiler.semantics.diagram import Range
+from compiler.semantics.diagrams.diagram import Range
 
 Row = tuple[Mapping[int, Range], bool]
 

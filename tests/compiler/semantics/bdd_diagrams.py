@@ -14,10 +14,10 @@ from typing import cast
 
 from oxidd.bcdd import BCDDFunction, BCDDManager
 
-from compiler.semantics.diagram import Diagrams
-from compiler.semantics.diagram_nodes import IN, NOTHING, Box
-from compiler.semantics.ranges import Range, merged
-from compiler.semantics.space import Space, space
+from compiler.semantics.diagrams.diagram import Diagrams
+from compiler.semantics.diagrams.diagram_nodes import IN, NOTHING, Box
+from compiler.semantics.diagrams.ranges import Range, merged
+from compiler.semantics.diagrams.space import Space, space
 from tests.compiler.semantics.bdd import prefixes
 
 #: (outcome, packets), the outcomes ascending, none without packets; the sets are disjoint.

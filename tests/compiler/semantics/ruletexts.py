@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.semantics import reads_ipset, reads_iptables, reads_nftables
-from compiler.semantics.netfilter import Condition, Rule, Ruleset, Statement, Table
 from compiler.semantics.packet import TCP, Packet
-from compiler.semantics.trace import Situation, Trace, Tracer
+from compiler.semantics.rules import reads_ipset, reads_iptables, reads_nftables
+from compiler.semantics.rules.journey import Situation, Trace
+from compiler.semantics.rules.netfilter import Condition, Rule, Ruleset, Statement, Table
+from compiler.semantics.rules.trace import Tracer
 from grammar.source import Source
 
 Parts = tuple[Condition | Statement, ...]

@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from compiler.semantics.apart import Way, choice, every_way, seen
-from compiler.semantics.netfilter import Opaque, Rule, Ruleset
-from compiler.semantics.reads_iptables import read
+from compiler.semantics.proof.apart import Way, choice, every_way, seen
+from compiler.semantics.rules.netfilter import Opaque, Rule, Ruleset
+from compiler.semantics.rules.reads_iptables import read
 from grammar.source import Source
 
 

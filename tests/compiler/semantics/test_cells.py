@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.semantics import cells as module
-from compiler.semantics.cells import Cells, Unforeseen
-from compiler.semantics.diagram import IN, NOTHING, Diagrams, Range
+from compiler.semantics.diagrams import cells as module
+from compiler.semantics.diagrams.cells import Cells, Unforeseen
+from compiler.semantics.diagrams.diagram import IN, NOTHING, Diagrams, Range
 
 SIZE, PORTS = 12, 3
 SIZES = (SIZE, SIZE, PORTS)

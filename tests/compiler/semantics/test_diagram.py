@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.semantics import diagram_nodes
-from compiler.semantics.diagram import IN, NOTHING, Diagrams, Range, merged
-from compiler.semantics.diagram_nodes import Unprovable
+from compiler.semantics.diagrams import diagram_nodes
+from compiler.semantics.diagrams.diagram import IN, NOTHING, Diagrams, Range, merged
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from tests.compiler.semantics.bdd import Lists
 
 SIZES = (16, 8, 2, 4)

@@ -8,13 +8,14 @@ from random import Random
 
 import pytest
 
-from compiler.semantics import rulesets
-from compiler.semantics.equivalence import Different, Equal, equivalent
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import Ruleset, State
-from compiler.semantics.trace import Trace, Tracer
-from compiler.semantics.way_diagram import Way
-from compiler.semantics.way_words import told
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.way_diagram import Way
+from compiler.semantics.proof.equivalence import Different, Equal, equivalent
+from compiler.semantics.proof.way_words import told
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.journey import Trace
+from compiler.semantics.rules.netfilter import Ruleset, State
+from compiler.semantics.rules.trace import Tracer
 from tests.compiler.semantics.test_way_diagram import situations
 from tests.kernel.pools import Pools
 from tests.kernel.random_iptables import KINDS, RandomIptables

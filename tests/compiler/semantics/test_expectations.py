@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler.resources.language import Anyone, Program, Reaches, Rule
-from compiler.semantics.case import Case
-from compiler.semantics.expectations import Judged, judge
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType, State
-from compiler.semantics.program import ProgramOracle
-from compiler.semantics.space import Path
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.space import Path
+from compiler.semantics.proof.case import Case
+from compiler.semantics.proof.expectations import Judged, judge
+from compiler.semantics.proof.program import ProgramOracle
+from compiler.semantics.rules.netfilter import AddressType, State
 from compiler.snapshot import Snapshot
 from grammar.source import Span
 from tests.compiler.semantics.test_program import CLOSED, CLUSTER, program

@@ -14,10 +14,10 @@ from compiler.ir.ruleset import Ruleset, Set
 from compiler.net import Family
 from compiler.policy import PodSelector, Requirement, Selector
 from compiler.resources.labels import LabelSelector
-from compiler.semantics import reads_ipset, reads_nftables
-from compiler.semantics.meant import Domains, Itself, Meant, Nodes, Pods, Serving, meant
 from compiler.semantics.packet import TCP
+from compiler.semantics.proof.meant import Domains, Itself, Meant, Nodes, Pods, Serving, meant
 from compiler.semantics.reading import selects
+from compiler.semantics.rules import reads_ipset, reads_nftables
 from grammar.source import Source
 
 HOSTILE = st.sampled_from(["app", "all", "a/b", "", "in", "notin", "!", "a,b", "x in (y, z)", "%61", "''", "pods("])

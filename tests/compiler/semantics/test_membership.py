@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.semantics.membership import Membership
-from compiler.semantics.netfilter import Element, Set
+from compiler.semantics.rules.membership import Membership
+from compiler.semantics.rules.netfilter import Element, Set
 from grammar.ruletext import Place
 from grammar.source import Source
 

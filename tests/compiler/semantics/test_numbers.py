@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.semantics import numbers
+from compiler.semantics.rules import numbers
 
 WIDTH = 6
 TOP = (1 << WIDTH) - 1

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from compiler.semantics.boundaries import OUTSIDERS, boundaries
-from compiler.semantics.case import Case, said
-from compiler.semantics.clauses import Clauses
-from compiler.semantics.ends import Ends
-from compiler.semantics.netfilter import AddressType, State
+from compiler.semantics.diagrams.clauses import Clauses
+from compiler.semantics.diagrams.ends import Ends
+from compiler.semantics.diagrams.policy_diagram import PolicyDiagrams
+from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, Packet, packets
-from compiler.semantics.policy_diagram import PolicyDiagrams
-from compiler.semantics.space import ACCEPT, DROP, Level, Path, space
+from compiler.semantics.proof.case import Case, said
+from compiler.semantics.rules.netfilter import AddressType, State
 from compiler.snapshot import build
 from compiler.sources.manifests import load
 from tests.property.scenarios import Scenario, scenarios

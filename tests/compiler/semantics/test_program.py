@@ -8,11 +8,11 @@ from compiler.analysis.proof import NotProved, Prover
 from compiler.resources import ClusterNetworkPolicy, NetworkPolicy
 from compiler.resources.cluster import ContainerPort, Node, Pod
 from compiler.resources.language import Program
-from compiler.semantics.case import Case
-from compiler.semantics.netfilter import AddressType, State
+from compiler.semantics.diagrams.space import Path
 from compiler.semantics.packet import ICMPV6, Packet
-from compiler.semantics.program import ProgramOracle, Unordered
-from compiler.semantics.space import Path
+from compiler.semantics.proof.case import Case
+from compiler.semantics.proof.program import ProgramOracle, Unordered
+from compiler.semantics.rules.netfilter import AddressType, State
 from compiler.snapshot import Snapshot, build
 from compiler.sources import manifests
 from compiler.sources.language import load

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from compiler.resources import AdminNetworkPolicy, ClusterNetworkPolicy
 from compiler.resources.language import Program
-from compiler.semantics.case import Case, Said
-from compiler.semantics.clauses import Clauses
-from compiler.semantics.ends import Ends
-from compiler.semantics.policy_diagram import PolicyDiagrams
-from compiler.semantics.program import ProgramOracle, in_order
-from compiler.semantics.program_diagram import ProgramDiagrams
-from compiler.semantics.program_ends import ProgramEnds
-from compiler.semantics.space import ACCEPT, DROP, Level, Path, space
+from compiler.semantics.diagrams.clauses import Clauses
+from compiler.semantics.diagrams.ends import Ends
+from compiler.semantics.diagrams.policy_diagram import PolicyDiagrams
+from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
+from compiler.semantics.proof.case import Case, Said
+from compiler.semantics.proof.program import ProgramOracle, in_order
+from compiler.semantics.proof.program_diagram import ProgramDiagrams
+from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Located, load

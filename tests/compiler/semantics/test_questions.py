@@ -9,12 +9,12 @@ import pytest
 
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
-from compiler.semantics import rulesets
-from compiler.semantics import verify as module
-from compiler.semantics.cells import Cells
-from compiler.semantics.netfilter import Field
-from compiler.semantics.questions import Question, told_apart
-from compiler.semantics.verify import Different, Equal, Verifier
+from compiler.semantics.diagrams.cells import Cells
+from compiler.semantics.diagrams.questions import Question, told_apart
+from compiler.semantics.proof import verify as module
+from compiler.semantics.proof.verify import Different, Equal, Verifier
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.netfilter import Field
 from compiler.snapshot import build
 from compiler.sources.manifests import load
 

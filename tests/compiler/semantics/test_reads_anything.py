@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from compiler.semantics import reads_ipset, reads_iptables, reads_nftables
+from compiler.semantics.rules import reads_ipset, reads_iptables, reads_nftables
 from grammar.ruletext import Refused
 from grammar.source import Source
 from tests.kernel.pools import Pools

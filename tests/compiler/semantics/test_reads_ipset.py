@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.semantics.netfilter import Set
-from compiler.semantics.reads_ipset import IpSet, read
+from compiler.semantics.rules.netfilter import Set
+from compiler.semantics.rules.reads_ipset import IpSet, read
 from grammar.ruletext import Refused
 from grammar.source import Source
 

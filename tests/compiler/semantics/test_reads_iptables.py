@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from compiler.semantics.netfilter import (
+from compiler.semantics.rules.netfilter import (
     Accept,
     Barrier,
     Drop,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.semantics.netfilter import (
+from compiler.semantics.rules.netfilter import (
     Accept,
     Barrier,
     Base,
@@ -29,7 +29,7 @@ from compiler.semantics.netfilter import (
     Translate,
     Unmodelled,
 )
-from compiler.semantics.reads_nftables import read
+from compiler.semantics.rules.reads_nftables import read
 from grammar.ruletext import Refused
 from grammar.source import Source
 from tests.compiler.semantics.ruletexts import nft, nft_parts, nft_rule

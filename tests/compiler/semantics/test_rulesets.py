@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.semantics import rulesets
+from compiler.semantics.rules import rulesets
 from grammar.ruletext import Refused
 
 SAVED = "*filter\n:X -\n:Y -\n%s\nCOMMIT\n"

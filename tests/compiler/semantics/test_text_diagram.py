@@ -9,13 +9,14 @@ from random import Random
 
 import pytest
 
-from compiler.semantics import rulesets
-from compiler.semantics.match_diagram import Unprovable
-from compiler.semantics.netfilter import AddressType, Ruleset, State
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.space import ACCEPT, DROP, MARK_BITS, Level, Path, Space, space
+from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.packet import ICMP, ICMPV6, Packet
-from compiler.semantics.space import ACCEPT, DROP, MARK_BITS, Level, Path, Space, space
-from compiler.semantics.text_diagram import TextDiagrams
-from compiler.semantics.trace import Route, Situation, Tracer
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.journey import Route, Situation
+from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
+from compiler.semantics.rules.trace import Tracer
 from tests.kernel.pools import Pools
 from tests.kernel.random_iptables import KINDS, RandomIptables
 from tests.kernel.random_nft import RandomNft

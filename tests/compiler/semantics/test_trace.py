@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from compiler.semantics.netfilter import Hook, Opaque, Ruleset, State
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
-from compiler.semantics.trace import Route, Situation, Tracer, Unanswerable, first_state
+from compiler.semantics.rules.journey import Route, Situation, Unanswerable
+from compiler.semantics.rules.netfilter import Hook, Opaque, Ruleset, State
+from compiler.semantics.rules.trace import Tracer, first_state
 from tests.compiler.semantics.ruletexts import iptables, nft, traced
 
 BASE = "type filter hook forward priority 0;"
@@ -159,6 +160,6 @@ def test_choices_of_nat_are_nobodys_to_know() -> None:
 
 
 def test_circles_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compiler.semantics.trace._MOST_RULES", 1000)
+    monkeypatch.setattr("compiler.semantics.rules.trace._MOST_RULES", 1000)
     with pytest.raises(ValueError, match="in a circle"):
         passed("goto c ;; chain c { goto c; }")

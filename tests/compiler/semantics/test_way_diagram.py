@@ -9,14 +9,16 @@ from random import Random
 
 import pytest
 
-from compiler.semantics import rulesets
-from compiler.semantics.effects import Change, Outcome, Unknown
-from compiler.semantics.match_diagram import Matches, Unprovable
-from compiler.semantics.netfilter import Field, Ruleset, State
-from compiler.semantics.space import MARK_BITS, Level, Space, space
-from compiler.semantics.trace import Route, Situation, Trace, Tracer
-from compiler.semantics.variables import Kind, Variables
-from compiler.semantics.way_diagram import Places, Way, WayDiagrams
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.match_diagram import Matches
+from compiler.semantics.diagrams.space import MARK_BITS, Level, Space, space
+from compiler.semantics.diagrams.variables import Kind, Variables
+from compiler.semantics.diagrams.way_diagram import Places, Way, WayDiagrams
+from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.effects import Change, Outcome, Unknown
+from compiler.semantics.rules.journey import Route, Situation, Trace
+from compiler.semantics.rules.netfilter import Field, Ruleset, State
+from compiler.semantics.rules.trace import Tracer
 from tests.compiler.semantics.test_text_diagram import kind, values
 from tests.kernel.pools import Pools
 from tests.kernel.random_iptables import KINDS, RandomIptables

@@ -1,0 +1,87 @@
+"""Outcomes of ways as functions of the packet: a rule that gives a packet what it has already changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from compiler.semantics.diagrams.diagram import IN, NOTHING
+from compiler.semantics.diagrams.space import MARK_BITS, Level, Space
+from compiler.semantics.rules.effects import ALL_BITS, Outcome
+
+
+def same_end(one: Outcome, two: Outcome, over: Space, packet: Mapping[int, int]) -> bool:
+    """Whether two outcomes are one for this packet, given by the numbers of its levels."""
+    if one == two or (one.how, one.events, one.then) != (two.how, two.events, two.then) or one.then:
+        return one == two
+    mark = sum(packet.get(Level.MARK + n, 0) << MARK_BITS - 1 - n for n in range(MARK_BITS))
+    ends = []
+    for change in (one.change, two.change):
+        given = {field: value for field, value in change.given if value != packet.get(over.level(field), 0)}
+        ends.append((change.but_mark._replace(given=()), given, mark & change.keep ^ change.flip))
+    return ends[0] == ends[1]
+
+
+class Settled:
+    """Of diagrams of one space, as `WayDiagrams` makes them."""
+
+    def __init__(self, over: Space) -> None:
+        self._over, self._made = over, over.made
+
+    def comes(self, diagram: int) -> int:
+        """The packets that come to its end, as far as is known."""
+        return self._mapped(diagram, lambda outcome: IN if outcome.how == "accept" or outcome.then else NOTHING)
+
+    def marked(self, diagram: int) -> int:
+        """The bits of the mark that some packet has changed at the end."""
+        found = 0
+        for outcome in self._outcomes(diagram):
+            if not outcome.then:
+                found |= ALL_BITS ^ outcome.change.keep | outcome.change.flip
+        return found
+
+    def mark_bit(self, diagram: int, bit: int) -> int:
+        """The packets that have the bit in the end; none of those that are gone, or that nobody knows of."""
+        level = Level.MARK + MARK_BITS - 1 - bit
+
+        def among(keeps: int, flips: int) -> int:
+            def chosen(outcome: Outcome) -> int:
+                change = outcome.change
+                has = (change.keep >> bit & 1, change.flip >> bit & 1) == (keeps, flips)
+                return IN if has and outcome.how == "accept" else NOTHING
+
+            return self._mapped(diagram, chosen)
+
+        made = self._made
+        kept = [made.where(made.inside(level, [(1 - flip,) * 2]), among(1, flip)) for flip in (0, 1)]
+        return made.first([among(0, 1), *kept])
+
+    def but_mark(self, diagram: int) -> int:
+        """The outcomes without their marks, and without what NAT gives to those that have it."""
+        made = self._made
+        found = self._mapped(diagram, lambda outcome: made.outcome(_unmarked(outcome)))
+        todo = list(self._outcomes(found))
+        while todo:
+            outcome = todo.pop()
+            given = outcome.change.given
+            for field, value in given:
+                if isinstance(value, int) and not outcome.then:
+                    rest = tuple(pair for pair in given if pair[0] is not field)
+                    plain = outcome._replace(change=outcome.change._replace(given=rest))
+                    among = self._mapped(found, lambda other, own=outcome: IN if other == own else NOTHING)  # type: ignore[misc]
+                    has_it = made.where(made.inside(self._over.level(field), [(value, value)]), among)
+                    if has_it != NOTHING:
+                        found = made.first([made.where(has_it, made.outcome(plain)), found])
+                        todo.append(plain)
+        return found
+
+    def _outcomes(self, diagram: int) -> Iterator[Outcome]:
+        yield from (outcome for outcome in self._made.said(diagram) if isinstance(outcome, Outcome))
+
+    def _mapped(self, diagram: int, change: Callable[[Outcome], int]) -> int:
+        leaves = {self._made.outcome(outcome): change(outcome) for outcome in list(self._outcomes(diagram))}
+        return self._made.relabel(diagram, leaves)
+
+
+def _unmarked(outcome: Outcome) -> Outcome:
+    """What a statement that is not modelled makes of the mark, nobody knows."""
+    return outcome if outcome.then else outcome._replace(change=outcome.change.but_mark)

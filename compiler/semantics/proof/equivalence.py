@@ -1,0 +1,168 @@
+"""Two rulesets == each other? For every packet, on its whole way: arriving, forwarded, for the node and of its own.
+
+Equal means: the same end for each packet; of what is accepted the same header and mark, of what is rejected the same
+answer; the same notices (log, copies) in the same order about the same state of the packet; and the same questions to
+stateful matches, for which places of the two texts stand for each other (`way_diagram.Places`). Counters, comments and
+names do not matter. A statement that is not modelled is equal to the same text where the packet comes there changed
+alike, and where all that may come behind it is the same for any packet at all.
+
+What the texts leave open is open in both alike: addresses of interfaces, choices out of a range, which the kernel makes
+by packet and range, and source ports that conntrack changes when they are in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from compiler.semantics.diagrams.diagram import IN, Diagrams
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.match_diagram import Matches
+from compiler.semantics.diagrams.space import MARK_BITS, Level, space
+from compiler.semantics.diagrams.variables import Kind, Variables
+from compiler.semantics.diagrams.way_diagram import KNOWN, Places, Way, WayDiagrams
+from compiler.semantics.diagrams.way_settled import Settled, same_end
+from compiler.semantics.proof.way_witness import Question, WayWitness, Witnesses
+from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
+from compiler.semantics.rules.numbers import interface
+
+#: So many witnesses for each family and question.
+MOST_WITNESSES = 3
+#: So many differences of two diagrams are looked at one by one before all are settled at once.
+_MOST_TRIED = 100
+#: Blocks whose addresses every routing table knows alike, by family.
+_KNOWN = {
+    4: (
+        ((0x7F000000, 0x7FFFFFFF), AddressType.LOCAL),
+        ((0xE0000000, 0xEFFFFFFF), AddressType.MULTICAST),
+        ((0xFFFFFFFF, 0xFFFFFFFF), AddressType.BROADCAST),
+    ),
+    6: (((1, 1), AddressType.LOCAL), ((0xFF << 120, (1 << 128) - 1), AddressType.MULTICAST)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """`families` are those that were proved."""
+
+    families: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """At least one."""
+
+    witnesses: tuple[WayWitness, ...]
+
+
+def equivalent(one: Ruleset, two: Ruleset, families: Sequence[int] = (4, 6)) -> Equal | Different:
+    """Whether the two do the same with every packet of these families. Raises `Unprovable` for rules that no diagram
+    can hold."""
+    found: list[WayWitness] = []
+    for version in families:
+        new = list(_Comparison(one, two, version, Places()).witnesses())
+        if new and not list(islice(_Comparison(one, two, version, Places(by_order=True)).witnesses(), 1)):
+            new = []
+        found += new
+    return Different(tuple(found)) if found else Equal(tuple(families))
+
+
+class _Comparison:
+    """Of one family."""
+
+    def __init__(self, one: Ruleset, two: Ruleset, version: int, places: Places) -> None:
+        self._over = space(version)
+        self._made = self._over.made
+        matches = Matches(self._over)
+        self._variables = Variables(self._over, matches)
+        shared = matches, self._variables, places
+        self._sides = WayDiagrams(one, self._over, shared), WayDiagrams(two, self._over, shared)
+        self._witnesses = Witnesses((one, two), self._over, matches, self._variables)
+
+    def witnesses(self) -> Iterator[WayWitness]:
+        """Of packets that end differently; where there are none, of those that routing is told something else of."""
+        one, two = self._sides
+        finer = Settled(self._over)
+        found = False
+        questions = [Question(way) for way in Way] + [Question(way, routing=True) for way in Way]
+        if any(a != b for a, b in zip(one.segments(), two.segments(), strict=True)):
+            questions += [question._replace(known=True) for question in questions]
+        for question in sorted(questions, key=lambda question: question.routing):
+            if question.routing and found:
+                return
+            asked = WayDiagrams.routing if question.routing else WayDiagrams.whole
+            a, b = (asked(side, question.way, question.known) for side in self._sides)
+            among = self._known_connections() if question.known else IN
+            if question.routing:  # what does not come there is not routed
+                among = self._made.where(among, self._made.where(finer.comes(a), finer.comes(b)))
+            a, b = self._made.where(among, a), self._made.where(among, b)
+            for values in islice(self._differences(a, b), MOST_WITNESSES):
+                found = True
+                yield self._witnesses.witness(question, values, a, b)
+
+    def _known_connections(self) -> int:
+        """Packets that nat chains do not see; those of the machine to itself too, which come by a second time."""
+        made, loopback = self._made, interface("lo", "\0")
+        local = (int(AddressType.LOCAL),) * 2
+        looped = made.box({Level.STATE: (State.NEW,) * 2, Level.INPUT: loopback, Level.DESTINATION_TYPE: local})
+        return made.first([made.inside(Level.STATE, [(state, state) for state in KNOWN]), looped])
+
+    def _differences(self, one: int, two: int) -> Iterator[dict[int, int]]:
+        """Packets, by the numbers of all levels, that do not end alike."""
+        if one == two:
+            return
+        made, over = self._made, self._over
+        impossible = self._impossible()
+        found = False
+        for box, _, _ in islice(made.differences(one, two), _MOST_TRIED):
+            packet = self._witnesses.packet(box)
+            if packet is None:
+                continue
+            ends = made.says(one, packet), made.says(two, packet)
+            if made.says(impossible, packet) != "in" and not same_end(*ends, over, packet):  # type: ignore[arg-type]
+                found = True
+                yield packet
+        if found:
+            return
+        finer = Settled(over)
+        bits = finer.marked(one) | finer.marked(two)
+        pairs = [(finer.but_mark(one), finer.but_mark(two))]
+        pairs += [(finer.mark_bit(one, n), finer.mark_bit(two, n)) for n in range(MARK_BITS) if bits >> n & 1]
+        possible = made.outside(impossible)
+        for a, b in pairs:
+            unclear = False
+            for box, _, _ in made.differences(made.where(possible, a), made.where(possible, b)):
+                packet = self._witnesses.packet(box)
+                unclear |= packet is None
+                if packet is not None:
+                    found = True
+                    yield packet
+            if unclear and not found:
+                raise Unprovable("whether rules agree that ask for addresses under a mask that is no prefix")
+
+    def _impossible(self) -> int:
+        """What no routing table says of an address."""
+        made, over, names = self._made, self._over, self._variables.names()
+        whose = [(over.source, int(Level.SOURCE_TYPE)), (over.destination, int(Level.DESTINATION_TYPE))]
+        parts = []
+        for name, level in names.items():
+            if not isinstance(name, Kind):
+                continue
+            if isinstance(name.address, int):
+                for address, kind in whose[:2]:
+                    here = made.inside(address, [(name.address, name.address)])
+                    parts += [
+                        made.where(_is(made, level, one), made.where(here, made.outside(_is(made, kind, one))))
+                        for one in AddressType
+                    ]
+            elif name.address in names and name.address.low == 0:
+                whose.append((names[name.address], level))
+        for address, kind in whose:
+            for block, known in _KNOWN[over.version]:
+                parts.append(made.where(made.inside(address, [block]), made.outside(_is(made, kind, known))))
+        return made.first(parts)
+
+
+def _is(made: Diagrams, level: int, value: int) -> int:
+    return made.inside(level, [(value, value)])

@@ -1,0 +1,228 @@
+"""Do the expectations of a program hold, for all packets that they speak of? And which rules does none constrain?
+
+An expectation speaks of first packets (state new) from its source to its target at its ports:
+
+| hook | packets |
+|---|---|
+| FORWARD | whose source and target are of the ends |
+| INPUT | whose source is of the end: where the target says `self`, all; else those to a known address of a node |
+| OUTPUT | only where the source says `self` or `nodes`: those of the node's own |
+
+The node's own connections, those that come in by lo among them, count for no other source, and nobody counts them among
+others. Nobody can stop neighbour discovery and a pod's way to itself, so nobody speaks of them; nor of packets that no
+machine sees on a path. Rules and policies count as for the whole cluster, each pod's wherever it runs.
+
+`A can reach B`: every such packet passes. `A cannot reach B`: none does; an answer is no way to reach. `only A can
+reach B`: of packets from others than A, none passes; whether A can is not said. `only A cannot`: all of those do.
+
+A rule is *constrained* when an expectation that holds would fail if this rule alone said something else: the rule
+decides a packet that has to pass, or one that has to be stopped and that nothing behind the rule stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from compiler.resources.language import Nodes, Program, Reaches, Rule, ThisNode
+from compiler.semantics.diagrams.cells import Unforeseen
+from compiler.semantics.diagrams.clauses import Clauses
+from compiler.semantics.diagrams.diagram import IN, NOTHING
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.ends import Ends
+from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
+from compiler.semantics.diagrams.questions import of_policies, told_apart
+from compiler.semantics.diagrams.ranges import runs
+from compiler.semantics.diagrams.space import ACCEPT, Level, Path, space
+from compiler.semantics.proof.case import Case, Decided, Said
+from compiler.semantics.proof.program import ProgramOracle, filters, in_order
+from compiler.semantics.proof.program_diagram import ProgramDiagrams
+from compiler.semantics.proof.program_ends import ProgramEnds, names, of_program
+from compiler.semantics.proof.verify import case_of
+from compiler.semantics.rules.netfilter import State
+from compiler.semantics.rules.numbers import interface
+from compiler.semantics.verdict import AnyPolicy
+from compiler.snapshot import Snapshot
+
+_LOOPBACK = interface("lo", "*")
+_STOPS = ("deny", "reject")
+#: A list of rules and a place there.
+_Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A packet that fares otherwise than expected, and what program and policies say of it."""
+
+    expected: Reaches
+    case: Case
+    said: Said
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`failed`: one for each expectation that does not hold. `idle`: expectations that speak of no packet.
+    `unconstrained`: rules that no expectation constrains; those of a failsafe are nobody's to expect."""
+
+    failed: tuple[Failed, ...]
+    idle: tuple[Reaches, ...]
+    unconstrained: tuple[Decided, ...]
+
+
+class _Found(NamedTuple):
+    """Of an expectation in one family."""
+
+    speaks: bool
+    against: Case | None
+    constrains: frozenset[_Place]
+
+
+def judge(
+    program: Program,
+    policies: Iterable[AnyPolicy],
+    snapshot: Snapshot,
+    families: Sequence[int] = (4, 6),
+    failsafe: Sequence[Rule] = (),
+) -> Judged:
+    """The expectations of a program. Raises Unprovable for programs that translate, and for expectations of that."""
+    expected = []
+    for one in program.expectations:
+        if not isinstance(one, Reaches):
+            raise Unprovable(f"{one.span.file_line}: expectations of translation are not proved yet")
+        expected.append(one)
+    filters(program)
+    known = tuple(policies)
+    sides = [_family(program, expected, known, snapshot, version, failsafe) for version in families]
+    oracle = ProgramOracle(program, known, snapshot, None, failsafe)
+    failed, idle, constrained = [], [], set[_Place]()
+    for one, *found in zip(expected, *sides, strict=True):
+        case = next((side.against for side in found if side.against is not None), None)
+        if case is not None:
+            failed.append(Failed(one, case, oracle.said(case)))
+        elif not any(side.speaks for side in found):
+            idle.append(one)
+        else:
+            constrained.update(*(side.constrains for side in found))
+    rules = [(("blocks", n), rule) for n, rule in enumerate(_of_blocks(program, known))]
+    rules += [(("list", n), Decided("node", n, rule)) for n, rule in enumerate(program.node)]
+    free = tuple(rule for place, rule in rules if place not in constrained)
+    return Judged(tuple(failed), tuple(idle), free)
+
+
+def _of_blocks(program: Program, policies: Sequence[AnyPolicy]) -> Iterator[Decided]:
+    for block in in_order(program, policies):
+        yield from (Decided(f"policy {block.name}", n, rule) for n, rule in enumerate(block.rules))
+
+
+def _family(
+    program: Program,
+    expected: Sequence[Reaches],
+    policies: Sequence[AnyPolicy],
+    snapshot: Snapshot,
+    version: int,
+    failsafe: Sequence[Rule],
+) -> list[_Found]:
+    """Each expectation, of packets of one family."""
+    clauses = Clauses(policies, Ends(snapshot, version))
+    ends, own = ProgramEnds(clauses.ends, snapshot), (*failsafe, *program.node)
+    asked = [*of_policies(clauses, None), *of_program(program, failsafe, ends)]
+    while True:
+        over = space(version, cells=(cells := told_apart(version, asked)))
+        try:
+            behind = PolicyDiagrams(clauses, None, over)
+            says = ProgramDiagrams(in_order(program, policies), own, ends, None, behind, over)
+            side = _Side(says, ends, len(failsafe))
+            return [side.found(one) for one in expected]
+        except Unforeseen as more:
+            asked += [(end, more.ranges) for end, cut in cells.items() if cut is more.cells]
+
+
+class _OnPath(NamedTuple):
+    """First packets on a path: which rule decides in the blocks and in the node's list; the packets that come to the
+    list, those that it lets pass, those that pass both, and the others."""
+
+    blocks: int
+    own: int
+    come: int
+    left: int
+    passing: int
+    stopped: int
+
+
+class _Side:
+    """The packets of one family; `skipped`: so many rules in front of the node's list are not the program's."""
+
+    def __init__(self, says: ProgramDiagrams, ends: ProgramEnds, skipped: int) -> None:
+        self._says, self._over, self._made, self._skipped = says, says.over, says.over.made, skipped
+        self._nodes = tuple(runs(address for own in ends.ends.of_node.values() for address in own))
+        self._paths: dict[Path, _OnPath] = {}
+
+    def _on(self, path: Path) -> _OnPath:
+        found = self._paths.get(path)
+        if found is None:
+            made, says = self._made, self._says
+            places = [made.outcome(("blocks", n)) for n in range(len(says.rules))]
+            listed = [made.outcome(("list", n - self._skipped)) for n in range(len(says.own))]
+            blocks = says.of_blocks(path, lambda n, _: places[n])
+            own = says.of_list(path, lambda n, _: listed[n])
+            verdicts = {
+                place: says.verdict(n, rule) for n, (place, rule) in enumerate(zip(places, says.rules, strict=True))
+            }
+            before = says.before_list(path, made.relabel(blocks, verdicts))
+            every = dict.fromkeys(made.outcomes().values(), NOTHING)
+            come = made.relabel(before, {**every, made.outcome(ACCEPT): IN})
+            stops = {
+                place: IN if rule.verb in _STOPS else NOTHING for place, rule in zip(listed, says.own, strict=True)
+            }
+            left = made.outside(made.relabel(own, stops))
+            passing = made.where(left, come)
+            found = self._paths[path] = _OnPath(blocks, own, come, left, passing, made.outside(passing))
+        return found
+
+    def found(self, expected: Reaches) -> _Found:
+        made, speaks, constrains = self._made, False, set[_Place]()
+        for path in Path:
+            among = self._spoken(expected, path)
+            if among == NOTHING:
+                continue
+            speaks, on = True, self._on(path)
+            passes = expected.can != expected.only
+            wrong = made.where(on.stopped if passes else on.passing, among)
+            box = next((box for box, *_ in made.differences(wrong, NOTHING)), None)
+            if box is not None:
+                return _Found(True, case_of(path, self._over, box, {}), frozenset())
+            decide = (
+                made.where(among if passes else made.where(among, on.left), on.blocks),
+                made.where(among if passes else made.where(among, on.come), on.own),
+            )
+            constrains.update(said for one in decide for said in made.said(one) if isinstance(said, tuple))
+        return _Found(speaks, None, frozenset(constrains))
+
+    def _spoken(self, expected: Reaches, path: Path) -> int:
+        """The packets on the path that an expectation speaks of."""
+        made, over, says = self._made, self._over, self._says
+        source, target = says.end(expected.source, path, source=True), says.end(expected.target, path, source=False)
+        own = [made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)])]
+        if path is Path.OUTPUT:
+            if expected.only or not names(expected.source, ThisNode, Nodes):
+                return NOTHING
+            if not names(expected.source, ThisNode):
+                source = made.where(made.inside(over.source, self._nodes), source)
+            among = own[0]
+        else:
+            among = IN
+            if path is Path.FORWARD:
+                own.append(made.inside(Level.DESTINATION_TYPE, [(LOCAL, LOCAL)]))
+            else:
+                own.append(made.inside(Level.INPUT, [_LOOPBACK]))
+                if not names(expected.target, ThisNode):
+                    target = made.where(made.inside(over.destination, self._nodes), target)
+            if path is Path.FORWARD or expected.only or not names(expected.source, ThisNode, Nodes):
+                among = made.outside(made.first(own))
+        if expected.only:
+            source = made.outside(source)
+        among = made.where(among, made.inside(Level.STATE, [(State.NEW, State.NEW)]))
+        for part in (source, target, says.ports(expected.ports)):
+            among = made.where(among, part)
+        return made.where(made.outside(made.first([says.exempt(), says.impossible(path)])), among)

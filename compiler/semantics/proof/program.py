@@ -1,0 +1,277 @@
+"""The verdict of one packet under a program in the policy language, straight from its statements.
+
+As `oracle` for the API's objects, and sharing nothing with the compiler: statement after statement, in the words of
+docs/DSL.md, one packet at a time. What is decided where:
+
+| hook | first | then | at last |
+|---|---|---|---|
+| FORWARD | policy blocks | Kubernetes' policies | |
+| INPUT | policy blocks, of packets from pods of this node | the egress policies of those pods | the node's list |
+| OUTPUT | policy blocks, where the source is not the node's own | Kubernetes' policies, of the same | the node's list |
+
+- The first rule of all blocks that matches decides: allow passes and Kubernetes is not asked; deny and reject end the
+  packet; pass leaves it to Kubernetes. Blocks stand in the order of (priority, name). What none matches, Kubernetes
+  decides.
+- The node's list: in INPUT its rules with the target self, in OUTPUT those with the source self, of all blocks of all
+  files; rules of a failsafe stand in front. An allow of a policy block leads to it, not past it.
+  pass is allow there, since nothing comes behind.
+- Replies and related packets pass. A pod's way to itself and neighbour discovery pass blocks and policies.
+- Each end is a set of (interface, address): of a source the interface it came in by, which no packet in OUTPUT has; of
+  a target the one it goes out by, which none in INPUT has. `self` is everything as a target in INPUT and as a source in
+  OUTPUT; elsewhere a local address. A port's name is looked up on the pod whose own the destination is. Types of ICMP
+  are of IPv4, those of ICMPv6 of IPv6; a protocol's number is that of both.
+- log decides nothing. reject answers with what it says, or with port unreachable; what IPv6 has no message for, it
+  answers with the nearest (RFC 7915, 4.2): "prohibited" with administratively prohibited, proto with port unreachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import assert_never
+
+from compiler.resources import AdminNetworkPolicy, ClusterNetworkPolicy
+from compiler.resources.cluster import Pod
+from compiler.resources.language import (
+    Addresses,
+    Anyone,
+    Both,
+    Either,
+    End,
+    Interfaces,
+    Less,
+    MessageType,
+    NamedPort,
+    Nodes,
+    Pods,
+    PolicyBlock,
+    PortRange,
+    PortSpec,
+    Program,
+    Rule,
+    ThisNode,
+    WholeProtocol,
+)
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.policy_diagram import REPLIES
+from compiler.semantics.diagrams.space import Path
+from compiler.semantics.oracle import Oracle
+from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
+from compiler.semantics.proof.case import Case, Decided, Said, said
+from compiler.semantics.proof.program_ends import names
+from compiler.semantics.reading import selects
+from compiler.semantics.rules.netfilter import AddressType
+from compiler.semantics.verdict import AnyPolicy
+from compiler.snapshot import Snapshot
+
+_PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
+_FAMILY = {ICMP: 4, ICMPV6: 6}
+_ECHO = {ICMP: 8, ICMPV6: 128}
+_TERMINAL = ("Succeeded", "Failed")
+#: What a reject says: the words for both families are those of `netfilter.Drop`.
+_BOTH = {
+    "tcp-reset": "tcp reset",
+    "icmp-port-unreachable": "port unreachable",
+    "icmp-host-unreachable": "host unreachable",
+    "icmp-net-unreachable": "net unreachable",
+    "icmp-admin-prohibited": "admin prohibited",
+}
+_ANSWERS = {
+    4: _BOTH
+    | {"icmp-proto-unreachable": "icmp 3/2", "icmp-net-prohibited": "icmp 3/9", "icmp-host-prohibited": "icmp 3/10"},
+    6: _BOTH
+    | {
+        "icmp-proto-unreachable": "port unreachable",
+        "icmp-net-prohibited": "admin prohibited",
+        "icmp-host-prohibited": "admin prohibited",
+    },
+}
+
+
+class Unordered(Unprovable):
+    """Blocks of a program and objects of Kubernetes whose order cannot be kept; the message names the places."""
+
+
+def filters(program: Program) -> bool:
+    """Whether it has rules that let packets pass or stop them. Raises Unprovable for what else it has that rules do."""
+    for other in (*program.nat, *program.mangle, *program.raw):
+        raise Unprovable(f"{other.span.file_line}: statements of nat, mangle and raw are not proved yet")
+    return bool(program.policies or program.node)
+
+
+def answer(rule: Rule, version: int) -> str:
+    """What a reject tells the sender, in `netfilter`'s words."""
+    return _ANSWERS[version][rule.answer or "icmp-port-unreachable"]
+
+
+def in_order(program: Program, policies: Iterable[AnyPolicy]) -> tuple[PolicyBlock, ...]:
+    """The policy blocks in the order in which they are asked. Raises Unordered: blocks are asked before all objects of
+    Kubernetes, so none may come behind one of the admin tier, nor be of the baseline tier."""
+    blocks = sorted(program.policies, key=lambda block: (block.priority, block.name))
+    for block in blocks:
+        if block.tier != "admin":
+            raise Unordered(
+                f"{block.span.file_line}: policy {block.name} is of the baseline tier, which is not proved yet"
+            )
+        for policy in policies:
+            admin = isinstance(policy, AdminNetworkPolicy) or (
+                isinstance(policy, ClusterNetworkPolicy) and policy.spec.tier == "Admin"
+            )
+            if admin and policy.spec.priority <= block.priority:  # type: ignore[union-attr]
+                raise Unordered(
+                    f"{block.span.file_line}: policy {block.name} has priority {block.priority} and would come behind "
+                    f"{policy.kind} {policy.metadata.name}, which has {policy.spec.priority}"  # type: ignore[union-attr]
+                )
+    return tuple(blocks)
+
+
+class ProgramOracle:
+    """A program, policies and a cluster, to be asked about packets at one node (None: at any, of all pods).
+    `failsafe`: rules of the node's list in front of the program's. Raises Unordered."""
+
+    def __init__(
+        self,
+        program: Program,
+        policies: Iterable[AnyPolicy],
+        snapshot: Snapshot,
+        node: str | None,
+        failsafe: Sequence[Rule] = (),
+    ) -> None:
+        known = tuple(policies)
+        self._oracle, self._node, self._snapshot = Oracle(known, snapshot), node, snapshot
+        blocks = in_order(program, known)
+        self._blocks = [Decided(f"policy {b.name}", n, rule) for b in blocks for n, rule in enumerate(b.rules)]
+        self._list = [Decided("failsafe", n, rule) for n, rule in enumerate(failsafe)]
+        self._list += [Decided("node", n, rule) for n, rule in enumerate(program.node)]
+        self._claims: dict[str, list[Pod]] = {}
+        self._nodes = {name: set(node.own_ips) for name, node in snapshot.nodes.items()}
+        for pod in (pod for pod in snapshot.pods if pod.phase not in _TERMINAL):
+            if not pod.host_network:
+                for address in dict.fromkeys(pod.ips):
+                    self._claims.setdefault(address, []).append(pod)
+            elif pod.node:
+                self._nodes.setdefault(pod.node, set()).update(pod.ips)
+
+    def said(self, case: Case) -> Said:
+        """What program and policies say of the case."""
+        if case.state in REPLIES:
+            return said(self._oracle, self._node, case)
+        decided = self._by_blocks(case)
+        if decided is not None and decided.rule.verb in ("deny", "reject"):
+            return _ended(decided, case)
+        if decided is not None and decided.rule.verb == "allow":
+            found = Said(True, decided=(decided,))
+        else:
+            found = said(self._oracle, self._node, case)
+            found = found if decided is None else replace(found, decided=(decided,))
+        last = self._by_list(case) if found.allowed else None
+        if last is None:
+            return found
+        if last.rule.verb in ("deny", "reject"):
+            return _ended(last, case)
+        return replace(found, decided=(*found.decided, last))
+
+    def _by_blocks(self, case: Case) -> Decided | None:
+        packet = case.packet
+        if packet.is_neighbour_discovery or self._itself(packet):
+            return None
+        if case.path is Path.INPUT:
+            holder = self._oracle.holder(packet.src)
+            if holder is None or self._node not in (None, holder.node):
+                return None
+        if case.path is Path.OUTPUT and case.source_type is AddressType.LOCAL:
+            return None
+        return next((one for one in self._blocks if self.matches(one.rule, case)), None)
+
+    def _by_list(self, case: Case) -> Decided | None:
+        if case.path is Path.FORWARD:
+            return None
+        own = "target" if case.path is Path.INPUT else "source"
+        rules = (one for one in self._list if names(getattr(one.rule, own), ThisNode))
+        return next((one for one in rules if self.matches(one.rule, case)), None)
+
+    def _itself(self, packet: Packet) -> bool:
+        """Whether a pod of the node sends to itself; an address that several claim is one of theirs."""
+        pods = self._claims.get(packet.src, [])
+        if not any(self._node in (None, pod.node) for pod in pods):
+            return False
+        return packet.src == packet.dst or (len(pods) == 1 and self._claims.get(packet.dst) == pods)
+
+    # One rule
+
+    def matches(self, rule: Rule, case: Case) -> bool:
+        """Whether the packet is of both ends and of the ports."""
+        return (
+            self._is(rule.source, case, source=True)
+            and not (rule.unless is not None and self._is(rule.unless, case, source=True))
+            and self._is(rule.target, case, source=False)
+            and (rule.ports is None or any(self._at(port, case.packet) for port in rule.ports))
+        )
+
+    def _is(self, end: End, case: Case, source: bool) -> bool:
+        """Whether the packet's source, or its target, is of the end."""
+        text = case.packet.src if source else case.packet.dst
+        match end:
+            case Anyone():
+                return True
+            case Addresses(first=first, last=last):
+                address = ip_address(text)
+                return address.version == first.version and int(first) <= int(address) <= int(last)
+            case ThisNode():
+                kind = case.source_type if source else case.destination_type
+                return case.path is (Path.OUTPUT if source else Path.INPUT) or kind is AddressType.LOCAL
+            case Pods():
+                return self._is_pod(end, text)
+            case Nodes(labels=labels):
+                return any(text in self._nodes[name] and selects(labels, self._labels(name)) for name in self._nodes)
+            case Interfaces(names=wanted):
+                if case.path is (Path.OUTPUT if source else Path.INPUT):  # has none
+                    return False
+                name = case.input if source else case.output
+                return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in wanted)
+            case Either(ends=ends):
+                return any(self._is(one, case, source) for one in ends)
+            case Both(ends=ends):
+                return all(self._is(one, case, source) for one in ends)
+            case Less(end=inner, without=without):
+                return self._is(inner, case, source) and not self._is(without, case, source)
+            case _:
+                assert_never(end)
+
+    def _is_pod(self, end: Pods, address: str) -> bool:
+        pod = self._oracle.holder(address)
+        if pod is None or not selects(end.labels, pod.labels):
+            return False
+        if isinstance(end.namespaces, str):
+            return pod.namespace == end.namespaces
+        return selects(end.namespaces, self._oracle.namespace_labels(pod.namespace), absent=True)
+
+    def _labels(self, node: str) -> dict[str, str]:
+        found = self._snapshot.nodes.get(node)
+        return dict(found.labels) if found else {}
+
+    def _at(self, port: PortSpec, packet: Packet) -> bool:
+        if packet.proto != port.protocol:
+            return False
+        match port:
+            case PortRange(first=first, last=last):
+                return first <= packet.dport <= last
+            case NamedPort(name=name, protocol=protocol):
+                pod = self._oracle.holder(packet.dst)
+                return pod is not None and any(
+                    own.name == name and _PROTOCOLS[own.protocol] == protocol and own.port == packet.dport
+                    for own in pod.ports
+                )
+            case MessageType(type=wanted, protocol=protocol):
+                found = _ECHO[protocol] if packet.icmp_type is None else packet.icmp_type
+                return packet.version == _FAMILY[protocol] and found == wanted
+            case WholeProtocol():
+                return True
+            case _:
+                assert_never(port)
+
+
+def _ended(decided: Decided, case: Case) -> Said:
+    told = answer(decided.rule, case.packet.version) if decided.rule.verb == "reject" else ""
+    return Said(False, decided=(decided,), answer=told)

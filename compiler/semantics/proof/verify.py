@@ -1,0 +1,296 @@
+"""Policies == text of rules? Equal, or packets on which they differ, with what the policies say of each.
+
+The proof is complete for every packet that has the fields of `space`: both sides are built as canonical diagrams,
+the policies' from the resources, the text's by executing it symbolically, and compared path by path and family by
+family. Neither side knows how the compiler came to its text.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+
+from compiler.resources.language import NO_PROGRAM, Program, Rule
+from compiler.semantics.boundaries import OUTSIDERS
+from compiler.semantics.diagrams.cells import Cells, Unforeseen
+from compiler.semantics.diagrams.clauses import Clauses
+from compiler.semantics.diagrams.diagram import NOTHING, Range
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.ends import Ends
+from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
+from compiler.semantics.diagrams.questions import of_policies, of_rules, told_apart
+from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, Space, address_text, space
+from compiler.semantics.diagrams.text_diagram import TextDiagrams
+from compiler.semantics.oracle import Oracle
+from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
+from compiler.semantics.proof.case import Case, Said, said
+from compiler.semantics.proof.program import ProgramOracle, filters, in_order
+from compiler.semantics.proof.program_diagram import ProgramDiagrams
+from compiler.semantics.proof.program_ends import ProgramEnds, of_program
+from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
+from compiler.semantics.rules.netfilter import AddressType, Field, Ruleset, State
+from compiler.semantics.rules.trace import Tracer
+from compiler.semantics.verdict import AnyPolicy
+from compiler.snapshot import Snapshot
+
+#: So many witnesses for each path and family.
+MOST_WITNESSES = 3
+
+#: What a witness has in a field that does not matter, where the field's range allows it.
+_USUAL: Mapping[int, int] = {
+    Level.STATE: State.NEW,
+    Level.SOURCE_TYPE: AddressType.UNICAST,
+    Level.DESTINATION_TYPE: AddressType.UNICAST,
+    Level.PROTOCOL: TCP,
+    Level.DPORT: 80,
+    Level.SPORT: 40000,
+    Level.HOPS: 64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A case on which policies and text differ; `found` is what the text makes of it: "accept", "drop", or the
+    statement whose effect is not known. `trace`: its way through the rules, unless they have something on the way that
+    cannot be followed. `setting`: who the ends are, in words, where the input knows no pod."""
+
+    case: Case
+    said: Said
+    found: str
+    trace: Trace | None = None
+    setting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """`families` are those that were proved; `given`: on what it hangs, in words."""
+
+    families: tuple[int, ...]
+    given: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """At least one."""
+
+    witnesses: tuple[Witness, ...]
+
+
+class _Says:
+    """What policies and program say at a node. Raises Unprovable for programs of which that is not known yet."""
+
+    def __init__(
+        self,
+        policies: Sequence[AnyPolicy],
+        snapshot: Snapshot,
+        program: Program,
+        node: str | None,
+        failsafe: tuple[Rule, ...],
+    ) -> None:
+        self._policies, self._snapshot, self._program = policies, snapshot, program
+        self.node, self.failsafe = node, failsafe
+        #: Whether the program takes part.
+        self.of_program = filters(program)
+        self._blocks = in_order(program, policies)
+
+    @cached_property
+    def of_one(self) -> Callable[[Case], Said]:
+        """One packet at a time."""
+        if self.of_program:
+            return ProgramOracle(self._program, self._policies, self._snapshot, self.node, self.failsafe).said
+        oracle = Oracle(self._policies, self._snapshot)
+        return lambda case: said(oracle, self.node, case)
+
+    def of_all(self, clauses: Clauses, ends: ProgramEnds, over: Space, region: int) -> PolicyDiagrams | ProgramDiagrams:
+        """All packets of a space that count."""
+        policies = PolicyDiagrams(clauses, self.node, over, region)
+        own = (*self.failsafe, *self._program.node)
+        return ProgramDiagrams(self._blocks, own, ends, self.node, policies, over) if self.of_program else policies
+
+
+class Verifier:
+    """Policies and a snapshot, prepared once for the rules of any number of nodes. `program`: what the policy language
+    says beside them. It is about packets that pass pods by, too, and how a reject answers has to agree; log is no
+    effect that counts. Without pods and policies, it is that of a machine by itself."""
+
+    def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot, program: Program = NO_PROGRAM) -> None:
+        self._policies, self._snapshot, self._program = tuple(policies), snapshot, program
+        #: By family.
+        self._clauses: dict[int, Clauses] = {}
+        self._ends: dict[int, ProgramEnds] = {}
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be proved of any rules; empty when there is nothing in the way. Policies alone are for
+        `AloneVerifier`."""
+        by_itself = self._program != NO_PROGRAM and not self._policies
+        if by_itself or any(pod.holds_addresses for pod in self._snapshot.pods):
+            return ""
+        return "no pod with an address in the input, so there is no packet that any policy is about"
+
+    def verify(
+        self,
+        node: str | None,
+        ruleset: Ruleset,
+        families: Sequence[int] = (4, 6),
+        failsafe: Sequence[Rule] = (),
+    ) -> Equal | Different:
+        """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). `failsafe`:
+        rules in front of the program's list for the node. Raises `Unprovable` for rules that no diagram can hold."""
+        if self.obstacle:
+            raise Unprovable(self.obstacle)
+        says = _Says(self._policies, self._snapshot, self._program, node, tuple(failsafe))
+        found = [witness for version in families for witness in self._differences(says, ruleset, version)]
+        return Different(tuple(found)) if found else Equal(tuple(families))
+
+    def _differences(self, says: _Says, ruleset: Ruleset, version: int) -> list[Witness]:
+        clauses = self._clauses.get(version)
+        if clauses is None:
+            clauses = self._clauses[version] = Clauses(self._policies, Ends(self._snapshot, version))
+            self._ends[version] = ProgramEnds(clauses.ends, self._snapshot)
+        asked = [*of_policies(clauses, says.node), *of_rules(ruleset, version)]
+        asked += of_program(self._program, says.failsafe, self._ends[version])
+        while True:
+            cells = told_apart(version, asked)
+            try:
+                return list(self._compared(clauses, says, ruleset, cells))
+            except Unforeseen as more:
+                asked += [(end, more.ranges) for end, own in cells.items() if own is more.cells]
+
+    def _compared(
+        self, clauses: Clauses, says: _Says, ruleset: Ruleset, cells: Mapping[Field, Cells]
+    ) -> Iterator[Witness]:
+        version = clauses.ends.version
+        own = [(address, address) for address in clauses.subjects(says.node)]
+        shown: dict[Path, int] = dict.fromkeys(Path, 0)
+        # Packets to our pods and packets to others, each with the address of our pods asked first.
+        for source_first in (False, True):
+            over = space(version, source_first, cells)
+            made = over.made
+            ours = made.inside(over.destination, own)
+            region = made.outside(ours) if source_first else ours
+            if region == NOTHING:
+                continue
+            wanted = says.of_all(clauses, self._ends[version], over, region)
+            text = TextDiagrams(ruleset, over, region, translates=True, answers=says.of_program)
+            for path in Path:
+                # Of the packets behind DNAT, in terms of those in front.
+                out, among, meant = (
+                    text.before(path, one) for one in (wanted.impossible(path), region, wanted.at(path))
+                )
+                out = made.where(out, made.outcome("impossible"))
+                one, two = (made.where(among, made.first([out, side])) for side in (meant, text.at(path)))
+                for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
+                    shown[path] += 1
+                    case = case_of(path, over, box, text.matches.opaque)
+                    given = text.translated(path, _numbers(case, over, box))
+                    behind = replace(case, packet=_translated(case.packet, given))
+                    words = () if behind == case else (f"translated: {behind.packet}",)
+                    trace = way_of(ruleset, case, behind.packet.dst)
+                    yield Witness(case, says.of_one(behind), str(found), trace, words)
+
+
+def verify(
+    policies: Iterable[AnyPolicy],
+    snapshot: Snapshot,
+    node: str | None,
+    ruleset: Ruleset,
+    families: Sequence[int] = (4, 6),
+    program: Program = NO_PROGRAM,
+    failsafe: Sequence[Rule] = (),
+) -> Equal | Different:
+    """The rules of one node, from scratch."""
+    return Verifier(policies, snapshot, program).verify(node, ruleset, families, failsafe)
+
+
+def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
+    """A packet of the box, as usual as possible."""
+    outsider = int(ipaddress.ip_address(OUTSIDERS[over.version == 6]))
+
+    def value(level: int) -> int:
+        usual = outsider if level in (over.source, over.destination) else _USUAL.get(level, 0)
+        return over.made.value(level, box[level], usual) if level in box else usual
+
+    protocol = value(Level.PROTOCOL)
+    packet = Packet(
+        address_text(over.version, value(over.source)),
+        address_text(over.version, value(over.destination)),
+        protocol,
+        value(Level.SPORT),
+        value(Level.DPORT),
+        value(Level.ICMP_TYPE) if protocol in (ICMP, ICMPV6) else None,
+        value(Level.ICMP_CODE),
+        value(Level.HOPS),
+    )
+    return Case(
+        path,
+        packet,
+        State(value(Level.STATE)),
+        AddressType(value(Level.SOURCE_TYPE)),
+        AddressType(value(Level.DESTINATION_TYPE)),
+        sum(box.get(Level.MARK + n, (0, 0))[0] << MARK_BITS - 1 - n for n in range(MARK_BITS)),
+        _interface(value(Level.INPUT)),
+        _interface(value(Level.OUTPUT)),
+        {text: box[level][0] == 1 for level, text in opaque.items() if level in box},
+    )
+
+
+def _numbers(case: Case, over: Space, box: Mapping[int, Range]) -> dict[int, int]:
+    """The case as diagrams ask for it."""
+    packet = case.packet
+    bits = {Level.MARK + n: case.mark >> MARK_BITS - 1 - n & 1 for n in range(MARK_BITS)}
+    return {
+        **{level: low for level, (low, _) in box.items() if level >= Level.MARK + MARK_BITS},
+        **bits,
+        over.source: int(ipaddress.ip_address(packet.src)),
+        over.destination: int(ipaddress.ip_address(packet.dst)),
+        int(Level.STATE): case.state,
+        int(Level.SOURCE_TYPE): case.source_type,
+        int(Level.DESTINATION_TYPE): case.destination_type,
+        int(Level.PROTOCOL): packet.proto,
+        int(Level.SPORT): packet.sport,
+        int(Level.DPORT): packet.dport,
+        int(Level.ICMP_TYPE): packet.icmp_type or 0,
+        int(Level.ICMP_CODE): packet.icmp_code,
+        int(Level.HOPS): packet.hop_limit,
+        **{level: box[level][0] for level in (int(Level.INPUT), int(Level.OUTPUT)) if level in box},
+    }
+
+
+def _translated(packet: Packet, given: Mapping[Field, int]) -> Packet:
+    """The packet behind DNAT."""
+    to = given.get(Field.DESTINATION)
+    dst = packet.dst if to is None else address_text(packet.version, to)
+    return replace(packet, dst=dst, dport=given.get(Field.DESTINATION_PORT, packet.dport))
+
+
+def way_of(ruleset: Ruleset, case: Case, destination: str | None = None) -> Trace | None:
+    """The way of the witness, as the kernel would go it; `destination`: behind DNAT, where that is another one."""
+    packet, local = case.packet, set[str]()
+    if case.path is Path.INPUT:
+        local.add(destination or packet.dst)
+    if case.path is Path.FORWARD:  # a router takes one hop off in front of the hook
+        packet = replace(packet, hop_limit=min(packet.hop_limit + 1, 255))
+    if case.source_type is LOCAL:
+        local.add(packet.src)
+    sent = case.path is Path.OUTPUT
+    situation = Situation(
+        packet,
+        Route.SENT if sent else Route.ARRIVES,
+        frozenset(local),
+        "" if sent else case.input,
+        case.output,
+        case.state,
+        case.mark,
+    )
+    try:
+        return Tracer(ruleset, lambda test, _: case.others.get(test.text, False)).trace(situation)
+    except (Unanswerable, ValueError):
+        return None
+
+
+def _interface(value: int) -> str:
+    return value.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")
