@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from compiler.backends.target import Backend, Target
+from compiler.ir.ruleset import Ruleset
 from compiler.pipeline import Compiler
 from compiler.resources.cluster import Pod
 from compiler.semantics.oracle import Oracle
@@ -42,6 +43,10 @@ class Judged:
     def files(self, node: str, flavour: str) -> Mapping[str, str]:
         """What a node gets."""
         return self._compiler.compile(Target(Backend(BACKEND[flavour]), node)).files
+
+    def ruleset(self, node: str, backend: Backend) -> Ruleset:
+        """The same before it becomes text."""
+        return self._compiler.compile(Target(backend, node)).ruleset
 
     def _with_packets(self, rows: tuple[Row, ...]) -> Iterator[tuple[Row, Packet]]:
         """A connection has one family: the row's own, else IPv4 where both ends have it."""
