@@ -140,7 +140,7 @@ def test_places_are_those_of_the_text() -> None:
         ("add element ip t s { 1.1.1.1 timeout 1h }", "1:30: an element that goes away by itself is not"),
         ("add rule ip t c handle 5 accept", "1:17: handle is not understood here"),
         ("add rule ip t c tcp window 5 meta mark map { 1 : 2 }", "1:40: map is not understood here"),
-        ("add rule ip t c numgen random mod 2 0 accept", "1:17: numgen is not understood here"),
+        ("add rule ip t c jhash ip saddr mod 2 0 accept", "1:17: jhash is not understood here"),
         ("add rule ip t c ip options 5 accept", "1:17: ip options is not understood here"),
         ("add rule ip t c xt match comment", "1:17: xt is not understood here"),
         ("add rule ip t c tcp dport", "1:26: a value is expected, not the end of the text"),

@@ -139,6 +139,9 @@ class BddDiagrams:
                 found[other] = found.get(other, self._false) | (packets & more)
         return self._store(found)
 
+    #: Sets of packets have no order of fields to keep.
+    replaced = relabel
+
     def outside(self, among: int) -> int:
         return self.relabel(among, {NOTHING: IN, IN: NOTHING})
 
