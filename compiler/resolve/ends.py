@@ -29,6 +29,7 @@ from compiler.resources.language import (
     Nodes,
     Pods,
     ThisNode,
+    parts,
 )
 
 NOBODY: Intervals = ()
@@ -235,13 +236,7 @@ def _asks_node(end: End) -> bool:
 
 def is_node(end: End) -> bool:
     """Whether this node is some part of an end, not counting what is taken away."""
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            return any(map(is_node, ends))
-        case Less(end=inner):
-            return is_node(inner)
-        case _:
-            return isinstance(end, ThisNode)
+    return any(isinstance(one, ThisNode) for one in parts(end))
 
 
 def _is_plain(end: Either) -> bool:

@@ -7,19 +7,20 @@ Values made by hand pass the same checks as those made of a text; a text's are f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from compiler.resources.labels import LabelSelector
-from grammar.source import Span
+from grammar.source import Flaw, Source, Span
 
 
 class Value(BaseModel):
-    """Immutable; of exactly these types."""
+    """Immutable; of exactly these types. What validates a model is built when the first one is made."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 # ---- Ends
@@ -86,6 +87,19 @@ class Less(Value):
 
 End = Addresses | Anyone | ThisNode | Pods | Nodes | Interfaces | Either | Both | Less
 
+
+def parts(end: End) -> Iterator[End]:
+    """What an expression is made of, down to what is no expression; not what it takes away."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            for one in ends:
+                yield from parts(one)
+        case Less(end=inner):
+            yield from parts(inner)
+        case _:
+            yield end
+
+
 # ---- Ports
 
 Protocol = Annotated[int, Field(ge=0, le=255)]
@@ -137,6 +151,11 @@ class Statement(Value):
 
     text: str
     span: Span
+
+    def flaw(self, message: str, code: str) -> Flaw:
+        """A flaw of the whole statement; its excerpt is the statement on one line."""
+        line = Source(self.span.file, self.text, self.span.line)
+        return Flaw(self.span, message, code, line.excerpt(0, len(self.text)))
 
 
 class Rate(Value):
@@ -309,7 +328,5 @@ class Program(Value):
     expectations: tuple[Expectation, ...] = ()
 
 
-for _model in (Either, Both, Less):
-    _model.model_rebuild()
-
-NO_PROGRAM = Program()
+#: Says nothing. Made without validation, which builds all of these models: most runs have no program.
+NO_PROGRAM = Program.model_construct()

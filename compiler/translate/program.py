@@ -27,7 +27,6 @@ from compiler.resources.language import (
     Ttl,
     WholeProtocol,
 )
-from grammar.source import Flaw
 
 _NAMES: dict[type[Statement], str] = {
     Dnat: "dnat",
@@ -53,13 +52,13 @@ def check_program(program: Program, policies: Sequence[Policy]) -> None:
     for part in (program.nat, program.mangle, program.raw, translations):
         for statement in part[:1]:
             name = _NAMES[type(statement)]
-            problems.add(Flaw(statement.span, f"{name} is not compiled yet", "not-compiled"))
+            problems.add(statement.flaw(f"{name} is not compiled yet", "not-compiled"))
     for block in program.policies:
         for text, code in _block(block, policies):
-            problems.add(Flaw(block.span, text, code))
+            problems.add(block.flaw(text, code))
     for rule in (*(rule for block in program.policies for rule in block.rules), *program.node):
         for text in _rule(rule):
-            problems.add(Flaw(rule.span, text, "not-compiled"))
+            problems.add(rule.flaw(text, "not-compiled"))
     problems.check()
 
 
@@ -89,5 +88,5 @@ def check_node(program: Program, node: str | None, has_pods: bool) -> None:
     if node is None and has_pods and program.node:
         problems = Collector()
         text = "a node block is about one machine, and the input has pods: say which node with --node"
-        problems.add(Flaw(program.node[0].span, text, "no-node"))
+        problems.add(program.node[0].flaw(text, "no-node"))
         problems.check()

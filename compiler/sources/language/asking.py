@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from compiler.errors import Collector
 from compiler.resources.language import (
-    Both,
-    Either,
     End,
     Flow,
-    Less,
     MessageType,
     NamedPort,
     Pods,
@@ -20,6 +16,7 @@ from compiler.resources.language import (
     PortSpec,
     ThisNode,
     WholeProtocol,
+    parts,
 )
 from compiler.sources.language.addresses import VERSIONS
 from compiler.sources.language.files import Text
@@ -96,17 +93,7 @@ class Asking:
 
 def any_part(end: End, kind: type[Pods | ThisNode]) -> bool:
     """Whether some part of an expression is of that kind, not counting what is taken away."""
-    return _any(end, lambda one: isinstance(one, kind))
-
-
-def _any(end: End, test: Callable[[End], bool]) -> bool:
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            return any(_any(one, test) for one in ends)
-        case Less(end=inner):
-            return _any(inner, test)
-        case _:
-            return test(end)
+    return any(isinstance(one, kind) for one in parts(end))
 
 
 def _of_ports(ports: tuple[PortSpec, ...]) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,7 @@ def test_refusals(netpolc: Netpolc, folder: Path, text: str, told: str) -> None:
     assert (done.status, done.stdout) == (2, "")
     assert told in done.stderr
     assert done.stderr.startswith("edge.np:1:")
+    assert re.search(r"\n    1 \| \w.*\n      \| \^+\n", done.stderr), "the statement, and carets below it"
     assert not (folder / "out").exists()
 
 
