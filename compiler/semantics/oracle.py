@@ -30,8 +30,8 @@ from compiler.semantics.reading import (
     IngressPeer,
     IngressRule,
     cluster_port_test,
+    is_clear,
     is_known,
-    is_readable,
     peers_of,
     port_test,
     selects,
@@ -184,18 +184,13 @@ class Oracle:
         self, policies: Iterable[ClusterPolicy], direction: Direction, subject: str, other: str
     ) -> Iterator[Clause]:
         for policy in policies:
-            chosen = policy.spec.subject
-            # A subject that cannot be read in full: closed for the pods that the rest of it selects (decision).
-            is_clear = is_readable(chosen.namespaces) and (
-                chosen.pods is None
-                or (is_readable(chosen.pods.namespace_selector) and is_readable(chosen.pods.pod_selector))
-            )
             rules: Iterable[IngressRule | EgressRule] = (
                 (policy.spec.ingress or ()) if direction is Direction.INGRESS else (policy.spec.egress or ())
             )
+            clear = is_clear(policy.spec.subject)
             for index, rule in enumerate(rules):
                 verdict = ACTIONS[rule.action]
-                if is_clear and is_known(rule):
+                if clear and is_known(rule):
                     met = [self._cluster_peer(peer, other) for peer in peers_of(rule)]
                     for server in self._servers(met, direction, subject, other):
                         yield Clause(policy, index, verdict, cluster_port_test(rule, server))

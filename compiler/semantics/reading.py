@@ -29,17 +29,25 @@ def selects(selector: LabelSelector | None, labels: Mapping[str, str], absent: b
     if selector is None:
         return absent
     return all(labels.get(key) == value for key, value in (selector.match_labels or {}).items()) and all(
-        _meets(wanted, labels) for wanted in selector.match_expressions or () if _is_clear(wanted)
+        _meets(wanted, labels) for wanted in selector.match_expressions or () if _is_known(wanted)
     )
 
 
 def is_readable(selector: LabelSelector | None) -> bool:
     """Whether every requirement is one that the text of LabelSelectorRequirement knows. Schemas of custom resources
     let others in."""
-    return selector is None or all(map(_is_clear, selector.match_expressions or ()))
+    return selector is None or all(map(_is_known, selector.match_expressions or ()))
 
 
-def _is_clear(wanted: LabelSelectorRequirement) -> bool:
+def is_clear(chosen: clusterpolicy.Subject) -> bool:
+    """Whether a subject can be read in full. A policy whose subject cannot is closed for the pods that the rest of it
+    selects (decision)."""
+    pods = chosen.pods
+    readable = pods is None or (is_readable(pods.namespace_selector) and is_readable(pods.pod_selector))
+    return readable and is_readable(chosen.namespaces)
+
+
+def _is_known(wanted: LabelSelectorRequirement) -> bool:
     """ "If the operator is In or NotIn, the values array must be non-empty. If the operator is Exists or DoesNotExist,
     the values array must be empty." """
     return (

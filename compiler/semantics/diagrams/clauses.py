@@ -18,8 +18,8 @@ from compiler.semantics.reading import (
     EgressRule,
     IngressRule,
     cluster_port_test,
+    is_clear,
     is_known,
-    is_readable,
     peers_of,
     port_test,
     selects,
@@ -111,15 +111,10 @@ class Clauses:
         return self._once(policy, direction, pod, named, lambda: self._cluster_clauses(policy, direction, pod))
 
     def _cluster_clauses(self, policy: ClusterPolicy, direction: Direction, pod: Pod) -> Iterator[Clause]:
-        chosen = policy.spec.subject
-        # A subject that cannot be read in full: closed for the pods that the rest of it selects (decision).
-        is_clear = is_readable(chosen.namespaces) and (
-            chosen.pods is None
-            or (is_readable(chosen.pods.namespace_selector) and is_readable(chosen.pods.pod_selector))
-        )
+        clear = is_clear(policy.spec.subject)
         for rule in _rules(policy, direction):
             verdict = ACTIONS[rule.action]
-            if is_clear and is_known(rule):
+            if clear and is_known(rule):
                 reached = [self.ends.of_cluster_peer(peer) for peer in peers_of(rule)]
 
                 def test(server: Pod | None, rule: IngressRule | EgressRule = rule) -> PortTest:

@@ -16,7 +16,7 @@ from collections.abc import Hashable
 
 from compiler.resources.cluster import Pod
 from compiler.semantics.diagrams.clauses import Clause, Clauses
-from compiler.semantics.diagrams.diagram import IN, NOTHING, Range
+from compiler.semantics.diagrams.diagram import IN, NOTHING, Diagrams, Range
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, Space
 from compiler.semantics.packet import ICMPV6, LINK_LOCAL_HOPS, NEIGHBOUR_DISCOVERY
 from compiler.semantics.rules.netfilter import AddressType, State
@@ -127,24 +127,25 @@ class PolicyDiagrams:
         return self._done[key]
 
     def _clause(self, direction: Direction, clause: Clause) -> int:
-        ports = self._to_ports(clause.ports, self._says[clause.verdict])
+        ports = to_ports(self._made, clause.ports, self._says[clause.verdict])
         if clause.others is None:
             return ports
         found = self._made.inside(self._others[direction], clause.others, ports)
         return self._made.where(self._region, found) if direction is Direction.EGRESS else found
 
-    def _to_ports(self, ports: PortTest, says: int) -> int:
-        """Protocols without policy ports pass "only where a rule has no ports"."""
-        if ports.everything:
-            return says
-        spans: dict[int, list[Range]] = {}
-        for protocol, low, high in ports.spans:
-            spans.setdefault(protocol, []).append((low, high))
-        made = self._made
-        return made.first(
-            made.inside(Level.PROTOCOL, [(protocol, protocol)], made.inside(Level.DPORT, found, says))
-            for protocol, found in spans.items()
-        )
+
+def to_ports(made: Diagrams, ports: PortTest, says: int) -> int:
+    """`says` of the packets that the ports are about. Protocols without policy ports pass "only where a rule has no
+    ports"."""
+    if ports.everything:
+        return says
+    spans: dict[int, list[Range]] = {}
+    for protocol, low, high in ports.spans:
+        spans.setdefault(protocol, []).append((low, high))
+    return made.first(
+        made.inside(Level.PROTOCOL, [(protocol, protocol)], made.inside(Level.DPORT, found, says))
+        for protocol, found in spans.items()
+    )
 
 
 def neighbour_discovery(over: Space) -> int:

@@ -14,7 +14,7 @@ from compiler.resources import NetworkPolicy, clusterpolicy, networkpolicy
 from compiler.resources.labels import LabelSelector
 from compiler.semantics.diagrams.diagram import NOTHING, Range
 from compiler.semantics.diagrams.ends import Ends
-from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES, neighbour_discovery
+from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES, neighbour_discovery, to_ports
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, Space
 from compiler.semantics.oracle import ACTIONS, namespace_of, policy_types, sides, tier_order
 from compiler.semantics.proof.facts import POD, Facts
@@ -25,8 +25,8 @@ from compiler.semantics.reading import (
     IngressPeer,
     IngressRule,
     cluster_port_test,
+    is_clear,
     is_known,
-    is_readable,
     peers_of,
     port_test,
 )
@@ -109,16 +109,12 @@ class Clauses:
             yield Pods(peer.namespace_selector, peer.pod_selector or _ALL)
 
     def _of_cluster(self, policy: ClusterPolicy, direction: Direction) -> Iterator[Clause]:
-        chosen, subject = policy.spec.subject, _pods(policy.spec.subject)
-        # A subject that cannot be read in full: closed for the pods that the rest of it selects (decision).
-        is_clear = is_readable(chosen.namespaces) and (
-            chosen.pods is None
-            or (is_readable(chosen.pods.namespace_selector) and is_readable(chosen.pods.pod_selector))
-        )
+        subject = _pods(policy.spec.subject)
         rules = (policy.spec.ingress if direction is Direction.INGRESS else policy.spec.egress) or ()
+        clear = is_clear(policy.spec.subject)
         for rule in rules:
             verdict = ACTIONS[rule.action]
-            if is_clear and is_known(rule):
+            if clear and is_known(rule):
                 others = tuple(other for peer in peers_of(rule) for other in self._cluster_peer(peer))
                 yield Clause(subject, verdict, others, cluster_port_test(rule, None), tuple(_names(rule)))
             elif verdict is not Verdict.ALLOW:
@@ -187,7 +183,7 @@ class PoliciesAlone:
         """What a clause says: more than once where named ports count for some of the other ends only."""
         made, facts = self._made, self._facts
         says = self._says[clause.verdict]
-        numbered = self._to_ports(clause.ports, says)
+        numbered = to_ports(self._made, clause.ports, says)
         whole = made.first([numbered, *(self._to_name(name, protocol, says) for name, protocol in clause.names)])
         subject = facts.is_one(_OWN[direction], clause.subject)
         if clause.others is None:
@@ -203,19 +199,6 @@ class PoliciesAlone:
 
     def _to_name(self, name: str, protocol: int | None, says: int) -> int:
         return self._made.where(self._facts.serves(name, protocol, Field.DESTINATION, Field.DESTINATION_PORT), says)
-
-    def _to_ports(self, ports: PortTest, says: int) -> int:
-        """Protocols without policy ports pass "only where a rule has no ports"."""
-        if ports.everything:
-            return says
-        spans: dict[int, list[Range]] = {}
-        for protocol, low, high in ports.spans:
-            spans.setdefault(protocol, []).append((low, high))
-        made = self._made
-        return made.first(
-            made.inside(Level.PROTOCOL, [(protocol, protocol)], made.inside(Level.DPORT, found, says))
-            for protocol, found in spans.items()
-        )
 
 
 def _named(namespace: str) -> LabelSelector:
