@@ -13,7 +13,7 @@ from grammar import dsl
 from grammar import dsl_tree as t
 from grammar.format import format_file
 from grammar.source import Flaw, Source
-from tests.grammar import programs
+from tests.grammar import program_texts, programs
 from tests.grammar.test_dsl import SAMPLE
 
 SETTINGS = settings(
@@ -44,7 +44,7 @@ def comments(text: str) -> list[str]:
 @given(st.data(), programs.files())
 def test_programs(data: st.DataObject, tree: t.File) -> None:
     """A tree that was written down, in any layout, is read again; laid out, too; and that is its own layout."""
-    text = data.draw(programs.texts(tree))
+    text = data.draw(program_texts.texts(tree))
     assert parsed(text) == tree
     laid_out = formatted(text)
     assert parsed(laid_out) == tree

@@ -15,7 +15,7 @@ from grammar import dsl
 from grammar import dsl_tree as t
 from grammar.dsl_recovery import Reading
 from grammar.source import Flaw, Source
-from tests.grammar import programs
+from tests.grammar import program_texts, programs
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("NETPOLC_EXAMPLES", "150")),
@@ -100,12 +100,12 @@ def lines(tree: t.File) -> Iterator[tuple[str, t.Node | None]]:
     """The text of a tree, line by line, and the block that each line is in; a line may be put in front of any."""
     for item in tree.items:
         if isinstance(item, t.Block):
-            yield " ".join(takewhile("{".__ne__, programs.words(item))) + " {", None
+            yield " ".join(takewhile("{".__ne__, program_texts.words(item))) + " {", None
             for statement in item.statements:
-                yield " ".join(programs.words(statement)), item
+                yield " ".join(program_texts.words(statement)), item
             yield "}", item
         else:
-            yield " ".join(programs.words(item)), None
+            yield " ".join(program_texts.words(item)), None
     yield "", None
 
 

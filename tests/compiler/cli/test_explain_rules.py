@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -336,60 +335,12 @@ def test_another_source_is_what_the_next_node_sees(ask: Ask, tmp_path: Path) -> 
     assert "new address" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--node", "node-a"), "--node and --backend go with --rules or --live"),
-        (("--backend", "iptables"), "--node and --backend go with --rules or --live"),
-        (("--live", "--rules", "x.nft"), "give files behind --rules, or --live"),
-        (("--rules", "x.nft", "--backend", "iptables"), "--backend is for rules that are compiled here"),
-        (("--rules", "--node", "node-x"), "error: --node node-x: the input knows node-a, node-b"),
-        (("--rules", "x.nft"), "come by node-a, node-b: say whose rules these are, with --node"),
-        (("--rules", "x.nft", "y.nft", "--node", "node-a"), "y.nft: No such file or directory"),
-        (("--rules", "x.nft", "--node", "node-a"), "x.nft:1:26: error: foo is not understood here [unsupported]"),
-        (("--rules", "", "--node", "node-a"), "error: "),
-        (("--rules", "folder"), "error: folder: no .nft or .save file in this folder, nor a folder node-b"),
-        (("--rules", "empty", "--node", "node-a"), "error: empty: no .nft or .save file in this folder"),
-    ],
-)
-def test_what_is_no_question_is_refused(ask: Ask, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    (tmp_path / "x.nft").write_text("table inet x { chain a { foo bar; } }\n")
-    (tmp_path / "folder/node-a").mkdir(parents=True)
-    (tmp_path / "folder/node-a/x.nft").write_text("table inet x { }\n")
-    (tmp_path / "empty").mkdir()
-    done = ask(FRONTEND, "shop/database-1:5432", *arguments)
-    assert (done.status, done.stdout) == (2, "")
-    assert message in done.stderr
-
-
 def test_alarms_are_heard_beside_json(ask: Ask, written: Path) -> None:
     (written / "none.nft").write_text("table inet netpolc { }\n")
     done = ask(FRONTEND, "shop/database-0:5432", "--rules", "none.nft", "--format", "json")
     assert done.status == 3
     assert done.stderr.startswith("DISAGREEMENT: the rules at node-a pass 10.244.1.11 -> 10.244.1.13 tcp/5432, which")
     assert json.loads(done.stdout)["answers"][0]["rules"]["nodes"][0]["agrees"] is False
-
-
-def test_files_end_where_options_begin(netpolc: Netpolc, written: Path) -> None:
-    ends = ("--from", FRONTEND, "--to", f"{BACKEND}:8080")
-    for arguments in (
-        ("--rules", "nftables/netpolc.nft", *ends, SHOP),
-        (*ends, "--rules", "nftables/netpolc.nft", "--", SHOP),
-        (*ends, "--rules", "--", SHOP),
-        (*ends, "--rules", "--backend", "nftables", SHOP),
-        (SHOP, *ends, "--rules=nftables/netpolc.nft"),
-    ):
-        assert "\nrules of node-a let it pass" in netpolc("explain", *arguments).stdout
-    done = netpolc("explain", *ends, "--rules", SHOP)
-    assert (done.status, done.stdout) == (2, "")
-    assert "Missing argument 'INPUT...'" in done.stderr
-
-
-def test_only_root_reads_the_rules_of_the_machine(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    done = ask(FRONTEND, f"{BACKEND}:8080", "--live")
-    assert done.status == 2
-    assert "only root can read the rules of this machine" in done.stderr
 
 
 def test_json_says_the_same(netpolc: Netpolc) -> None:
