@@ -37,10 +37,20 @@ def read(name: str, data: bytes, flaws: Callable[[Flaw], None]) -> tuple[Source,
 def parse(source: Source, flaws: Callable[[Flaw], None]) -> File | None:
     """The tree of a text; None when anything is wrong. What is wrong goes to `flaws`, in the order of the text: each
     statement has its own, and one that cannot be read costs no other. At most MOST are told."""
+    found: list[Flaw] = []
+    tree = salvaged(source, found.append)
+    for flaw in found:
+        flaws(flaw)
+    return None if found else tree
+
+
+def salvaged(source: Source, flaws: Callable[[Flaw], None]) -> File:
+    """The tree of what can be read of a text, whatever is wrong with the rest, which goes to `flaws` as for `parse`.
+    Literals and options in it may be wrong: `dsl_check.findings` of a node tells."""
     if len(source.text) > LARGEST:
         message = f"larger than {LARGEST >> 20} MiB, more than a policy file may have: split it and include the parts"
         flaws(Flaw(source.span(0, 0), message, "too-large"))
-        return None
+        return File(0, 0, ())
     reading = Reading(source, parser())
     tree = reading.tree()
     found = sorted([*reading.found, *dsl_check.findings(tree), *hidden(source.text)])
@@ -49,7 +59,7 @@ def parse(source: Source, flaws: Callable[[Flaw], None]) -> File | None:
     if len(found) > MOST:
         message = "too many errors: those from here on are not told"
         flaws(Flaw(source.span(found[MOST].begin, found[MOST].end), message, "too-many-errors"))
-    return None if found else tree
+    return tree
 
 
 class _NamesEverywhere:

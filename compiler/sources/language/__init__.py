@@ -10,16 +10,17 @@ from collections.abc import Iterable
 
 from compiler.errors import Collector
 from compiler.resources.language import Program
-from compiler.sources.language.files import Include, read
+from compiler.sources.language.files import Include, Reader, read
 from compiler.sources.language.names import Names
 from compiler.sources.language.statements import statements
+from grammar import dsl
 
 
-def load(texts: Iterable[tuple[str, bytes]], include: Include) -> Program:
+def load(texts: Iterable[tuple[str, bytes]], include: Include, reader: Reader = dsl.read) -> Program:
     """The program that these texts are, each with the name that messages give it, and those that they include.
     Raises InvalidInput with every problem of the run."""
     problems = Collector()
-    files = read(texts, include, problems)
+    files = read(texts, include, problems, reader)
     problems.check()
     found = statements(files, Names(files, problems), problems)
     problems.check()

@@ -14,6 +14,8 @@ from grammar.source import Flaw, Source
 #: (name of the including file, path as written) -> name and content of the included one, or why it cannot be had.
 #: The same file has the same name however it is reached.
 Include = Callable[[str, str], tuple[str, bytes] | str]
+#: `dsl.read`, or what remembers its answers.
+Reader = Callable[[str, bytes, Callable[[Flaw], None]], tuple[Source, File] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,23 @@ class Text:
         return " ".join(" ".join(_code(line) for line in written).split())
 
 
-def read(texts: Iterable[tuple[str, bytes]], include: Include, problems: Collector) -> Sequence[Text]:
+def read(
+    texts: Iterable[tuple[str, bytes]], include: Include, problems: Collector, reader: Reader = dsl.read
+) -> Sequence[Text]:
     """Every file once, in the order in which they are met: an included one in front of what follows it."""
     found: dict[str, Text | None] = {}
     for name, data in texts:
-        _read(name, data, include, problems, found)
+        _read(name, data, include, problems, reader, found)
     return [text for text in found.values() if text is not None]
 
 
-def _read(name: str, data: bytes, include: Include, problems: Collector, found: dict[str, Text | None]) -> None:
+def _read(
+    name: str, data: bytes, include: Include, problems: Collector, reader: Reader, found: dict[str, Text | None]
+) -> None:
     if name in found:
         return
     found[name] = None
-    made = dsl.read(name, data, problems.add)
+    made = reader(name, data, problems.add)
     if made is None:
         return
     text = found[name] = Text(*made)
@@ -55,7 +61,7 @@ def _read(name: str, data: bytes, include: Include, problems: Collector, found: 
             if isinstance(opened, str):
                 problems.add(text.flaw(item.path, opened, "unreadable-include"))
             else:
-                _read(*opened, include, problems, found)
+                _read(*opened, include, problems, reader, found)
 
 
 def _code(line: str) -> str:
