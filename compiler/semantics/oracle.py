@@ -16,7 +16,6 @@ from enum import Enum
 
 from compiler.resources import (
     AdminNetworkPolicy,
-    BaselineAdminNetworkPolicy,
     ClusterNetworkPolicy,
     NetworkPolicy,
     clusterpolicy,
@@ -40,6 +39,7 @@ from compiler.semantics.reading import (
 from compiler.semantics.verdict import (
     AnyPolicy,
     Because,
+    BlockRule,
     Clause,
     ClusterPolicy,
     Connection,
@@ -48,13 +48,12 @@ from compiler.semantics.verdict import (
     PortTest,
     Ruling,
     Verdict,
+    priority_of,
 )
 from compiler.snapshot import Snapshot
 
 Side = tuple[tuple[networkpolicy.Peer, ...] | None, tuple[networkpolicy.PolicyPort, ...] | None]
 
-#: A BaselineAdminNetworkPolicy has no priority: it comes behind those that have one, which end at 1000 (decision).
-_NO_PRIORITY = 1001
 _TERMINAL = ("Succeeded", "Failed")
 #: "Accept" is v1alpha2's word, "Allow" v1alpha1's.
 ACTIONS = {"Accept": Verdict.ALLOW, "Allow": Verdict.ALLOW, "Deny": Verdict.DENY, "Pass": Verdict.PASS}
@@ -70,11 +69,12 @@ class Met(Enum):
 
 
 class Oracle:
-    """Policies and a cluster, to be asked about connections."""
+    """Policies and a cluster, to be asked about connections. `blocks`: rules of a program that stand in the baseline
+    tier, in their order."""
 
-    def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot) -> None:
+    def __init__(self, policies: Iterable[AnyPolicy], snapshot: Snapshot, blocks: tuple[BlockRule, ...] = ()) -> None:
         known = tuple(policies)
-        self._snapshot = snapshot
+        self._snapshot, self._blocks = snapshot, blocks
         self._network = tuple(p for p in known if isinstance(p, NetworkPolicy))
         self._admin = tier_order(known, True)
         self._baseline = tier_order(known, False)
@@ -136,6 +136,7 @@ class Oracle:
             tuple(self._clauses(isolating, direction, subject, other)),
             isolating,
             tuple(self._cluster_clauses(self.concerned(subject, admin=False), direction, subject, other)),
+            self._blocks,
         )
 
     # NetworkPolicy
@@ -252,8 +253,7 @@ def tier_order(policies: Iterable[AnyPolicy], admin: bool) -> tuple[ClusterPolic
     equal ones go by name, then kind (decision)."""
 
     def key(policy: ClusterPolicy) -> tuple[int, str, str]:
-        priority = _NO_PRIORITY if isinstance(policy, BaselineAdminNetworkPolicy) else policy.spec.priority
-        return priority, policy.metadata.name, policy.kind
+        return priority_of(policy), policy.metadata.name, policy.kind
 
     found = [p for p in policies if not isinstance(p, NetworkPolicy) and _is_admin(p) is admin]
     return tuple(sorted(found, key=key))

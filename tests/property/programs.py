@@ -37,13 +37,14 @@ class Maker:
     def often(self, share: float) -> bool:
         return self._random.random() >= 1 - share
 
-    def program(self, expects: bool = False) -> Program:
+    def program(self, expects: bool = False, baseline: bool = True) -> Program:
         """Lines that the language refuses (an end that is nobody, both families at once) are left out."""
         lines: list[str] = []
         for n in range(self._random.randint(0, 2)):
             lines.append(f"policy b{n} priority {self._random.randint(0, HIGHEST)} {{")
             lines += [self.rule(self.end(), self.end(), True) for _ in range(self._random.randint(1, 6))]
             lines.append("}")
+        lines += self._baseline() if baseline else []
         lines.append("node {")
         for _ in range(self._random.randint(0, 5)):
             other, own = self.end(), self.one(("self", "self", "self", f"self and {self.term()}"))
@@ -52,6 +53,23 @@ class Maker:
         if expects:
             lines += ["expect {", *(self.expectation() for _ in range(self._random.randint(1, 6))), "}"]
         return lenient(lines)
+
+    def _baseline(self) -> list[str]:
+        """Blocks of the baseline tier, before and behind objects of it."""
+        lines = []
+        for n in range(self._random.randint(0, 2)):
+            lines.append(f"policy d{n} tier baseline priority {self.one(('0', '1', '5', '1000'))} {{")
+            for _ in range(self._random.randint(1, 6)):
+                ports = f" : {self.ports(False)}" if self.often(0.5) else ""
+                unless = f" unless from {self._addressed()}" if self.often(0.2) else ""
+                verb = self.one(("allow", "deny", "deny", "pass"))
+                lines.append(f"  {verb} {self._addressed()} -> {self._addressed()}{ports}{unless}")
+            lines.append("}")
+        return lines
+
+    def _addressed(self) -> str:
+        """An end without interfaces."""
+        return next(end for end in iter(self.end, "") if "iface" not in end)
 
     def rule(self, source: str, target: str, named: bool) -> str:
         verb = self.one(("allow", "allow", "deny", "deny", "reject", "pass"))

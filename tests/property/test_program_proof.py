@@ -30,7 +30,7 @@ def test_emitted_texts_are_equal(seed: int) -> None:
     random = Random(seed)
     located, snapshot, maker = world(random)
     assume(any(pod.holds_addresses for pod in snapshot.pods))
-    program, names = maker.program(), snapshot.node_names()
+    program, names = maker.program(baseline=False), snapshot.node_names()
     ssh = (None, (), (2222,))[random.randint(0, 2)]
     compiler = Compiler(located, snapshot, program, ssh)
     target = Target(list(Backend)[random.randint(0, 1)], names[random.randint(0, len(names) - 1)])
@@ -46,7 +46,7 @@ def test_a_machine_by_itself_is_proved_too(seed: int) -> None:
     """Without pods and policies."""
     random = Random(seed)
     snapshot = Snapshot()
-    program: Program = Maker(random, ["10.0.1.7", "fd00::7"]).program()
+    program: Program = Maker(random, ["10.0.1.7", "fd00::7"]).program(baseline=False)
     assume(program != NO_PROGRAM)
     made = Compiler([], snapshot, program).compile(Target(list(Backend)[random.randint(0, 1)]))
     said = verify([], snapshot, None, rulesets.read(made.files.items()), (4, 6), program, made.failsafe)
@@ -70,7 +70,7 @@ def planted(seed: int, tally: Tally) -> None:
     through."""
     random = Random(seed)
     located, snapshot, maker = world(random)
-    program, names = maker.program(), snapshot.node_names()
+    program, names = maker.program(baseline=False), snapshot.node_names()
     if not any(pod.holds_addresses for pod in snapshot.pods):
         return
     policies, backend = [one.value for one in located], list(Backend)[seed % 2]

@@ -7,12 +7,14 @@ Glossary as in `oracle`: the *subject* is the pod whose policies are asked, the 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from compiler.resources import NetworkPolicy, clusterpolicy, networkpolicy
 from compiler.resources.cluster import Pod
 from compiler.semantics.diagrams.ends import Ends, Reached
 from compiler.semantics.diagrams.ranges import Range, merged
+from compiler.semantics.diagrams.space import Space
 from compiler.semantics.oracle import ACTIONS, namespace_of, policy_types, sides, tier_order
 from compiler.semantics.reading import (
     EgressRule,
@@ -24,7 +26,7 @@ from compiler.semantics.reading import (
     port_test,
     selects,
 )
-from compiler.semantics.verdict import AnyPolicy, ClusterPolicy, Direction, PortTest, Verdict
+from compiler.semantics.verdict import AnyPolicy, ClusterPolicy, Direction, PortTest, Verdict, priority_of
 
 
 class Clause(NamedTuple):
@@ -35,21 +37,31 @@ class Clause(NamedTuple):
     verdict: Verdict
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A baseline block of a program. `at`: which of its rules decides, of all packets of a space; `rules`: what each
+    says, by the outcome that means it."""
+
+    priority: int
+    at: Callable[[Space], int]
+    rules: Mapping[tuple[str, int], Verdict]
+
+
 class Asked(NamedTuple):
     """The clauses of each policy that a pod has in a direction, the same object for the same clauses. `behind`:
     NetworkPolicies if any isolates the pod, else the baseline tier."""
 
     admin: tuple[tuple[Clause, ...], ...]
-    behind: tuple[tuple[Clause, ...], ...]
+    behind: tuple[tuple[Clause, ...] | Block, ...]
     isolated: bool
 
 
 class Clauses:
-    """Of all policies, for the addresses of one family."""
+    """Of all policies, for the addresses of one family. `blocks`: a program's in the baseline tier, in their order."""
 
-    def __init__(self, policies: Iterable[AnyPolicy], ends: Ends) -> None:
+    def __init__(self, policies: Iterable[AnyPolicy], ends: Ends, blocks: Iterable[Block] = ()) -> None:
         known = tuple(policies)
-        self.ends, self._any = ends, bool(known)
+        self.ends, self._any, self.blocks = ends, bool(known), tuple(blocks)
         self._network: dict[str, list[NetworkPolicy]] = {}
         for policy in known:
             if isinstance(policy, NetworkPolicy):
@@ -83,8 +95,14 @@ class Clauses:
         admin = [self._of_cluster(policy, direction, pod) for policy, pods in self._admin if id(pod) in pods]
         if isolating:
             return Asked(tuple(admin), tuple(self._of_network(p, direction, pod) for p in isolating), True)
-        baseline = [self._of_cluster(policy, direction, pod) for policy, pods in self._baseline if id(pod) in pods]
-        return Asked(tuple(admin), tuple(baseline), False)
+        baseline: list[tuple[int, tuple[Clause, ...] | Block]] = [
+            (priority_of(policy), self._of_cluster(policy, direction, pod))
+            for policy, pods in self._baseline
+            if id(pod) in pods
+        ]
+        # Of equal priority, blocks come first.
+        behind = sorted([*((block.priority, block) for block in self.blocks), *baseline], key=lambda one: one[0])
+        return Asked(tuple(admin), tuple(one for _, one in behind), False)
 
     def _subjects_of(self, policy: ClusterPolicy) -> frozenset[int]:
         return frozenset(id(pod) for _, pod in self.ends.pods_of(policy.spec.subject).held)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from compiler.resources.cluster import Pod
-from compiler.semantics.diagrams.clauses import Clause, Clauses
+from compiler.semantics.diagrams.clauses import Block, Clause, Clauses
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Diagrams, Range
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, Space
 from compiler.semantics.packet import ICMPV6, LINK_LOCAL_HOPS, NEIGHBOUR_DISCOVERY
@@ -38,18 +38,25 @@ class PolicyDiagrams:
         self._accept, self._denies = self._made.outcome(ACCEPT), self._made.outcome(DROP)
         self._says = {verdict: self._made.outcome(verdict) for verdict in Verdict} | {Verdict.DENY: self._denies}
         self._done: dict[Hashable, int] = {}
+        #: Rules of a program in the baseline tier, by the diagrams that mean them: they stand in `_denied` for now.
+        self._rules = {
+            self._made.outcome(rule): (rule, verdict)
+            for block in clauses.blocks
+            for rule, verdict in block.rules.items()
+        }
         self._denied = {direction: self._denials(direction) for direction in Direction}
 
-    def at(self, path: Path) -> int:
-        """The diagram of a hook: `ACCEPT` or `DROP` for every packet."""
+    def at(self, path: Path, turned: Hashable = None) -> int:
+        """The diagram of a hook: `ACCEPT` or `DROP` for every packet. `turned`: a rule of a baseline block that is
+        taken to say the contrary."""
         made, accept = self._made, self._accept
         parts = [made.inside(Level.STATE, [(state, state) for state in REPLIES], accept)]
         if path is Path.OUTPUT:
             parts.append(made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)], accept))
         parts += [made.where(neighbour_discovery(self._over), accept), made.where(self._itself(), accept)]
-        parts.append(self._denied[Direction.EGRESS])
+        parts.append(self._denying(Direction.EGRESS, turned))
         if path is not Path.INPUT:
-            parts += [made.where(self._own_node(), accept), self._denied[Direction.INGRESS]]
+            parts += [made.where(self._own_node(), accept), self._denying(Direction.INGRESS, turned)]
         return made.first([*parts, accept])
 
     def impossible(self, path: Path) -> int:
@@ -88,8 +95,16 @@ class PolicyDiagrams:
             for pods, own in found
         )
 
-    def _denials(self, direction: Direction) -> int:
+    def _denying(self, direction: Direction, turned: Hashable) -> int:
         """`DROP` for what a direction denies to any of its subjects."""
+        says = {
+            leaf: self._denies if (verdict is Verdict.DENY) is not (rule == turned) else NOTHING
+            for leaf, (rule, verdict) in self._rules.items()
+        }
+        return self._made.relabel(self._denied[direction], says) if says else self._denied[direction]
+
+    def _denials(self, direction: Direction) -> int:
+        """`DROP` for what a direction denies to any of its subjects; of a block's rules, which decides."""
         subject = self._over.destination if direction is Direction.INGRESS else self._over.source
         made = self._made
         alike: dict[int, list[Range]] = {}
@@ -119,8 +134,12 @@ class PolicyDiagrams:
             self._done[key] = found
         return found
 
-    def _policy(self, direction: Direction, clauses: tuple[Clause, ...]) -> int:
+    def _policy(self, direction: Direction, clauses: tuple[Clause, ...] | Block) -> int:
         """What one policy says: the first of its clauses that is about the packet."""
+        if isinstance(clauses, Block):
+            if id(clauses) not in self._done:
+                self._done[id(clauses)] = self._made.where(self._region, clauses.at(self._over))
+            return self._done[id(clauses)]
         key = (direction, id(clauses))
         if key not in self._done:
             self._done[key] = self._made.first([self._clause(direction, clause) for clause in clauses])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from compiler.semantics.diagrams.cells import Cells
-from compiler.semantics.diagrams.clauses import Clauses
+from compiler.semantics.diagrams.clauses import Block, Clauses
 from compiler.semantics.diagrams.match_diagram import values_of
 from compiler.semantics.diagrams.ranges import Range
 from compiler.semantics.diagrams.space import address_top
@@ -45,7 +45,8 @@ def of_policies(clauses: Clauses, node: str | None) -> Iterator[Question]:
     for pod in own.values():
         for direction in Direction:
             asked = clauses.asked(direction, pod)
-            for clause in (clause for policy in (*asked.admin, *asked.behind) for clause in policy):
+            policies = [one for one in (*asked.admin, *asked.behind) if not isinstance(one, Block)]
+            for clause in (clause for policy in policies for clause in policy):
                 if clause.others is not None and (direction, id(clause.others)) not in seen:
                     seen.add((direction, id(clause.others)))
                     yield _OTHER[direction], clause.others

@@ -62,4 +62,10 @@ def said(oracle: Oracle, node: str | None, case: Case) -> Said:
     rulings = {Direction.EGRESS: connection.egress}
     if case.path is not Path.INPUT:
         rulings[Direction.INGRESS] = connection.ingress
-    return Said(all(ruling.allowed for ruling in rulings.values()), rulings)
+    found = {(ruling.block.name, ruling.rule): ruling for ruling in rulings.values() if ruling.block is not None}
+    decided = [
+        Decided(f"policy {ruling.block.name}", ruling.rule, ruling.block.rules[ruling.rule])
+        for ruling in found.values()
+        if ruling.block is not None and ruling.rule is not None
+    ]
+    return Said(all(ruling.allowed for ruling in rulings.values()), rulings, decided=tuple(decided))

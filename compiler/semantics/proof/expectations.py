@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compiler.resources.language import Nodes, Program, Reaches, Rule, ThisNode
+from compiler.resources.language import Nodes, PolicyBlock, Program, Reaches, Rule, ThisNode
 from compiler.semantics.diagrams.cells import Unforeseen
 from compiler.semantics.diagrams.clauses import Clauses
 from compiler.semantics.diagrams.diagram import IN, NOTHING
@@ -36,8 +36,8 @@ from compiler.semantics.diagrams.questions import of_policies, told_apart
 from compiler.semantics.diagrams.ranges import runs
 from compiler.semantics.diagrams.space import ACCEPT, Level, Path, space
 from compiler.semantics.proof.case import Case, Decided, Said
-from compiler.semantics.proof.program import ProgramOracle, filters, in_order
-from compiler.semantics.proof.program_diagram import ProgramDiagrams
+from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
+from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, names, of_program
 from compiler.semantics.proof.verify import case_of
 from compiler.semantics.rules.netfilter import State
@@ -104,14 +104,15 @@ def judge(
             idle.append(one)
         else:
             constrained.update(*(side.constrains for side in found))
-    rules = [(("blocks", n), rule) for n, rule in enumerate(_of_blocks(program, known))]
+    rules = [(("blocks", n), rule) for n, rule in enumerate(_of_blocks(in_order(program, known)))]
+    rules += [(("baseline", n), rule) for n, rule in enumerate(_of_blocks(in_baseline(program)))]
     rules += [(("list", n), Decided("node", n, rule)) for n, rule in enumerate(program.node)]
     free = tuple(rule for place, rule in rules if place not in constrained)
     return Judged(tuple(failed), tuple(idle), free)
 
 
-def _of_blocks(program: Program, policies: Sequence[AnyPolicy]) -> Iterator[Decided]:
-    for block in in_order(program, policies):
+def _of_blocks(blocks: Sequence[PolicyBlock]) -> Iterator[Decided]:
+    for block in blocks:
         yield from (Decided(f"policy {block.name}", n, rule) for n, rule in enumerate(block.rules))
 
 
@@ -124,15 +125,16 @@ def _family(
     failsafe: Sequence[Rule],
 ) -> list[_Found]:
     """Each expectation, of packets of one family."""
-    clauses = Clauses(policies, Ends(snapshot, version))
-    ends, own = ProgramEnds(clauses.ends, snapshot), (*failsafe, *program.node)
+    ends, own = ProgramEnds(Ends(snapshot, version), snapshot), (*failsafe, *program.node)
+    blocks = tuple(baseline_blocks(in_baseline(program), ends))
+    clauses = Clauses(policies, ends.ends, blocks)
     asked = [*of_policies(clauses, None), *of_program(program, failsafe, ends)]
     while True:
         over = space(version, cells=(cells := told_apart(version, asked)))
         try:
             behind = PolicyDiagrams(clauses, None, over)
             says = ProgramDiagrams(in_order(program, policies), own, ends, None, behind, over)
-            side = _Side(says, ends, len(failsafe))
+            side = _Side(says, ends, len(failsafe), [rule for block in blocks for rule in block.rules])
             return [side.found(one) for one in expected]
         except Unforeseen as more:
             asked += [(end, more.ranges) for end, cut in cells.items() if cut is more.cells]
@@ -140,7 +142,8 @@ def _family(
 
 class _OnPath(NamedTuple):
     """First packets on a path: which rule decides in the blocks and in the node's list; the packets that come to the
-    list, those that it lets pass, those that pass both, and the others."""
+    list, those that it lets pass, those that pass both, and the others. `turned`: by rule of the baseline tier those
+    that would pass if it said the contrary."""
 
     blocks: int
     own: int
@@ -148,13 +151,16 @@ class _OnPath(NamedTuple):
     left: int
     passing: int
     stopped: int
+    turned: tuple[tuple[_Place, int], ...]
 
 
 class _Side:
-    """The packets of one family; `skipped`: so many rules in front of the node's list are not the program's."""
+    """The packets of one family; `skipped`: so many rules in front of the node's list are not the program's;
+    `baseline`: the rules of the baseline tier."""
 
-    def __init__(self, says: ProgramDiagrams, ends: ProgramEnds, skipped: int) -> None:
+    def __init__(self, says: ProgramDiagrams, ends: ProgramEnds, skipped: int, baseline: Sequence[_Place]) -> None:
         self._says, self._over, self._made, self._skipped = says, says.over, says.over.made, skipped
+        self._baseline = baseline
         self._nodes = tuple(runs(address for own in ends.ends.of_node.values() for address in own))
         self._paths: dict[Path, _OnPath] = {}
 
@@ -169,16 +175,23 @@ class _Side:
             verdicts = {
                 place: says.verdict(n, rule) for n, (place, rule) in enumerate(zip(places, says.rules, strict=True))
             }
-            before = says.before_list(path, made.relabel(blocks, verdicts))
-            every = dict.fromkeys(made.outcomes().values(), NOTHING)
-            come = made.relabel(before, {**every, made.outcome(ACCEPT): IN})
+            decided = made.relabel(blocks, verdicts)
+            come = self._let_through(says.before_list(path, decided))
             stops = {
                 place: IN if rule.verb in _STOPS else NOTHING for place, rule in zip(listed, says.own, strict=True)
             }
             left = made.outside(made.relabel(own, stops))
             passing = made.where(left, come)
-            found = self._paths[path] = _OnPath(blocks, own, come, left, passing, made.outside(passing))
+            turned = tuple(
+                (rule, made.where(left, self._let_through(says.before_list(path, decided, rule))))
+                for rule in self._baseline
+            )
+            found = self._paths[path] = _OnPath(blocks, own, come, left, passing, made.outside(passing), turned)
         return found
+
+    def _let_through(self, diagram: int) -> int:
+        every = dict.fromkeys(self._made.outcomes().values(), NOTHING)
+        return self._made.relabel(diagram, {**every, self._made.outcome(ACCEPT): IN})
 
     def found(self, expected: Reaches) -> _Found:
         made, speaks, constrains = self._made, False, set[_Place]()
@@ -197,12 +210,15 @@ class _Side:
                 made.where(among if passes else made.where(among, on.come), on.own),
             )
             constrains.update(said for one in decide for said in made.said(one) if isinstance(said, tuple))
+            right = among if passes else NOTHING
+            constrains.update(rule for rule, turned in on.turned if made.where(among, turned) != right)
         return _Found(speaks, None, frozenset(constrains))
 
     def _spoken(self, expected: Reaches, path: Path) -> int:
         """The packets on the path that an expectation speaks of."""
         made, over, says = self._made, self._over, self._says
-        source, target = says.end(expected.source, path, source=True), says.end(expected.target, path, source=False)
+        source = says.about.end(expected.source, path, source=True)
+        target = says.about.end(expected.target, path, source=False)
         own = [made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)])]
         if path is Path.OUTPUT:
             if expected.only or not names(expected.source, ThisNode, Nodes):
@@ -223,6 +239,6 @@ class _Side:
         if expected.only:
             source = made.outside(source)
         among = made.where(among, made.inside(Level.STATE, [(State.NEW, State.NEW)]))
-        for part in (source, target, says.ports(expected.ports)):
+        for part in (source, target, says.about.ports(expected.ports)):
             among = made.where(among, part)
         return made.where(made.outside(made.first([says.exempt(), says.impossible(path)])), among)

@@ -12,6 +12,9 @@ docs/DSL.md, one packet at a time. What is decided where:
 - The first rule of all blocks that matches decides: allow passes and Kubernetes is not asked; deny and reject end the
   packet; pass leaves it to Kubernetes. Blocks stand in the order of (priority, name). What none matches, Kubernetes
   decides.
+- A block of the baseline tier is no list in front: it stands among the policies of that tier, by its priority and
+  before those of the same one, and each direction asks it where a pod of this node is the subject and neither the
+  admin tier nor a NetworkPolicy decides. The first of its rules that matches does: pass leaves it to the default.
 - The node's list: in INPUT its rules with the target self, in OUTPUT those with the source self, of all blocks of all
   files; rules of a failsafe stand in front. An allow of a policy block leads to it, not past it.
   pass is allow there, since nothing comes behind.
@@ -26,7 +29,7 @@ docs/DSL.md, one packet at a time. What is decided where:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import assert_never
@@ -59,10 +62,10 @@ from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
 from compiler.semantics.proof.case import Case, Decided, Said, said
-from compiler.semantics.proof.program_ends import names
+from compiler.semantics.proof.program_ends import every_part, names
 from compiler.semantics.reading import selects
 from compiler.semantics.rules.netfilter import AddressType
-from compiler.semantics.verdict import AnyPolicy
+from compiler.semantics.verdict import AnyPolicy, BlockRule, Verdict
 from compiler.snapshot import Snapshot
 
 _PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
@@ -89,6 +92,10 @@ _ANSWERS = {
 }
 
 
+#: What rules of the baseline tier say.
+VERDICTS = {"allow": Verdict.ALLOW, "deny": Verdict.DENY, "pass": Verdict.PASS}
+
+
 class Unordered(Unprovable):
     """Blocks of a program and objects of Kubernetes whose order cannot be kept; the message names the places."""
 
@@ -106,14 +113,10 @@ def answer(rule: Rule, version: int) -> str:
 
 
 def in_order(program: Program, policies: Iterable[AnyPolicy]) -> tuple[PolicyBlock, ...]:
-    """The policy blocks in the order in which they are asked. Raises Unordered: blocks are asked before all objects of
-    Kubernetes, so none may come behind one of the admin tier, nor be of the baseline tier."""
-    blocks = sorted(program.policies, key=lambda block: (block.priority, block.name))
+    """The policy blocks of the admin tier in the order in which they are asked. Raises Unordered: they are asked before
+    all objects of Kubernetes, so none may come behind one of the admin tier."""
+    blocks = _sorted(program, "admin")
     for block in blocks:
-        if block.tier != "admin":
-            raise Unordered(
-                f"{block.span.file_line}: policy {block.name} is of the baseline tier, which is not proved yet"
-            )
         for policy in policies:
             admin = isinstance(policy, AdminNetworkPolicy) or (
                 isinstance(policy, ClusterNetworkPolicy) and policy.spec.tier == "Admin"
@@ -124,6 +127,23 @@ def in_order(program: Program, policies: Iterable[AnyPolicy]) -> tuple[PolicyBlo
                     f"{policy.kind} {policy.metadata.name}, which has {policy.spec.priority}"  # type: ignore[union-attr]
                 )
     return tuple(blocks)
+
+
+def in_baseline(program: Program) -> tuple[PolicyBlock, ...]:
+    """The policy blocks of the baseline tier in their order. Raises Unprovable for what needs a list in front of
+    Kubernetes' policies: interfaces, self, answers and logs."""
+    blocks = _sorted(program, "baseline")
+    for block in blocks:
+        for rule in block.rules:
+            ends = (rule.source, rule.target, *([rule.unless] if rule.unless is not None else []))
+            lists = any(isinstance(one, Interfaces | ThisNode) for end in ends for one in every_part(end))
+            if lists or rule.verb not in VERDICTS or rule.log is not None:
+                raise Unprovable(f"{rule.span.file_line}: {rule.text}: not in the baseline tier")
+    return tuple(blocks)
+
+
+def _sorted(program: Program, tier: str) -> list[PolicyBlock]:
+    return sorted((b for b in program.policies if b.tier == tier), key=lambda block: (block.priority, block.name))
 
 
 class ProgramOracle:
@@ -139,7 +159,8 @@ class ProgramOracle:
         failsafe: Sequence[Rule] = (),
     ) -> None:
         known = tuple(policies)
-        self._oracle, self._node, self._snapshot = Oracle(known, snapshot), node, snapshot
+        self._node, self._snapshot = node, snapshot
+        self._oracle = Oracle(known, snapshot, tuple(self._baseline(in_baseline(program))))
         blocks = in_order(program, known)
         self._blocks = [Decided(f"policy {b.name}", n, rule) for b in blocks for n, rule in enumerate(b.rules)]
         self._list = [Decided("failsafe", n, rule) for n, rule in enumerate(failsafe)]
@@ -164,13 +185,22 @@ class ProgramOracle:
             found = Said(True, decided=(decided,))
         else:
             found = said(self._oracle, self._node, case)
-            found = found if decided is None else replace(found, decided=(decided,))
+            found = found if decided is None else replace(found, decided=(decided, *found.decided))
         last = self._by_list(case) if found.allowed else None
         if last is None:
             return found
         if last.rule.verb in ("deny", "reject"):
             return _ended(last, case)
         return replace(found, decided=(*found.decided, last))
+
+    def _baseline(self, blocks: Iterable[PolicyBlock]) -> Iterator[BlockRule]:
+        for block in blocks:
+            for n, rule in enumerate(block.rules):
+
+                def holds(packet: Packet, rule: Rule = rule) -> bool:
+                    return self.matches(rule, Case(Path.FORWARD, packet))
+
+                yield BlockRule(block, n, VERDICTS[rule.verb], holds)
 
     def _by_blocks(self, case: Case) -> Decided | None:
         packet = case.packet

@@ -6,35 +6,16 @@ Lists of rules become diagrams of which rule decides (`deciding`) or of what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from compiler.resources.language import (
-    Addresses,
-    Anyone,
-    Both,
-    Either,
-    End,
-    Interfaces,
-    Less,
-    MessageType,
-    NamedPort,
-    Nodes,
-    Pods,
-    PolicyBlock,
-    PortRange,
-    Ports,
-    PortSpec,
-    Rule,
-    ThisNode,
-    WholeProtocol,
-)
-from compiler.semantics.diagrams.diagram import IN, NOTHING, Range
+from compiler.resources.language import PolicyBlock, Rule, ThisNode
+from compiler.semantics.diagrams.clauses import Block
+from compiler.semantics.diagrams.diagram import NOTHING
 from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES, PolicyDiagrams, neighbour_discovery
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, Space
-from compiler.semantics.packet import ICMP
-from compiler.semantics.proof.program import answer
-from compiler.semantics.proof.program_ends import ByAddress, ProgramEnds, interfaces, names
+from compiler.semantics.proof.program import VERDICTS, answer
+from compiler.semantics.proof.program_ends import ProgramEnds, names
+from compiler.semantics.proof.rule_diagram import RuleDiagrams
 
 #: What a rule of a list says: a diagram, of its place in the list and itself.
 Says = Callable[[int, Rule], int]
@@ -54,7 +35,8 @@ class ProgramDiagrams:
         behind: PolicyDiagrams,
         over: Space,
     ) -> None:
-        self.over, self._made, self._ends, self._behind = over, over.made, ends, behind
+        self.over, self._made, self._behind = over, over.made, behind
+        self.about = RuleDiagrams(ends, over)
         #: Of the blocks, and of the node's list, in their order.
         self.rules, self.own = [rule for block in blocks for rule in block.rules], list_
         holders = ends.ends.holders
@@ -65,7 +47,6 @@ class ProgramDiagrams:
         for address, _ in self._own:
             pods.setdefault(id(holders[address]), []).append(address)
         self._pairs += [((a, a), (b, b)) for own in pods.values() for a in own for b in own]
-        self._done: dict[tuple[int, Path, bool], int] = {}
 
     def impossible(self, path: Path) -> int:
         """Packets that are never on this path."""
@@ -80,12 +61,12 @@ class ProgramDiagrams:
         own = made.relabel(self.of_list(path, self.verdict), {made.outcome(_PASS): accept})
         return made.first([replies, ends, own, accept])
 
-    def before_list(self, path: Path, blocks: int | None = None) -> int:
+    def before_list(self, path: Path, blocks: int | None = None, turned: tuple[str, int] | None = None) -> int:
         """What policy blocks and Kubernetes' policies say, where the node's list is yet to be asked. `blocks`: what the
-        verdicts of the blocks are, where that is known."""
+        verdicts of the blocks are, where that is known; `turned`: as in `PolicyDiagrams`."""
         made = self._made
         found = self.of_blocks(path, self.verdict) if blocks is None else blocks
-        return made.first([made.relabel(found, {made.outcome(_PASS): NOTHING}), self._behind.at(path)])
+        return made.first([made.relabel(found, {made.outcome(_PASS): NOTHING}), self._behind.at(path, turned)])
 
     def of_blocks(self, path: Path, says: Says) -> int:
         """What the policy blocks say of the packets that they are asked about; all their rules count as one list."""
@@ -115,7 +96,7 @@ class ProgramDiagrams:
         return made.first([neighbour_discovery(self.over), itself])
 
     def _first(self, rules: Iterable[tuple[int, Rule]], path: Path, says: Says) -> int:
-        return self._made.first([self._rule(rule, path, says(n, rule)) for n, rule in rules])
+        return self._made.first([self.about.of(rule, path, says(n, rule)) for n, rule in rules])
 
     def _is_here(self, rule: Rule, path: Path) -> bool:
         return names(rule.target if path is Path.INPUT else rule.source, ThisNode)
@@ -125,83 +106,16 @@ class ProgramDiagrams:
         said = {"allow": ACCEPT, "deny": DROP, "pass": _PASS}.get(rule.verb)
         return self._made.outcome(said or f"reject {answer(rule, self.over.version)}")
 
-    # One rule
 
-    def _rule(self, rule: Rule, path: Path, says: int) -> int:
-        made = self._made
-        source = self.end(rule.source, path, source=True)
-        if rule.unless is not None:
-            source = made.where(made.outside(self.end(rule.unless, path, source=True)), source)
-        return made.where(source, made.where(self.end(rule.target, path, source=False), self.ports(rule.ports, says)))
+def baseline_blocks(blocks: Sequence[PolicyBlock], ends: ProgramEnds) -> Iterator[Block]:
+    """The blocks of the baseline tier, for `Clauses`; their rules are told apart by all their places in these."""
+    number = 0
+    for block in blocks:
+        rules = {("baseline", number + n): rule for n, rule in enumerate(block.rules)}
 
-    def end(self, end: End, path: Path, source: bool) -> int:
-        """The packets whose source, or whose target, is of the end."""
-        key = (id(end), path, source)
-        if key not in self._done:
-            self._done[key] = self._end(end, path, source)
-        return self._done[key]
+        def at(over: Space, rules: Mapping[tuple[str, int], Rule] = rules) -> int:
+            about = RuleDiagrams(ends, over)
+            return over.made.first([about.of(rule, Path.FORWARD, over.made.outcome(n)) for n, rule in rules.items()])
 
-    def _end(self, end: End, path: Path, source: bool) -> int:
-        made, address = self._made, self.over.source if source else self.over.destination
-        match end:
-            case Anyone():
-                return IN
-            case Addresses() | Pods() | Nodes():
-                return made.inside(address, self._ends.addresses(end))
-            case ThisNode():
-                if path is (Path.OUTPUT if source else Path.INPUT):
-                    return IN
-                return made.inside(Level.SOURCE_TYPE if source else Level.DESTINATION_TYPE, [(LOCAL, LOCAL)])
-            case Interfaces():
-                if path is (Path.OUTPUT if source else Path.INPUT):  # has none
-                    return NOTHING
-                return made.inside(Level.INPUT if source else Level.OUTPUT, interfaces(end))
-            case Either(ends=ends):
-                others = [self.end(one, path, source) for one in ends if not isinstance(one, ByAddress)]
-                return made.first([made.inside(address, self._ends.together(end)), *others])
-            case Both(ends=ends):
-                found = IN
-                for one in ends:
-                    found = made.where(found, self.end(one, path, source))
-                return found
-            case Less(end=inner, without=without):
-                return made.where(made.outside(self.end(without, path, source)), self.end(inner, path, source))
-            case _:
-                assert_never(end)
-
-    def ports(self, ports: Ports, says: int = IN) -> int:
-        """`says` of the packets that one of the ports is about; None: of all."""
-        if ports is None:
-            return says
-        spans: dict[int, list[Range]] = {}
-        parts = []
-        for port in ports:
-            if isinstance(port, PortRange):
-                spans.setdefault(port.protocol, []).append((port.first, port.last))
-            else:
-                parts.append(self._port(port, says))
-        parts += [self._to(protocol, found, says) for protocol, found in spans.items()]
-        return self._made.first(parts)
-
-    def _port(self, port: PortSpec, says: int) -> int:
-        made = self._made
-        match port:
-            case PortRange():
-                return self._to(port.protocol, [(port.first, port.last)], says)
-            case WholeProtocol(protocol=protocol):
-                return made.inside(Level.PROTOCOL, [(protocol, protocol)], says)
-            case MessageType(protocol=protocol, type=number):
-                if self.over.version != (4 if protocol == ICMP else 6):
-                    return NOTHING
-                types = made.inside(Level.ICMP_TYPE, [(number, number)], says)
-                return made.inside(Level.PROTOCOL, [(protocol, protocol)], types)
-            case NamedPort(protocol=protocol):
-                return made.first(
-                    made.where(made.inside(self.over.destination, pods), self._to(protocol, [(number, number)], says))
-                    for number, pods in self._ends.servers(port).items()
-                )
-            case _:
-                assert_never(port)
-
-    def _to(self, protocol: int, ports: Sequence[Range], says: int) -> int:
-        return self._made.inside(Level.PROTOCOL, [(protocol, protocol)], self._made.inside(Level.DPORT, ports, says))
+        yield Block(block.priority, at, {n: VERDICTS[rule.verb] for n, rule in rules.items()})
+        number += len(rules)

@@ -116,6 +116,19 @@ def names(end: End, *kinds: type[ThisNode] | type[Nodes]) -> bool:
             return isinstance(end, kinds)
 
 
+def every_part(end: End) -> Iterator[End]:
+    """What an expression is made of, what it takes away, too."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            for one in ends:
+                yield from every_part(one)
+        case Less(end=inner, without=without):
+            yield from every_part(inner)
+            yield from every_part(without)
+        case _:
+            yield end
+
+
 def of_program(program: Program, failsafe: Sequence[Rule], found: ProgramEnds) -> Iterator[Question]:
     """What a program asks of addresses, its expectations too."""
     asking: list[Rule | Reaches] = [rule for block in program.policies for rule in block.rules]

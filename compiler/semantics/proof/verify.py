@@ -27,8 +27,8 @@ from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
 from compiler.semantics.proof.case import Case, Said, said
-from compiler.semantics.proof.program import ProgramOracle, filters, in_order
-from compiler.semantics.proof.program_diagram import ProgramDiagrams
+from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
+from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, of_program
 from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
 from compiler.semantics.rules.netfilter import AddressType, Field, Ruleset, State
@@ -149,8 +149,9 @@ class Verifier:
     def _differences(self, says: _Says, ruleset: Ruleset, version: int) -> list[Witness]:
         clauses = self._clauses.get(version)
         if clauses is None:
-            clauses = self._clauses[version] = Clauses(self._policies, Ends(self._snapshot, version))
-            self._ends[version] = ProgramEnds(clauses.ends, self._snapshot)
+            ends = self._ends[version] = ProgramEnds(Ends(self._snapshot, version), self._snapshot)
+            blocks = baseline_blocks(in_baseline(self._program), ends)
+            clauses = self._clauses[version] = Clauses(self._policies, ends.ends, blocks)
         asked = [*of_policies(clauses, says.node), *of_rules(ruleset, version)]
         asked += of_program(self._program, says.failsafe, self._ends[version])
         while True:

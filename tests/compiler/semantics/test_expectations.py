@@ -99,6 +99,17 @@ def test_coverage() -> None:
     ]
 
 
+def test_coverage_of_the_baseline_tier() -> None:
+    """A rule that denies both directions is what stops a connection; one of two that do is not."""
+    text = """
+    policy base tier baseline { allow 10.0.0.4 -> web  deny any -> web  deny web -> 10.0.0.5  pass web -> any }
+    policy more tier baseline { deny any -> any }
+    expect { 10.0.0.4 can reach web  10.0.0.5 cannot reach web  web can reach 10.9.0.0/16 """
+    free = [one.rule.text for one in judged(text + "}").unconstrained]
+    assert free == ["deny web -> 10.0.0.5", "deny any -> any"]
+    assert [one.rule.text for one in judged(text + "web cannot reach web }").unconstrained] == free
+
+
 def test_a_machine_by_itself() -> None:
     """Without pods and policies."""
     text = "policy p { deny iface lan -> world : tcp/25 } expect { iface lan cannot reach world : 25 "

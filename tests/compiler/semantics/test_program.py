@@ -151,6 +151,83 @@ def test_pods_of_other_nodes_are_forwarded_to_this_one() -> None:
     assert says("policy a { deny any -> any }", tcp(WEB, "192.0.2.2", path=INPUT), node=None) == "deny policy a[0]"
 
 
+def tiered(tier: str, priority: int, action: str) -> ClusterNetworkPolicy:
+    """For all pods of all namespaces, both ways."""
+    everyone: dict[str, object] = {"namespaces": {}}
+    rules = {"ingress": [{"action": action, "from": [everyone]}], "egress": [{"action": action, "to": [everyone]}]}
+    return ClusterNetworkPolicy.model_validate(
+        {
+            "apiVersion": "policy.networking.k8s.io/v1alpha2",
+            "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": tier.lower()},
+            "spec": {"tier": tier, "priority": priority, "subject": everyone, **rules},
+        }
+    )
+
+
+ACCEPTS, BASE = tiered("Admin", 5, "Accept"), "policy base tier baseline priority 5 "
+
+
+@pytest.mark.parametrize(
+    ("text", "case", "policies", "wanted"),
+    [
+        # Asked in each direction, where a pod of the node is the subject; of transit and of others' pods never.
+        (BASE + "{ deny any -> any }", tcp(WORLD, WEB), (), "deny policy base[0]"),
+        (BASE + "{ deny any -> any }", tcp(WEB, WORLD), (), "deny policy base[0]"),
+        (BASE + "{ deny any -> any }", tcp(WORLD, "10.9.0.1"), (), "allow"),
+        (BASE + "{ deny 10.0.1.0/24 -> any : tcp/80 }", tcp(WEB, WORLD, 81), (), "allow"),
+        (BASE + "{ deny web -> nodes }", tcp(WEB, HOST, path=INPUT), (), "deny policy base[0]"),
+        (BASE + "{ deny any -> web : tcp/http }", tcp(WORLD, WEB, 8080), (), "deny policy base[0]"),
+        (BASE + "{ deny any -> web : tcp/http }", tcp(WORLD, DB, 8080), (), "allow"),
+        # The first of its rules that matches; pass leaves it to the default.
+        (
+            BASE + "{ allow web -> any  deny any -> any }",
+            tcp(WEB, WORLD),
+            (),
+            "allow policy base[0]",
+        ),
+        (BASE + "{ pass web -> any  deny any -> any }", tcp(WEB, WORLD), (), "allow"),
+        (BASE + "{ deny any -> any unless from 198.51.100.0/24 }", tcp(WORLD, WEB), (), "allow"),
+        # Only where neither the admin tier nor a NetworkPolicy decides that direction.
+        (BASE + "{ allow any -> any }", tcp(WORLD, DB), (CLOSED,), "deny"),
+        (BASE + "{ deny any -> db }", tcp(WEB, DB), (ACCEPTS,), "allow"),
+        (BASE + "{ deny any -> db }", tcp(WORLD, DB), (ACCEPTS,), "deny policy base[0]"),
+        (
+            "policy a priority 1 { allow any -> any } " + BASE + "{ deny any -> any }",
+            tcp(WORLD, WEB),
+            (),
+            "allow policy a[0]",
+        ),
+        (
+            "policy a priority 1 { pass any -> any } " + BASE + "{ deny any -> any }",
+            tcp(WORLD, WEB),
+            (),
+            "deny policy a[0] policy base[0]",
+        ),
+        # Among objects of the tier by priority, before those of the same one.
+        (BASE + "{ allow any -> any }", tcp(WEB, DB), (tiered("Baseline", 5, "Deny"),), "allow policy base[0]"),
+        (BASE + "{ allow any -> any }", tcp(WEB, DB), (tiered("Baseline", 4, "Deny"),), "deny"),
+        (BASE + "{ pass any -> any }", tcp(WEB, DB), (tiered("Baseline", 6, "Deny"),), "allow"),
+        (
+            "policy b tier baseline { deny any -> any } policy c tier baseline { allow any -> any }",
+            tcp(WEB, DB),
+            (),
+            "deny policy b[0]",
+        ),
+        # As any policy: replies, a pod to itself, a node to its own pods.
+        (BASE + "{ deny any -> any }", tcp(WORLD, WEB, state=State.RELATED), (), "allow"),
+        (BASE + "{ deny any -> any }", tcp(WEB, WEB), (), "allow"),
+        (BASE + "{ deny any -> any }", tcp(HOST, WEB), (), "allow"),
+        (BASE + "{ deny any -> any }", tcp(HOST, WEB, path=OUTPUT, source_type=AddressType.LOCAL), (), "allow"),
+        (BASE + "{ deny any -> any }", tcp(WORLD, HOST, path=INPUT), (), "allow"),
+    ],
+)
+def test_the_baseline_tier(
+    text: str, case: Case, policies: tuple[NetworkPolicy | ClusterNetworkPolicy, ...], wanted: str
+) -> None:
+    assert says(text, case, *policies) == wanted
+
+
 @pytest.mark.parametrize(("priority", "kept"), [(4, False), (5, False), (6, True)])
 def test_kubernetes_comes_behind_or_not_at_all(priority: int, kept: bool) -> None:
     policy = ClusterNetworkPolicy.model_validate(
@@ -248,8 +325,9 @@ def test_what_is_not_proved_yet_is_refused() -> None:
     ):
         with pytest.raises(NotProved, match=r"edge.np:2: statements of nat, mangle and raw are not proved yet"):
             proved(RIGHT, source)
-    with pytest.raises(NotProved, match=r"edge.np:2: policy a is of the baseline tier"):
-        proved(RIGHT, "policy a tier baseline { deny any -> any }")
+    for rule in ("deny world -> any", "deny any -> any unless from world", "reject any -> any", "deny any -> any log"):
+        with pytest.raises(NotProved, match=rf"edge.np:2: {rule}: not in the baseline tier"):
+            proved(RIGHT, f"policy a tier baseline {{ {rule} }}")
     located = manifests.load(
         [("closed.yaml", CLOSED.model_dump_json(by_alias=True, exclude_none=True).encode())]
     ).policies

@@ -15,8 +15,8 @@ from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.policy_diagram import PolicyDiagrams
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.proof.case import Case, Said
-from compiler.semantics.proof.program import ProgramOracle, in_order
-from compiler.semantics.proof.program_diagram import ProgramDiagrams
+from compiler.semantics.proof.program import ProgramOracle, in_baseline, in_order
+from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot, build
@@ -50,9 +50,10 @@ def numbers(case: Case) -> dict[int, int]:
 def diagrams(
     program: Program, policies: list[AnyPolicy], snapshot: Snapshot, node: str | None, version: int
 ) -> ProgramDiagrams:
-    ends, over = Ends(snapshot, version), space(version)
-    behind = PolicyDiagrams(Clauses(policies, ends), node, over)
-    return ProgramDiagrams(in_order(program, policies), program.node, ProgramEnds(ends, snapshot), node, behind, over)
+    ends, over = ProgramEnds(Ends(snapshot, version), snapshot), space(version)
+    clauses = Clauses(policies, ends.ends, baseline_blocks(in_baseline(program), ends))
+    behind = PolicyDiagrams(clauses, node, over)
+    return ProgramDiagrams(in_order(program, policies), program.node, ends, node, behind, over)
 
 
 def word(said: Said) -> str:
