@@ -18,8 +18,8 @@ Found = Iterator[tuple[t.Node, str, str]]
 NAME, TEXT = 63, 255
 
 
-def findings(tree: t.File) -> Iterator[Finding]:
-    """Everything that is wrong with the nodes of a tree, in no order."""
+def findings(tree: t.Node) -> Iterator[Finding]:
+    """Everything that is wrong with a node and all below it, in no order."""
     stack: list[t.Node] = [tree]
     while stack:
         node = stack.pop()
