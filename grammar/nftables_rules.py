@@ -127,7 +127,7 @@ def _begins(tokens: Tokens, words: list[Atom]) -> bool:
         return True
     if here in _STATEMENTS:
         return not (head == "limit" and here == "quota")
-    if last in ("to", "with", "ip", "ip6", "rate", "over", "icmp", "icmpv6"):
+    if last in ("to", "with", "ip", "ip6", "rate", "over", "icmp", "icmpv6") or (head == "log" and last == "flags"):
         return False
     if head in ("snat", "dnat") and here in ("ip", "ip6"):
         return len(words) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 
+from compiler.semantics.rules import same_words
 from compiler.semantics.rules.netfilter import (
     WITH_PORTS,
     AddressType,
@@ -365,6 +366,12 @@ def _beyond(module: str, options: list[Option]) -> Condition:
     """A match that is not modelled. One option that is negated is the same match turned round."""
     pure = module in _OPTIONS or module in _PURE.split()
     negated = pure and len(options) == 1 and options[0].negated
+    same = same_words.limit(options) if module == "limit" else None
+    same = same_words.chance(options) if module == "statistic" else same
+    if same is not None:
+        return Barrier(same)
+    if module == "tcp" and (flags := same_words.tcp_flags(options[0])) is not None:
+        return Opaque(flags, options[0].negated)
     texts = [f"{'! ' * (o.negated and not negated)}{' '.join((o.name, *(v.text for v in o.values)))}" for o in options]
     text = " ".join((f"-m {module}", *texts))
     return Opaque(text, negated) if pure else Barrier(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from compiler.semantics.rules import same_words
 from compiler.semantics.rules.netfilter import (
     Accept,
     Drop,
@@ -26,8 +27,6 @@ from grammar.iptables import Option
 _VERDICTS: Mapping[str, Statement] = {"ACCEPT": Accept(), "DROP": Drop(), "RETURN": Return()}
 #: They tell somebody, or send a copy somewhere.
 _NOTICES = frozenset({"LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TEE", "LED", "RATEEST", "IDLETIMER"})
-#: What LOG does without being told.
-_DEFAULTS = frozenset(("--log-level", level) for level in ("4", "warning", "warn"))
 #: They change what no field is for.
 _REWRITES = {
     "TCPMSS": "MSS",
@@ -90,15 +89,16 @@ def target(option: Option, name: str, own: tuple[Option, ...], family: int) -> t
     if name == "DSCP" and len(own) == 1 and len(own[0].values) == 1:
         text = _dscp(own[0])
     if name in _NOTICES:
-        said = tuple(o for o in own if (o.name, *(v.text.lower() for v in o.values)) not in _DEFAULTS)
-        return (Notice(_text(name, said)),)
-    if name in _REWRITES:
+        return (Notice(same_words.notice(name, own) or text),)
+    if name in _REWRITES and name != "TCPMSS":
         return (Rewrite(_REWRITES[name], text),)
     if name == "NOTRACK" or (name == "CT" and [(o.name, o.values) for o in own] == [("--notrack", ())]):
         return (NoTrack(),)
     if name == "CT" and own and all(o.name in _OF_CONNECTIONS for o in own):
         return (Rewrite("connection", text),)
     try:
+        if name == "TCPMSS":
+            return (Rewrite(_REWRITES[name], same_words.segment_size(own) or text),)
         if name == "REJECT":
             return (_reject(own, family),)
         if name == "MARK" and len(own) == 1 and len(own[0].values) == 1 and not own[0].negated:

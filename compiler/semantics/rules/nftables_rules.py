@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from compiler.semantics.rules import same_words
 from compiler.semantics.rules.netfilter import (
     WITH_PORTS,
     Accept,
@@ -227,10 +228,10 @@ class RuleReader:
                 self._add(In(Field.PROTOCOL, ((protocol, protocol),)))
         text = " ".join(part.place.text.split())
         if any(selector.name.startswith(("meta cpu", "numgen ")) for selector in part.left):
-            self._parts.append(Barrier(text))
+            self._parts.append(Barrier(same_words.of_chance(text)))
         else:
             negated = part.operator == "!="
-            self._parts.append(Opaque(text.replace("!= ", "", 1) if negated else text, negated))
+            self._parts.append(Opaque(same_words.of_test(text.replace("!= ", "", 1) if negated else text), negated))
 
     # Statements
 

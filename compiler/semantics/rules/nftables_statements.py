@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from compiler.semantics.rules import same_words
 from compiler.semantics.rules.netfilter import (
     Barrier,
     Condition,
@@ -75,9 +76,9 @@ def statement(words: list[str], table_family: str) -> Iterator[Condition | State
         case ["counter" | "comment", *_]:
             pass
         case ["log", *_] | ["meta", "nftrace", "set", *_]:
-            yield Notice(" ".join(words))
+            yield Notice(same_words.of_nftables(words))
         case ["limit" | "quota", *_]:
-            yield Barrier(" ".join(words))
+            yield Barrier(same_words.of_nftables(words))
         case ["reject", *how]:
             yield from _reject(how)
         case ["notrack"]:

@@ -243,7 +243,7 @@ def test_outcomes_in_words() -> None:
     found = compared(one, f"{one}\nfilter: FORWARD -d 10.0.0.5 -j REJECT")
     assert isinstance(found, Different)
     witness = next(w for w in found.witnesses if w.situation.packet.dst == "192.0.2.9" and not w.question.known)
-    limited = "told: -j LOG; asked: -m limit --limit 1/s (place 1)"
+    limited = "told: log; asked: limit rate 1/second burst 5 packets (place 1)"
     assert told(witness.one, 4) == (
         "accepted; destination address 10.0.0.5, destination port 8080, source address (the address of the outgoing "
         f"interface); mark & 0xfffffffe ^ 0x1; hop limit -1; DSCP: 46; {limited}"

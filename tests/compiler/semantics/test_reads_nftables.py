@@ -76,7 +76,7 @@ ETH = int.from_bytes(b"eth".ljust(16, b"\0"), "big"), int.from_bytes(b"eth".ljus
         ("ip saddr . meta l4proto . th dport != @cells", (
             V4, InSet((Key(Field.SOURCE), Key(Field.PROTOCOL), Key(Field.DESTINATION_PORT)), "cells", negated=True),
         )),
-        ("limit rate 5/second", (Barrier("limit rate 5/second"),)),
+        ("limit rate 5/second", (Barrier("limit rate 5/second burst 5 packets"),)),
         ("ip dscp != cs1", (Opaque("ip dscp cs1", negated=True),)),
         ("tcp flags syn / syn,ack", (TCP_ONLY, Opaque("tcp flags syn / syn,ack"))),
         ("numgen random mod 3 0", (Barrier("numgen random mod 3 0"),)),
