@@ -36,6 +36,7 @@ from compiler.semantics.diagrams.questions import of_policies, told_apart
 from compiler.semantics.diagrams.ranges import runs
 from compiler.semantics.diagrams.space import ACCEPT, Level, Path, space
 from compiler.semantics.proof.case import Case, Decided, Said
+from compiler.semantics.proof.items import Label, lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, names, of_program
@@ -47,8 +48,6 @@ from compiler.snapshot import Snapshot
 
 _LOOPBACK = interface("lo", "*")
 _STOPS = ("deny", "reject")
-#: A list of rules and a place there.
-_Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class _Found(NamedTuple):
 
     speaks: bool
     against: Case | None
-    constrains: frozenset[_Place]
+    constrains: frozenset[Label]
 
 
 def judge(
@@ -95,7 +94,7 @@ def judge(
     known = tuple(policies)
     sides = [_family(program, expected, known, snapshot, version, failsafe) for version in families]
     oracle = ProgramOracle(program, known, snapshot, None, failsafe)
-    failed, idle, constrained = [], [], set[_Place]()
+    failed, idle, constrained = [], [], set[Label]()
     for one, *found in zip(expected, *sides, strict=True):
         case = next((side.against for side in found if side.against is not None), None)
         if case is not None:
@@ -104,10 +103,9 @@ def judge(
             idle.append(one)
         else:
             constrained.update(*(side.constrains for side in found))
-    rules = [(("blocks", n), rule) for n, rule in enumerate(_of_blocks(in_order(program, known)))]
+    rules = [(one.label, one.decided) for one in lists(program, in_order(program, known)).every()]
     rules += [(("baseline", n), rule) for n, rule in enumerate(_of_blocks(in_baseline(program)))]
-    rules += [(("list", n), Decided("node", n, rule)) for n, rule in enumerate(program.node)]
-    free = tuple(rule for place, rule in rules if place not in constrained)
+    free = tuple(rule for label, rule in rules if label not in constrained)
     return Judged(tuple(failed), tuple(idle), free)
 
 
@@ -125,7 +123,8 @@ def _family(
     failsafe: Sequence[Rule],
 ) -> list[_Found]:
     """Each expectation, of packets of one family."""
-    ends, own = ProgramEnds(Ends(snapshot, version), snapshot), (*failsafe, *program.node)
+    ends = ProgramEnds(Ends(snapshot, version), snapshot)
+    known = lists(program, in_order(program, policies), failsafe)
     blocks = tuple(baseline_blocks(in_baseline(program), ends))
     clauses = Clauses(policies, ends.ends, blocks)
     asked = [*of_policies(clauses, None), *of_program(program, failsafe, ends)]
@@ -133,8 +132,8 @@ def _family(
         over = space(version, cells=(cells := told_apart(version, asked)))
         try:
             behind = PolicyDiagrams(clauses, None, over)
-            says = ProgramDiagrams(in_order(program, policies), own, ends, None, behind, over)
-            side = _Side(says, ends, len(failsafe), [rule for block in blocks for rule in block.rules])
+            says = ProgramDiagrams(known, ends, None, behind, over)
+            side = _Side(says, ends, [rule for block in blocks for rule in block.rules])
             return [side.found(one) for one in expected]
         except Unforeseen as more:
             asked += [(end, more.ranges) for end, cut in cells.items() if cut is more.cells]
@@ -151,15 +150,14 @@ class _OnPath(NamedTuple):
     left: int
     passing: int
     stopped: int
-    turned: tuple[tuple[_Place, int], ...]
+    turned: tuple[tuple[Label, int], ...]
 
 
 class _Side:
-    """The packets of one family; `skipped`: so many rules in front of the node's list are not the program's;
-    `baseline`: the rules of the baseline tier."""
+    """The packets of one family; `baseline`: the rules of the baseline tier."""
 
-    def __init__(self, says: ProgramDiagrams, ends: ProgramEnds, skipped: int, baseline: Sequence[_Place]) -> None:
-        self._says, self._over, self._made, self._skipped = says, says.over, says.over.made, skipped
+    def __init__(self, says: ProgramDiagrams, ends: ProgramEnds, baseline: Sequence[Label]) -> None:
+        self._says, self._over, self._made = says, says.over, says.over.made
         self._baseline = baseline
         self._nodes = tuple(runs(address for own in ends.ends.of_node.values() for address in own))
         self._paths: dict[Path, _OnPath] = {}
@@ -168,18 +166,12 @@ class _Side:
         found = self._paths.get(path)
         if found is None:
             made, says = self._made, self._says
-            places = [made.outcome(("blocks", n)) for n in range(len(says.rules))]
-            listed = [made.outcome(("list", n - self._skipped)) for n in range(len(says.own))]
-            blocks = says.of_blocks(path, lambda n, _: places[n])
-            own = says.of_list(path, lambda n, _: listed[n])
-            verdicts = {
-                place: says.verdict(n, rule) for n, (place, rule) in enumerate(zip(places, says.rules, strict=True))
-            }
-            decided = made.relabel(blocks, verdicts)
+            places = {made.outcome(one.label): one for one in says.lists.every()}
+            blocks = says.of_blocks(path, lambda one: made.outcome(one.label))
+            own = says.of_list(path, lambda one: made.outcome(one.label))
+            decided = made.relabel(blocks, {place: says.verdict(one) for place, one in places.items()})
             come = self._let_through(says.before_list(path, decided))
-            stops = {
-                place: IN if rule.verb in _STOPS else NOTHING for place, rule in zip(listed, says.own, strict=True)
-            }
+            stops = {place: IN if one.item.verb in _STOPS else NOTHING for place, one in places.items()}
             left = made.outside(made.relabel(own, stops))
             passing = made.where(left, come)
             turned = tuple(
@@ -194,7 +186,7 @@ class _Side:
         return self._made.relabel(diagram, {**every, self._made.outcome(ACCEPT): IN})
 
     def found(self, expected: Reaches) -> _Found:
-        made, speaks, constrains = self._made, False, set[_Place]()
+        made, speaks, constrains = self._made, False, set[Label]()
         for path in Path:
             among = self._spoken(expected, path)
             if among == NOTHING:

@@ -31,46 +31,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
-from typing import assert_never
 
 from compiler.resources import AdminNetworkPolicy, ClusterNetworkPolicy
 from compiler.resources.cluster import Pod
-from compiler.resources.language import (
-    Addresses,
-    Anyone,
-    Both,
-    Either,
-    End,
-    Interfaces,
-    Less,
-    MessageType,
-    NamedPort,
-    Nodes,
-    Pods,
-    PolicyBlock,
-    PortRange,
-    PortSpec,
-    Program,
-    Rule,
-    ThisNode,
-    WholeProtocol,
-)
+from compiler.resources.language import Interfaces, PolicyBlock, Program, Rule, ThisNode
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.policy_diagram import REPLIES
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
-from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
+from compiler.semantics.packet import Packet
 from compiler.semantics.proof.case import Case, Decided, Said, said
-from compiler.semantics.proof.program_ends import every_part, names
-from compiler.semantics.reading import selects
+from compiler.semantics.proof.items import Placed, lists
+from compiler.semantics.proof.program_ends import every_part
+from compiler.semantics.proof.rule_case import RuleCases
 from compiler.semantics.rules.netfilter import AddressType
 from compiler.semantics.verdict import AnyPolicy, BlockRule, Verdict
 from compiler.snapshot import Snapshot
 
-_PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
-_FAMILY = {ICMP: 4, ICMPV6: 6}
-_ECHO = {ICMP: 8, ICMPV6: 128}
 _TERMINAL = ("Succeeded", "Failed")
 #: What a reject says: the words for both families are those of `netfilter.Drop`.
 _BOTH = {
@@ -159,20 +136,15 @@ class ProgramOracle:
         failsafe: Sequence[Rule] = (),
     ) -> None:
         known = tuple(policies)
-        self._node, self._snapshot = node, snapshot
+        self._node = node
         self._oracle = Oracle(known, snapshot, tuple(self._baseline(in_baseline(program))))
-        blocks = in_order(program, known)
-        self._blocks = [Decided(f"policy {b.name}", n, rule) for b in blocks for n, rule in enumerate(b.rules)]
-        self._list = [Decided("failsafe", n, rule) for n, rule in enumerate(failsafe)]
-        self._list += [Decided("node", n, rule) for n, rule in enumerate(program.node)]
+        #: Rules for one packet.
+        self.rules = RuleCases(self._oracle, snapshot)
+        self._lists = lists(program, in_order(program, known), failsafe)
         self._claims: dict[str, list[Pod]] = {}
-        self._nodes = {name: set(node.own_ips) for name, node in snapshot.nodes.items()}
-        for pod in (pod for pod in snapshot.pods if pod.phase not in _TERMINAL):
-            if not pod.host_network:
-                for address in dict.fromkeys(pod.ips):
-                    self._claims.setdefault(address, []).append(pod)
-            elif pod.node:
-                self._nodes.setdefault(pod.node, set()).update(pod.ips)
+        for pod in (pod for pod in snapshot.pods if pod.phase not in _TERMINAL and not pod.host_network):
+            for address in dict.fromkeys(pod.ips):
+                self._claims.setdefault(address, []).append(pod)
 
     def said(self, case: Case) -> Said:
         """What program and policies say of the case."""
@@ -186,7 +158,7 @@ class ProgramOracle:
         else:
             found = said(self._oracle, self._node, case)
             found = found if decided is None else replace(found, decided=(decided, *found.decided))
-        last = self._by_list(case) if found.allowed else None
+        last = self._first(self._lists.own, case) if found.allowed else None
         if last is None:
             return found
         if last.rule.verb in ("deny", "reject"):
@@ -198,7 +170,7 @@ class ProgramOracle:
             for n, rule in enumerate(block.rules):
 
                 def holds(packet: Packet, rule: Rule = rule) -> bool:
-                    return self.matches(rule, Case(Path.FORWARD, packet))
+                    return self.rules.matches(rule, Case(Path.FORWARD, packet))
 
                 yield BlockRule(block, n, VERDICTS[rule.verb], holds)
 
@@ -212,14 +184,12 @@ class ProgramOracle:
                 return None
         if case.path is Path.OUTPUT and case.source_type is AddressType.LOCAL:
             return None
-        return next((one for one in self._blocks if self.matches(one.rule, case)), None)
+        return self._first(self._lists.blocks, case)
 
-    def _by_list(self, case: Case) -> Decided | None:
-        if case.path is Path.FORWARD:
-            return None
-        own = "target" if case.path is Path.INPUT else "source"
-        rules = (one for one in self._list if names(getattr(one.rule, own), ThisNode))
-        return next((one for one in rules if self.matches(one.rule, case)), None)
+    def _first(self, items: Iterable[Placed], case: Case) -> Decided | None:
+        """The first rule of a list that decides."""
+        asked = (one for one in items if case.path in one.paths)
+        return next((one.decided for one in asked if self.rules.matches(one.item, case)), None)
 
     def _itself(self, packet: Packet) -> bool:
         """Whether a pod of the node sends to itself; an address that several claim is one of theirs."""
@@ -227,79 +197,6 @@ class ProgramOracle:
         if not any(self._node in (None, pod.node) for pod in pods):
             return False
         return packet.src == packet.dst or (len(pods) == 1 and self._claims.get(packet.dst) == pods)
-
-    # One rule
-
-    def matches(self, rule: Rule, case: Case) -> bool:
-        """Whether the packet is of both ends and of the ports."""
-        return (
-            self._is(rule.source, case, source=True)
-            and not (rule.unless is not None and self._is(rule.unless, case, source=True))
-            and self._is(rule.target, case, source=False)
-            and (rule.ports is None or any(self._at(port, case.packet) for port in rule.ports))
-        )
-
-    def _is(self, end: End, case: Case, source: bool) -> bool:
-        """Whether the packet's source, or its target, is of the end."""
-        text = case.packet.src if source else case.packet.dst
-        match end:
-            case Anyone():
-                return True
-            case Addresses(first=first, last=last):
-                address = ip_address(text)
-                return address.version == first.version and int(first) <= int(address) <= int(last)
-            case ThisNode():
-                kind = case.source_type if source else case.destination_type
-                return case.path is (Path.OUTPUT if source else Path.INPUT) or kind is AddressType.LOCAL
-            case Pods():
-                return self._is_pod(end, text)
-            case Nodes(labels=labels):
-                return any(text in self._nodes[name] and selects(labels, self._labels(name)) for name in self._nodes)
-            case Interfaces(names=wanted):
-                if case.path is (Path.OUTPUT if source else Path.INPUT):  # has none
-                    return False
-                name = case.input if source else case.output
-                return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in wanted)
-            case Either(ends=ends):
-                return any(self._is(one, case, source) for one in ends)
-            case Both(ends=ends):
-                return all(self._is(one, case, source) for one in ends)
-            case Less(end=inner, without=without):
-                return self._is(inner, case, source) and not self._is(without, case, source)
-            case _:
-                assert_never(end)
-
-    def _is_pod(self, end: Pods, address: str) -> bool:
-        pod = self._oracle.holder(address)
-        if pod is None or not selects(end.labels, pod.labels):
-            return False
-        if isinstance(end.namespaces, str):
-            return pod.namespace == end.namespaces
-        return selects(end.namespaces, self._oracle.namespace_labels(pod.namespace), absent=True)
-
-    def _labels(self, node: str) -> dict[str, str]:
-        found = self._snapshot.nodes.get(node)
-        return dict(found.labels) if found else {}
-
-    def _at(self, port: PortSpec, packet: Packet) -> bool:
-        if packet.proto != port.protocol:
-            return False
-        match port:
-            case PortRange(first=first, last=last):
-                return first <= packet.dport <= last
-            case NamedPort(name=name, protocol=protocol):
-                pod = self._oracle.holder(packet.dst)
-                return pod is not None and any(
-                    own.name == name and _PROTOCOLS[own.protocol] == protocol and own.port == packet.dport
-                    for own in pod.ports
-                )
-            case MessageType(type=wanted, protocol=protocol):
-                found = _ECHO[protocol] if packet.icmp_type is None else packet.icmp_type
-                return packet.version == _FAMILY[protocol] and found == wanted
-            case WholeProtocol():
-                return True
-            case _:
-                assert_never(port)
 
 
 def _ended(decided: Decided, case: Case) -> Said:

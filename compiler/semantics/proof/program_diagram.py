@@ -8,28 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from compiler.resources.language import PolicyBlock, Rule, ThisNode
+from compiler.resources.language import PolicyBlock, Rule
 from compiler.semantics.diagrams.clauses import Block
 from compiler.semantics.diagrams.diagram import NOTHING
 from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES, PolicyDiagrams, neighbour_discovery
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, Space
+from compiler.semantics.proof.items import Label, Lists, Placed
 from compiler.semantics.proof.program import VERDICTS, answer
-from compiler.semantics.proof.program_ends import ProgramEnds, names
+from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.proof.rule_diagram import RuleDiagrams
 
-#: What a rule of a list says: a diagram, of its place in the list and itself.
-Says = Callable[[int, Rule], int]
+#: What a rule of a list says: a diagram.
+Says = Callable[[Placed], int]
 _PASS = "pass"
 
 
 class ProgramDiagrams:
-    """Of a node (None: of any, of all pods), for the packets of one space. `blocks`: in the order in which they are
-    asked; `list_`: the rules of the node itself; `behind`: Kubernetes' policies, of the same node and space."""
+    """Of a node (None: of any, of all pods), for the packets of one space. `behind`: Kubernetes' policies, of the same
+    node and space."""
 
     def __init__(
         self,
-        blocks: Sequence[PolicyBlock],
-        list_: Sequence[Rule],
+        lists: Lists,
         ends: ProgramEnds,
         node: str | None,
         behind: PolicyDiagrams,
@@ -37,8 +37,7 @@ class ProgramDiagrams:
     ) -> None:
         self.over, self._made, self._behind = over, over.made, behind
         self.about = RuleDiagrams(ends, over)
-        #: Of the blocks, and of the node's list, in their order.
-        self.rules, self.own = [rule for block in blocks for rule in block.rules], list_
+        self.lists = lists
         holders = ends.ends.holders
         self._own = tuple((a, a) for a in sorted(holders) if node in (None, holders[a].node))
         claimed = [(a, pods) for a, pods in ends.ends.contested.items() if any(node in (None, p.node) for p in pods)]
@@ -61,7 +60,7 @@ class ProgramDiagrams:
         own = made.relabel(self.of_list(path, self.verdict), {made.outcome(_PASS): accept})
         return made.first([replies, ends, own, accept])
 
-    def before_list(self, path: Path, blocks: int | None = None, turned: tuple[str, int] | None = None) -> int:
+    def before_list(self, path: Path, blocks: int | None = None, turned: Label | None = None) -> int:
         """What policy blocks and Kubernetes' policies say, where the node's list is yet to be asked. `blocks`: what the
         verdicts of the blocks are, where that is known; `turned`: as in `PolicyDiagrams`."""
         made = self._made
@@ -78,7 +77,7 @@ class ProgramDiagrams:
             asked = made.where(asked, made.outside(made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)])))
         if asked == NOTHING:
             return NOTHING
-        return made.where(asked, self._first(enumerate(self.rules), path, says))
+        return made.where(asked, self._first(self.lists.blocks, path, says))
 
     def of_list(self, path: Path, says: Says) -> int:
         """What the node's list says of the packets that come to it."""
@@ -86,8 +85,7 @@ class ProgramDiagrams:
             return NOTHING
         made = self._made
         asked = made.outside(made.inside(Level.STATE, [(state, state) for state in REPLIES]))
-        rules = [(n, rule) for n, rule in enumerate(self.own) if self._is_here(rule, path)]
-        return made.where(asked, self._first(rules, path, says))
+        return made.where(asked, self._first(self.lists.own, path, says))
 
     def exempt(self) -> int:
         """Packets that no block and no policy can stop: a pod's to itself, and neighbour discovery."""
@@ -95,14 +93,13 @@ class ProgramDiagrams:
         itself = made.rows((self.over.source, self.over.destination), self._pairs) if self._pairs else NOTHING
         return made.first([neighbour_discovery(self.over), itself])
 
-    def _first(self, rules: Iterable[tuple[int, Rule]], path: Path, says: Says) -> int:
-        return self._made.first([self.about.of(rule, path, says(n, rule)) for n, rule in rules])
+    def _first(self, items: Iterable[Placed], path: Path, says: Says) -> int:
+        asked = (one for one in items if path in one.paths)
+        return self._made.first([self.about.of(one.item, path, says(one)) for one in asked])
 
-    def _is_here(self, rule: Rule, path: Path) -> bool:
-        return names(rule.target if path is Path.INPUT else rule.source, ThisNode)
-
-    def verdict(self, _: int, rule: Rule) -> int:
+    def verdict(self, placed: Placed) -> int:
         """What the rule says: `ACCEPT`, `DROP`, "reject KIND" or "pass"."""
+        rule = placed.item
         said = {"allow": ACCEPT, "deny": DROP, "pass": _PASS}.get(rule.verb)
         return self._made.outcome(said or f"reject {answer(rule, self.over.version)}")
 
@@ -113,7 +110,7 @@ def baseline_blocks(blocks: Sequence[PolicyBlock], ends: ProgramEnds) -> Iterato
     for block in blocks:
         rules = {("baseline", number + n): rule for n, rule in enumerate(block.rules)}
 
-        def at(over: Space, rules: Mapping[tuple[str, int], Rule] = rules) -> int:
+        def at(over: Space, rules: Mapping[Label, Rule] = rules) -> int:
             about = RuleDiagrams(ends, over)
             return over.made.first([about.of(rule, Path.FORWARD, over.made.outcome(n)) for n, rule in rules.items()])
 

@@ -27,6 +27,7 @@ from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
 from compiler.semantics.proof.case import Case, Said, said
+from compiler.semantics.proof.items import lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, of_program
@@ -94,7 +95,7 @@ class _Says:
         self.node, self.failsafe = node, failsafe
         #: Whether the program takes part.
         self.of_program = filters(program)
-        self._blocks = in_order(program, policies)
+        self._lists = lists(program, in_order(program, policies), failsafe)
 
     @cached_property
     def of_one(self) -> Callable[[Case], Said]:
@@ -107,8 +108,7 @@ class _Says:
     def of_all(self, clauses: Clauses, ends: ProgramEnds, over: Space, region: int) -> PolicyDiagrams | ProgramDiagrams:
         """All packets of a space that count."""
         policies = PolicyDiagrams(clauses, self.node, over, region)
-        own = (*self.failsafe, *self._program.node)
-        return ProgramDiagrams(self._blocks, own, ends, self.node, policies, over) if self.of_program else policies
+        return ProgramDiagrams(self._lists, ends, self.node, policies, over) if self.of_program else policies
 
 
 class Verifier:

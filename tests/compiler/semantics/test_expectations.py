@@ -127,8 +127,8 @@ def contradicts(oracle: ProgramOracle, expected: Reaches, case: Case) -> bool:
     """Whether a plain forwarded packet is one that the expectation speaks of and is wrong about."""
     ends = Rule(verb="deny", source=expected.source, target=expected.target, ports=expected.ports, text="", span=HERE)
     anyone = ends.model_copy(update={"source": Anyone()})
-    met = oracle.matches(ends, case)
-    spoken = oracle.matches(anyone, case) and not met if expected.only else met
+    met = oracle.rules.matches(ends, case)
+    spoken = oracle.rules.matches(anyone, case) and not met if expected.only else met
     return spoken and oracle.said(case).allowed != (expected.can != expected.only)
 
 

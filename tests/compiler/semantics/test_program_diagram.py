@@ -15,6 +15,7 @@ from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.policy_diagram import PolicyDiagrams
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.proof.case import Case, Said
+from compiler.semantics.proof.items import lists
 from compiler.semantics.proof.program import ProgramOracle, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds
@@ -53,7 +54,7 @@ def diagrams(
     ends, over = ProgramEnds(Ends(snapshot, version), snapshot), space(version)
     clauses = Clauses(policies, ends.ends, baseline_blocks(in_baseline(program), ends))
     behind = PolicyDiagrams(clauses, node, over)
-    return ProgramDiagrams(in_order(program, policies), program.node, ends, node, behind, over)
+    return ProgramDiagrams(lists(program, in_order(program, policies)), ends, node, behind, over)
 
 
 def word(said: Said) -> str:
