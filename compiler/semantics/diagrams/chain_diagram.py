@@ -90,7 +90,8 @@ class Left(NamedTuple):
 class ChainDiagrams:
     """Of one text, for the packets of one space. `region`: the packets that count, by their addresses; of others the
     diagrams may say anything. `stateful`: the matches to be observed, by where they stand; None: see the module.
-    `answers`: what a reject tells the sender counts for a verdict, too. Raises `Unprovable`.
+    `answers`: what a reject tells the sender counts for a verdict, too. `known`: stateful matches whose answers are
+    unknowns by these names. Raises `Unprovable`.
 
     With `narrows`, chains are executed for the packets that count there, as far as the addresses asked on the way
     tell: else a chain that many others lead to would be told apart in each of them for all the others' packets. That
@@ -106,7 +107,9 @@ class ChainDiagrams:
         stateful: Mapping[Spot, Asked] | None = None,
         narrows: bool = True,
         answers: bool = False,
+        known: Mapping[Spot, str] | None = None,
     ) -> None:
+        self._known = known or {}
         self._made, self._region, self._stateful, self._narrows = over.made, region, stateful, narrows
         self._answers = answers or stateful is not None
         self._matches, self._variables = matches, variables
@@ -157,6 +160,8 @@ class ChainDiagrams:
                 holds = self._made.inside(self._variables.level(asked), [(1, 1)])
                 rest = self._made.where(holds, self._parts(table, rule, at + 1, here))
                 return self.after(Effect(events=(Event(asked),)), rest)
+            case Barrier() if (name := self._known.get(spot(rule, at))) is not None:
+                return self._made.where(self._matches.unknown(name), self._parts(table, rule, at + 1, here))
             case In() | InSet() | Opaque() | Barrier():
                 met = self._made.where(here, self._matches.holds(table, part))
                 if met == NOTHING:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Range
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.odds import probability
 from compiler.semantics.diagrams.space import LEVELS, MARK_BITS, Level, Space
 from compiler.semantics.rules.netfilter import Barrier, Condition, Element, Field, In, InSet, Key, Opaque, Table
 
@@ -28,6 +30,10 @@ class Matches:
         self._levels: dict[str, int] = {}
         #: Tests of addresses under a mask that is no prefix, which intervals cannot say: Booleans, too.
         self.masked: dict[int, In] = {}
+        #: Tests by chance alone, with how likely they hold.
+        self.coins: dict[int, Fraction] = {}
+        #: Unknowns that are the same whatever becomes of the packet.
+        self.settled: set[int] = set()
         #: How many tests that depend on more than the packet were asked.
         self.barriers = 0
 
@@ -65,7 +71,24 @@ class Matches:
                 self.barriers += 1
                 if self.barriers > _MOST_BARRIERS:
                     raise Unprovable(f"more than {_MOST_BARRIERS} stateful matches on a path, the last: {text}")
-                return self._made.inside(self._boolean(f"{text} (time {self.barriers})"), [(1, 1)])
+                level, share = self._boolean(f"{text} (time {self.barriers})"), probability(text)
+                if share is not None:
+                    self.coins[level] = share
+                    self.settled.add(level)
+                return self._made.inside(level, [(1, 1)])
+
+    def coin(self, text: str, share: Fraction) -> int:
+        """The packets of which a test by chance holds; the same text is the same throw."""
+        level = self._boolean(text)
+        self.coins[level] = share
+        self.settled.add(level)
+        return self._made.inside(level, [(1, 1)])
+
+    def unknown(self, text: str) -> int:
+        """The packets of which an unknown is true."""
+        level = self._boolean(text)
+        self.settled.add(level)
+        return self._made.inside(level, [(1, 1)])
 
     def _boolean(self, text: str) -> int:
         if text not in self._levels:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left, refuse_moving_sets, targets
+from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left, Spot, refuse_moving_sets, targets
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
@@ -54,7 +54,7 @@ class TextDiagrams:
     """The rules of a text for the packets of one space. `region`: the packets that count, by their addresses at the
     FORWARD hook, or that of the path; of others the diagrams may say anything. `translates`: the caller takes `before`
     into account; else texts that translate are refused. `answers`: a reject is no drop. `narrows`: as in
-    `ChainDiagrams`. Raises `Unprovable`."""
+    `ChainDiagrams`, and so is `known`; `matches`: those that the other side asks, too. Raises `Unprovable`."""
 
     def __init__(
         self,
@@ -64,19 +64,21 @@ class TextDiagrams:
         translates: bool = False,
         answers: bool = False,
         narrows: bool = True,
+        matches: Matches | None = None,
+        known: Mapping[Spot, str] | None = None,
     ) -> None:
         refuse_moving_sets(ruleset)
         self._ruleset, self._made, self._version = ruleset, over.made, over.version
-        self.matches = Matches(over)
+        self.matches = Matches(over) if matches is None else matches
         variables = Variables(over, self.matches)
-        self._chains = ChainDiagrams(over, self.matches, variables, region, narrows=narrows, answers=answers)
+        self._chains = ChainDiagrams(over, self.matches, variables, region, None, narrows, answers, known)
         #: For hooks where packets may have other addresses than at that of the path.
         self._others = self._chains
         nat = next((found for hook in Hook for found in self._translating(hook)), None)
         if nat is not None:
             if not translates:
                 raise Unprovable(f"table {nat[0].name}, chain {nat[1].name}: translates addresses")
-            self._others = ChainDiagrams(over, self.matches, variables, answers=answers)
+            self._others = ChainDiagrams(over, self.matches, variables, answers=answers, known=known)
         self._found: dict[Path, list[tuple[Hook, Chain, int]]] = {}
 
     def at(self, path: Path) -> int:

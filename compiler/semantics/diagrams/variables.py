@@ -54,8 +54,10 @@ class Variables:
 
     def name(self, level: int) -> Name | None:
         """None for levels of the header."""
-        if level not in self._names and level in self._matches.opaque and level not in self._matches.masked:
-            name = Answer(self._matches.opaque[level])
+        matches = self._matches
+        fixed = level in matches.masked or level in matches.settled
+        if level not in self._names and level in matches.opaque and not fixed:
+            name = Answer(matches.opaque[level])
             self._levels[name], self._names[level] = level, name
         return self._names.get(level)
 
