@@ -47,13 +47,25 @@ class Meaning:
         chosen = [p for p in self.policies if self.selects(p.subject, pod)]
         return [p for p in chosen if (direction in p.isolates if p.tier is Tier.APPLICATION else p.rules(direction))]
 
-    def allows(self, direction: Direction, subject: Pod, other: str, protocol: int, port: int) -> bool:
-        """Whether a connection between this pod and that address may come about, as far as `direction` goes."""
+    def allows(
+        self,
+        direction: Direction,
+        subject: Pod,
+        other: str,
+        protocol: int,
+        port: int,
+        blocks: Sequence[tuple[int, Action]] = (),
+    ) -> bool:
+        """Whether a connection between this pod and that address may come about, as far as `direction` goes. `blocks`:
+        what those of a program in the baseline tier say, of those that say something, with their priorities."""
+
+        def decisions(tier: Tier) -> list[tuple[int, Action]]:
+            ordered = sorted((p for p in policies if p.tier is tier), key=lambda p: (p.priority, p.origin.name))
+            rules = ((policy.priority, rule) for policy in ordered for rule in policy.rules(direction))
+            return [(n, r.action) for n, r in rules if self.holds(r, direction, subject, other, protocol, port)]
 
         def first(tier: Tier) -> Action | None:
-            ordered = sorted((p for p in policies if p.tier is tier), key=lambda p: (p.priority, p.origin.name))
-            rules = (rule for policy in ordered for rule in policy.rules(direction))
-            return next((r.action for r in rules if self.holds(r, direction, subject, other, protocol, port)), None)
+            return next((action for _, action in decisions(tier)), None)
 
         policies = self.subject_to(subject, direction)
         found = first(Tier.ADMIN)
@@ -61,7 +73,8 @@ class Meaning:
             return found is Action.ALLOW
         if any(policy.tier is Tier.APPLICATION for policy in policies):
             return first(Tier.APPLICATION) is Action.ALLOW
-        return first(Tier.BASELINE) is not Action.DENY
+        baseline = sorted([*blocks, *decisions(Tier.BASELINE)], key=lambda said: said[0])
+        return not baseline or baseline[0][1] is not Action.DENY
 
     def holds(self, rule: Rule, direction: Direction, subject: Pod, other: str, protocol: int, port: int) -> bool:
         """Whether a rule matches: some peer, and some port on the destination."""

@@ -6,7 +6,7 @@ asked of the expression, the rules one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from compiler.net import PROTOCOLS, Family, parse_address
-from compiler.policy import Direction
+from compiler.policy import Action, Direction
 from compiler.resources.labels import LabelSelector, LabelSelectorRequirement
 from compiler.resources.language import (
     Addresses,
@@ -135,11 +135,49 @@ def rules(draw: st.DrawFn, number: int, source: End | None = None, target: End |
     )
 
 
+#: Ends of the baseline tier, which has nothing in front of the policies of pods.
+addressed = st.recursive(
+    st.one_of(ranges(), ranges(), st.just(Anyone()), pods, st.builds(lambda labels: Nodes(labels=labels), selectors)),
+    lambda inner: st.one_of(
+        st.builds(lambda found: Either(ends=tuple(found)), st.lists(inner, max_size=3)),
+        st.builds(lambda found: Both(ends=tuple(found)), st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda end, cut: Less(end=end, without=cut), inner, inner),
+    ),
+    max_leaves=4,
+)
+
+
 @st.composite
-def programs(draw: st.DrawFn) -> Program:
+def baseline_blocks(draw: st.DrawFn) -> list[PolicyBlock]:
+    """Of the priorities that objects of the tier have in `worlds`, and around them."""
+    blocks = []
+    for n in draw(st.permutations(range(draw(st.integers(0, 2))))):
+        rules = []
+        for i in range(draw(st.integers(1, 3))):
+            verb: Literal["allow", "deny", "pass"] = draw(st.sampled_from(("allow", "deny", "deny", "pass")))
+            rule = Rule(
+                verb=verb,
+                source=draw(st.just(Anyone()) | addressed),
+                target=draw(st.just(Anyone()) | addressed),
+                ports=draw(st.none() | st.lists(port_specs, min_size=1, max_size=2).map(tuple)),
+                unless=draw(st.none() | st.none() | addressed),
+                text=f"{verb} d{n}.{i}",
+                span=Span("p.np", 600 + 10 * n + i, 1, 600 + 10 * n + i, 2),
+            )
+            rules.append(rule)
+        place = Span("p.np", 700 + n, 1, 700 + n, 2)
+        priority = draw(st.integers(0, 4))
+        blocks.append(
+            PolicyBlock(name=f"d{n}", tier="baseline", priority=priority, rules=tuple(rules), text="", span=place)
+        )
+    return blocks
+
+
+@st.composite
+def programs(draw: st.DrawFn, baseline: bool = False) -> Program:
     """Blocks in no order, and a node's list in both directions."""
     number = 0
-    blocks = []
+    blocks = draw(baseline_blocks()) if baseline else []
     for n in draw(st.permutations(range(draw(st.integers(0, 3))))):
         inner = [draw(rules(number + i)) for i in range(draw(st.integers(1, 3)))]
         number += len(inner)
@@ -191,7 +229,9 @@ class Reading:
         """What becomes of the packet, of no known connection."""
         decided: list[Rule] = []
         if not self._spared(seen):
-            blocks = sorted(self.program.policies, key=lambda block: (block.priority, block.name))
+            blocks = sorted(
+                (b for b in self.program.policies if b.tier == "admin"), key=lambda block: (block.priority, block.name)
+            )
             rules = [rule for block in blocks for rule in block.rules] if self._asks_blocks(seen) else []
             first = next((rule for rule in rules if self.matches(rule, seen)), None)
             decided += [first] if first is not None else []
@@ -222,12 +262,21 @@ class Reading:
             return True
         sides = [(Direction.EGRESS, packet.src, packet.dst)]
         sides += [(Direction.INGRESS, packet.dst, packet.src)] if seen.hook is not Hook.INPUT else []
+        said = list(self._baseline(seen))
         for direction, subject, other in sides:
             pod = self.meaning.holder(subject)
             here = pod is not None and pod.node == self.node
-            if here and not self.meaning.allows(direction, pod, other, packet.proto, packet.dport):  # type: ignore[arg-type]
+            if here and not self.meaning.allows(direction, pod, other, packet.proto, packet.dport, said):  # type: ignore[arg-type]
                 return False
         return True
+
+    def _baseline(self, seen: Seen) -> Iterator[tuple[int, Action]]:
+        """What blocks of that tier say, each its first rule that matches."""
+        blocks = [block for block in self.program.policies if block.tier == "baseline"]
+        for block in sorted(blocks, key=lambda block: (block.priority, block.name)):
+            verb = next((rule.verb for rule in block.rules if self.matches(rule, seen)), None)
+            if verb is not None:
+                yield block.priority, {"allow": Action.ALLOW, "deny": Action.DENY, "pass": Action.PASS}[verb]
 
     def _own_list(self, seen: Seen) -> Sequence[Rule]:
         if seen.hook is Hook.FORWARD:
