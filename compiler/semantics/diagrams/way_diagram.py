@@ -22,6 +22,7 @@ from functools import partial
 from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left, Spot, refuse_moving_sets, spot, targets
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.match_diagram import Matches
+from compiler.semantics.diagrams.odds import probability
 from compiler.semantics.diagrams.space import Level, Space
 from compiler.semantics.diagrams.substitution import Substitution
 from compiler.semantics.diagrams.variables import Choice, Variables
@@ -234,10 +235,12 @@ def _rules(ruleset: Ruleset, version: int) -> Iterator[Rule]:
 
 class Places:
     """Numbers places of stateful matches, so that those of several texts that stand for each other have one number:
-    of equal rules, or else (`by_order`) of equal matches, the n-th in the order in which packets may come by."""
+    of equal rules, or else (`by_order`) of equal matches, the n-th in the order in which packets may come by. Chance
+    remembers nothing, so a throw is as good at one place as at another. `apart`: nor do the other matches, so that
+    only how often a packet asks the same counts."""
 
-    def __init__(self, by_order: bool = False) -> None:
-        self.by_order = by_order
+    def __init__(self, by_order: bool = False, apart: bool = False) -> None:
+        self.by_order, self._apart = by_order, apart
         self._numbers: dict[Hashable, int] = {}
 
     def of(self, ruleset: Ruleset, version: int) -> dict[Spot, Asked]:
@@ -247,8 +250,11 @@ class Places:
         for rule in _rules(ruleset, version):
             for at, part in enumerate(rule.parts):
                 if isinstance(part, Barrier) and spot(rule, at) not in found:
-                    like = part.text if self.by_order else (part.text, rule.parts)
-                    times[like] += 1
+                    like: Hashable = part.text if self.by_order else (part.text, rule.parts)
+                    if self._apart or probability(part.text) is not None:
+                        like = "anywhere", part.text
+                    else:
+                        times[like] += 1
                     number = self._numbers.setdefault((like, times[like]), len(self._numbers) + 1)
                     found[spot(rule, at)] = Asked(part.text, number)
         return found

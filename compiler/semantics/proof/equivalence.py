@@ -2,9 +2,9 @@
 
 Equal means: the same end for each packet; of what is accepted the same header and mark, of what is rejected the same
 answer; the same notices (log, copies) in the same order about the same state of the packet; and the same questions to
-stateful matches, for which places of the two texts stand for each other (`way_diagram.Places`). Counters, comments and
-names do not matter. A statement that is not modelled is equal to the same text where the packet comes there changed
-alike, and where all that may come behind it is the same for any packet at all.
+stateful matches, for which places of the two texts stand for each other (`way_diagram.Places`); of chance, throws.
+Counters, comments and names do not matter. A statement that is not modelled is equal to the same text where the packet
+comes there changed alike, and where all that may come behind it is the same for any packet at all.
 
 What the texts leave open is open in both alike: addresses of interfaces, choices out of a range, which the kernel makes
 by packet and range, and source ports that conntrack changes when they are in use.
@@ -56,13 +56,14 @@ class Different:
     witnesses: tuple[WayWitness, ...]
 
 
-def equivalent(one: Ruleset, two: Ruleset, families: Sequence[int] = (4, 6)) -> Equal | Different:
-    """Whether the two do the same with every packet of these families. Raises `Unprovable` for rules that no diagram
-    can hold."""
+def equivalent(one: Ruleset, two: Ruleset, families: Sequence[int] = (4, 6), apart: bool = False) -> Equal | Different:
+    """Whether the two do the same with every packet of these families. `apart`: whether they do when each answer of a
+    stateful match is given, wherever one text or the other keeps its count. Raises `Unprovable` for rules that no
+    diagram can hold."""
     found: list[WayWitness] = []
     for version in families:
-        new = list(_Comparison(one, two, version, Places()).witnesses())
-        if new and not list(islice(_Comparison(one, two, version, Places(by_order=True)).witnesses(), 1)):
+        new = list(_Comparison(one, two, version, Places(apart=apart)).witnesses())
+        if new and not apart and not list(islice(_Comparison(one, two, version, Places(by_order=True)).witnesses(), 1)):
             new = []
         found += new
     return Different(tuple(found)) if found else Equal(tuple(families))

@@ -60,3 +60,16 @@ def test_words_of_both_tools_are_one(iptables: str, nft: str) -> None:
 @pytest.mark.parametrize(("iptables", "nft"), OTHERS)
 def test_words_that_mean_something_else_are_not(iptables: str, nft: str) -> None:
     assert isinstance(compared(iptables, nft), Different)
+
+
+def test_limits_and_throws_at_several_places() -> None:
+    """One bucket for two ways is not two; a throw is a throw wherever it stands."""
+    chains = ":a - [0:0]\n-A FORWARD -s 10.0.0.1/32 -j a\n-A FORWARD -d 10.0.0.2/32 -j a\n"
+    for match, equal in (("-m limit --limit 1/s", False), ("-m statistic --mode random --probability 0.5", True)):
+        one = read([("r.save", f"*filter\n{chains}-A a {match} -j DROP\nCOMMIT\n")])
+        ways = "".join(f"-A FORWARD {way}/32 {match} -j DROP\n" for way in ("-s 10.0.0.1", "-d 10.0.0.2"))
+        two = read([("s.save", f"*filter\n{ways}COMMIT\n")])
+        assert isinstance(equivalent(one, two, (4,)), Equal) is equal
+        assert isinstance(equivalent(one, two, (4,), apart=True), Equal)
+        once = read([("s.save", f"*filter\n-A FORWARD -s 10.0.0.1/32 {match} -j DROP\nCOMMIT\n")])
+        assert isinstance(equivalent(one, once, (4,), apart=True), Different)
