@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": "compiler.cli.verify",
     "lint": "compiler.cli.lint",
     "fmt": "compiler.cli.fmt",
+    "import": "compiler.cli.importing",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
@@ -29,6 +30,7 @@ HELP = {
     "verify": "Prove that rules mean what the policies say.",
     "lint": "Find policies that are valid and hardly meant so.",
     "fmt": "Check files of the policy language and lay them out.",
+    "import": "Turn rules of iptables or nftables into the policy language.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal. Never 1:

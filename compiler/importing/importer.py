@@ -1,0 +1,82 @@
+"""Texts of rules -> a program, and what there is to say of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from compiler.errors import Unsupported
+from compiler.importing import iptables
+from compiler.importing.families import together
+from compiler.importing.lists import statements
+from compiler.importing.naming import names
+from compiler.importing.sections import Section, sections
+from compiler.importing.values import Account, Opaque, Origin
+from compiler.importing.writing import needs_everywhere, program
+from grammar.source import Source
+
+_IPTABLES = re.compile(r"^\*[a-z]+\s*$", re.MULTILINE)
+_IPV6 = re.compile(r"ip6tables")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`text` is not laid out. `tool`: iptables or nftables; `versions`: the families that the rules were for. `opaque`,
+    `dropped` and `lost`: rules that stay in the tool's words, that have no effect, and that nothing stands for, each
+    with the reason."""
+
+    text: str
+    tool: str
+    versions: tuple[int, ...]
+    rules: int
+    statements: int
+    opaque: tuple[tuple[Origin, str], ...]
+    dropped: tuple[tuple[Origin, str], ...]
+    lost: tuple[tuple[Origin, str], ...]
+
+
+def imported(sources: Sequence[Source]) -> Imported:
+    """The texts together, of one tool. Raises Refused for a text that is none of rules, Unsupported for rules that
+    would be too many statements."""
+    tools = {"iptables" if _IPTABLES.search(source.text) else "nftables" for source in sources}
+    if len(tools) != 1:
+        raise Unsupported("rules of iptables and of nftables: import them one by one")
+    (tool,) = tools
+    account = Account()
+    found: dict[int, list[Section]] = {}
+    for source in sources:
+        version = _version(source)
+        if version in found:
+            raise Unsupported(f"two rulesets for IPv{version}: import them one by one")
+        found[version] = list(sections(iptables.tables(source, version), account))
+    return _program(tool, sources, found, account)
+
+
+def _program(tool: str, sources: Sequence[Source], found: dict[int, list[Section]], account: Account) -> Imported:
+    versions = tuple(sorted(found))
+    both = len(versions) > 1
+    families = {4: "every-ipv4", 6: "every-ipv6"} if both else {}
+    whole = together(found[4], found[6]) if both else tuple(found[versions[0]])
+    named = names(whole, families, needs_everywhere(whole))
+    text = program(whole, named, tuple(_head(tool, sources, versions)))
+    made = [one for section in whole for one in statements(section.items)]
+    opaque = [(origin, one.why) for one in made if isinstance(one.action, Opaque) for origin in one.origins]
+    dropped, lost = account.dropped, account.lost
+    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), _once(dropped), _once(lost))
+
+
+def _head(tool: str, sources: Sequence[Source], versions: tuple[int, ...]) -> Iterator[str]:
+    yield f"Imported from {', '.join(source.name.rpartition('/')[2] for source in sources)} ({tool}) by netpolc import."
+    family = "" if len(versions) > 1 else f" --family ipv{versions[0]}"
+    yield f"The same rules again: netpolc compile --backend {tool}{family} --no-failsafe"
+
+
+def _once(told: Iterable[tuple[Origin, str]]) -> tuple[tuple[Origin, str], ...]:
+    return tuple(sorted(dict.fromkeys(told)))
+
+
+def _version(source: Source) -> int:
+    """IPv6 where the name or a comment says ip6tables."""
+    comments = (line for line in source.text.split("\n") if line.startswith("#"))
+    return 6 if _IPV6.search(source.name) or any(map(_IPV6.search, comments)) else 4
