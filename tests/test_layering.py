@@ -92,6 +92,18 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.ir",
         "compiler.net",
     ),
+    # Answers for editors: about texts as the compiler reads them, and who ends are, as it resolves them.
+    "compiler.editor": (
+        "grammar",
+        "compiler.errors",
+        "compiler.net",
+        "compiler.resources",
+        "compiler.sources.language",
+        "compiler.snapshot",
+        "compiler.policy",
+        "compiler.translate.program",
+        "compiler.resolve",
+    ),
     "compiler.pipeline": (
         "compiler.sources",
         "compiler.resources.language",
@@ -117,6 +129,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.pipeline",
         "compiler.backends.target",
         "compiler.analysis",
+        "compiler.editor",
         "compiler.importing",
     ),
     "compiler": (),

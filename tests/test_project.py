@@ -169,7 +169,10 @@ def test_imports_of_other_distributions_are_declared() -> None:
                     used.add(node.module.split(".")[0])
     distributions = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
     used = {distributions.get(name, name) for name in used - ours - sys.stdlib_module_names}
-    declared = {re.split(r"[<>=]", text)[0] for text in PROJECT["project"]["dependencies"]}
+    project = PROJECT["project"]
+    declared = {
+        re.split(r"[<>=]", text)[0] for text in (*project["dependencies"], *project["optional-dependencies"]["editor"])
+    }
     assert used == declared
 
 
@@ -186,7 +189,7 @@ def test_lock_pins_everything_with_hashes_and_no_address(path: Path) -> None:
     groups, ours = PROJECT["dependency-groups"], PROJECT["project"]["dependencies"]
     wanted = {
         "run.txt": [*ours, *groups["build"]],
-        "dev.txt": [*ours, *groups["build"], *groups["test"]],
+        "dev.txt": [*ours, *PROJECT["project"]["optional-dependencies"]["editor"], *groups["build"], *groups["test"]],
         "analyzer.txt": groups["analyzer"],
     }[path.name]
     assert {re.split(r"[<>=]", text)[0] for text in wanted} <= pinned

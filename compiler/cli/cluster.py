@@ -31,6 +31,12 @@ def _read(content: Iterable[tuple[str, bytes]], lenient: bool) -> Manifests:
     return found
 
 
+def read_objects(inputs: Sequence[str]) -> Manifests:
+    """What the inputs hold of Kubernetes' objects; files of the policy language are passed over."""
+    found = texts(inputs, (*SUFFIXES, LANGUAGE))
+    return _read(((name, data) for name, data in found if not name.endswith(LANGUAGE)), lenient=True)
+
+
 def read_all(inputs: Sequence[str], lenient: bool = False) -> tuple[Manifests, Program]:
     """What the inputs hold, files of the policy language among them. Raises InvalidInput for all that is wrong."""
     found = list(texts(inputs, (*SUFFIXES, LANGUAGE)))

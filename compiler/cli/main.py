@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": "compiler.cli.verify",
     "lint": "compiler.cli.lint",
     "fmt": "compiler.cli.fmt",
+    "lsp": "compiler.cli.lsp",
     "import": "compiler.cli.importing",
 }
 HELP = {
@@ -30,6 +31,7 @@ HELP = {
     "verify": "Prove that rules mean what the policies say.",
     "lint": "Find policies that are valid and hardly meant so.",
     "fmt": "Check files of the policy language and lay them out.",
+    "lsp": "Serve editors of the policy language.",
     "import": "Turn rules of iptables or nftables into the policy language.",
 }
 

@@ -1,0 +1,84 @@
+"""What an editor's session knows: its files, the programs they are, and the cluster they are for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from compiler.cli import cluster
+from compiler.cli.lsp_files import Files, Watched
+from compiler.editor.holds import Holdings
+from compiler.editor.positions import Lines, Units
+from compiler.editor.project import Project
+from compiler.errors import Diagnostic, NetpolcError
+from compiler.policy import Policy
+from compiler.translate import translate
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """`wrong`: why the objects cannot be read."""
+
+    policies: tuple[Policy, ...] = ()
+    holdings: Holdings | None = None
+    wrong: str = ""
+
+
+NO_CLUSTER = Cluster()
+
+
+class Session:
+    """The state of a server. Answers are about the texts as they are when they are asked for."""
+
+    def __init__(self, inputs: Sequence[str] = (), node: str | None = None) -> None:
+        self.files = Files()
+        self.project = Project(self.files.include)
+        self.units = Units.UTF16
+        self.node = node
+        self._cluster: Watched[Cluster] | None = None
+        self._seen: Mapping[str, bytes] | None = None
+        self._lines: dict[str, Lines] = {}
+        self.take_cluster(inputs)
+
+    def take_cluster(self, inputs: Sequence[str]) -> None:
+        """The files and folders with the cluster's objects."""
+        paths = [os.path.join(self.files.path(""), one) for one in inputs]
+        self._cluster = Watched(paths, lambda: _cluster(paths, self.node)) if paths else None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster as its files say now."""
+        return self._cluster.get() if self._cluster is not None else NO_CLUSTER
+
+    def look(self) -> Project:
+        """The programs as their texts are now."""
+        texts = self.files.texts()
+        if texts != self._seen:
+            self._lines.clear()
+            self._seen = texts
+        self.project.see(texts, self.cluster.policies)
+        return self.project
+
+    def flaws(self) -> Mapping[str, Sequence[Diagnostic]]:
+        """File -> what is wrong with it."""
+        return self.look().flaws()
+
+    def lines(self, file: str) -> Lines:
+        """The lines of a file as it was seen last, as the editor counts them."""
+        found = self._lines.get(file)
+        if found is None:
+            reading = self.project.reading(file)
+            text = ""
+            if reading is not None:
+                text = reading.text.source.text if reading.text else reading.data.decode("utf-8", "replace")
+            found = self._lines[file] = Lines(text, self.units)
+        return found
+
+
+def _cluster(paths: Sequence[str], node: str | None) -> Cluster:
+    try:
+        found = cluster.read_objects(paths)
+        return Cluster(translate(found.policies), Holdings(cluster.snapshot(found), node))
+    except NetpolcError as error:
+        return Cluster(wrong=error.render())
