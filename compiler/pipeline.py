@@ -29,7 +29,7 @@ from compiler.resolve.ends import Ends, Here, Side
 from compiler.resolve.failsafe import failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
-from compiler.resources.language import NO_PROGRAM, Program
+from compiler.resources.language import NO_PROGRAM, Program, every_rule
 from compiler.resources.language import Rule as ProgramRule
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
@@ -96,7 +96,7 @@ class Compiler:
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
                     yield f"{rule.origin}: matches no node: the input holds no Node objects"
         ends = Ends(self._inventory, None)
-        for one in (*of_blocks(self.program), *of_node(self.program.node)):
+        for one in (*of_blocks(self.program), *of_node(every_rule(self.program.node))):
             for what, end in (("source", one.rule.source), ("target", one.rule.target)):
                 if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
                     yield f"{one.origin}: matches nothing: nobody in the input is its {what}"
@@ -118,7 +118,9 @@ class Compiler:
         """What stands in front of the program's list for the node."""
         if self._ssh is None or not self.program.node:
             return ()
-        return failsafe(self.program.node, Ends(self._inventory, target.node), target.families, self._ssh)
+        return failsafe(
+            tuple(every_rule(self.program.node)), Ends(self._inventory, target.node), target.families, self._ssh
+        )
 
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
         if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):

@@ -26,7 +26,7 @@ from compiler.lower.segments import Segments
 from compiler.net import Family, union
 from compiler.policy import Origin
 from compiler.resolve.ends import Ends, Here, Side, is_node
-from compiler.resources.language import Log, Program, Rule
+from compiler.resources.language import Log, Program, Rule, every_rule
 
 #: Who is met at the two ends of each hook.
 SIDES: Mapping[Hook, tuple[Side, Side]] = {
@@ -49,7 +49,7 @@ class Written:
 def of_blocks(program: Program) -> Iterator[Written]:
     """The rules of all policy blocks in the order in which they are asked."""
     for block in sorted(program.policies, key=lambda block: (block.priority, block.name)):
-        for n, rule in enumerate(block.rules):
+        for n, rule in enumerate(every_rule(block.rules)):
             yield Written(rule, Origin("policy", "", block.name, f"rule[{n}]", rule.span))
 
 
@@ -75,7 +75,7 @@ class ProgramFront:
         self._ends = ends
         self._asking = Asking(ends, target.capabilities)
         self._blocks = tuple(of_blocks(program))
-        self._node = (*of_node(failsafe, "failsafe"), *of_node(program.node))
+        self._node = (*of_node(failsafe, "failsafe"), *of_node(every_rule(program.node)))
 
     def before(self, ruleset: Ruleset) -> Ruleset:
         """The ruleset with the program in front of its base chains."""

@@ -28,6 +28,7 @@ from compiler.resources.language import (
     Less,
     Nodes,
     Pods,
+    Routed,
     ThisNode,
     parts,
 )
@@ -134,6 +135,8 @@ class Ends:
                     return whole
                 case Less(end=inner, without=cut):
                     return subtract(spans(inner), spans(cut))
+                case Routed():
+                    raise AssertionError("refused: not compiled yet")
                 case _:
                     assert_never(one)
 

@@ -1,147 +1,39 @@
 """What programs in the policy language say, as values: names resolved, nothing yet decided about chains.
 
-An *end* is a set of packets' sources or destinations: by address, by who holds it, or by the interface. Ends are
-expressions, since who a selector means is only known with a cluster. `ports` None means every protocol.
+Ends of connections and ports are of `language_parts`, and to be had from here, too; `ports` None means every protocol.
 Values made by hand pass the same checks as those made of a text; a text's are found earlier, with their places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from compiler.resources.labels import LabelSelector
+from compiler.resources.language_parts import Addresses as Addresses
+from compiler.resources.language_parts import Anyone as Anyone
+from compiler.resources.language_parts import Both as Both
+from compiler.resources.language_parts import Either as Either
+from compiler.resources.language_parts import End as End
+from compiler.resources.language_parts import Interfaces as Interfaces
+from compiler.resources.language_parts import Less as Less
+from compiler.resources.language_parts import MessageType as MessageType
+from compiler.resources.language_parts import NamedPort as NamedPort
+from compiler.resources.language_parts import Nodes as Nodes
+from compiler.resources.language_parts import Pods as Pods
+from compiler.resources.language_parts import Port as Port
+from compiler.resources.language_parts import PortRange as PortRange
+from compiler.resources.language_parts import Ports as Ports
+from compiler.resources.language_parts import PortSpec as PortSpec
+from compiler.resources.language_parts import Protocol as Protocol
+from compiler.resources.language_parts import Routed as Routed
+from compiler.resources.language_parts import ThisNode as ThisNode
+from compiler.resources.language_parts import Value as Value
+from compiler.resources.language_parts import WholeProtocol as WholeProtocol
+from compiler.resources.language_parts import parts as parts
 from grammar.source import Flaw, Source, Span
-
-
-class Value(BaseModel):
-    """Immutable; of exactly these types. What validates a model is built when the first one is made."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
-
-
-# ---- Ends
-
-
-class Addresses(Value):
-    """From `first` to `last`, both included, whoever holds them."""
-
-    first: IPv4Address | IPv6Address
-    last: IPv4Address | IPv6Address
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.first.version != self.last.version or int(self.first) > int(self.last):
-            raise ValueError("a range of addresses is of one family and begins with the lower one")
-        return self
-
-
-class Anyone(Value):
-    """Every address, by every interface."""
-
-
-class ThisNode(Value):
-    """The node that the rules are for, whichever of its addresses."""
-
-
-class Pods(Value):
-    """The pods with these labels, in the namespace of that name, in those with such labels, or (None) anywhere."""
-
-    namespaces: str | LabelSelector | None = None
-    labels: LabelSelector = LabelSelector()
-
-
-class Nodes(Value):
-    """The addresses of the nodes with these labels, this one's too."""
-
-    labels: LabelSelector = LabelSelector()
-
-
-class Interfaces(Value):
-    """What comes in (as a source) or goes out (as a target) by one of these; `wg*` is every name that begins so."""
-
-    names: tuple[str, ...]
-
-
-class Either(Value):
-    """Any of these; none of them: nobody."""
-
-    ends: tuple[End, ...]
-
-
-class Both(Value):
-    """All of these at once."""
-
-    ends: tuple[End, ...]
-
-
-class Less(Value):
-    """The first without the second."""
-
-    end: End
-    without: End
-
-
-End = Addresses | Anyone | ThisNode | Pods | Nodes | Interfaces | Either | Both | Less
-
-
-def parts(end: End) -> Iterator[End]:
-    """What an expression is made of, down to what is no expression; not what it takes away."""
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            for one in ends:
-                yield from parts(one)
-        case Less(end=inner):
-            yield from parts(inner)
-        case _:
-            yield end
-
-
-# ---- Ports
-
-Protocol = Annotated[int, Field(ge=0, le=255)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class PortRange(Value):
-    """Destination ports `first` to `last`, both included."""
-
-    protocol: Protocol
-    first: Port
-    last: Port
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.first > self.last:
-            raise ValueError("a range of ports begins with the lower one")
-        return self
-
-
-class NamedPort(Value):
-    """A container port's name, looked up on each pod that is the target."""
-
-    protocol: Protocol
-    name: str
-
-
-class MessageType(Value):
-    """A type of ICMP (protocol 1) or ICMPv6 (58)."""
-
-    protocol: Literal[1, 58]
-    type: Annotated[int, Field(ge=0, le=255)]
-
-
-class WholeProtocol(Value):
-    """All of a protocol."""
-
-    protocol: Protocol
-
-
-PortSpec = PortRange | NamedPort | MessageType | WholeProtocol
-Ports = tuple[PortSpec, ...] | None
 
 # ---- Statements
 
@@ -167,24 +59,89 @@ class Rate(Value):
 
 
 class Log(Value):
-    """Note the packets in the log, with `prefix`, at most at `limit`."""
+    """Note the packets in the log, with `prefix`, at most at `limit`. `kernel`: in the kernel's own log instead of the
+    NFLOG group 0."""
 
     prefix: str = ""
     limit: Rate | None = None
+    kernel: bool = False
 
 
-class Rule(Statement):
-    """Connections from `source` (not from `unless`) to `target` at `ports`. `answer` is how reject answers, None the
-    default of the family."""
+class Marked(Value):
+    """The bits of `mask` in a packet's mark are those of `value`, which has no others."""
 
-    verb: Literal["allow", "deny", "reject", "pass"]
+    value: Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
+    mask: Annotated[int, Field(ge=1, le=0xFFFFFFFF)]
+
+
+ConnectionState = Literal["new", "established", "related", "invalid", "untracked"]
+
+
+class Conditional(Statement):
+    """What a statement asks beside ends and ports, all at once: one of these states (none named: any), the mark, a
+    source port in one of these ranges (none: any; `ports` then names protocols that have some), and one packet in
+    `chance` at random, of nat one connection."""
+
+    states: tuple[ConnectionState, ...] = ()
+    marked: Marked | None = None
+    source_ports: tuple[tuple[Port, Port], ...] = ()
+    chance: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it asks any of this."""
+        return bool(self.states or self.marked or self.source_ports or self.chance)
+
+
+class Matching(Conditional):
+    """Connections from `source` (not from `unless`) to `target` at `ports`."""
+
     source: End
     target: End
     ports: Ports = None
     unless: End | None = None
+
+
+class Rule(Matching):
+    """`log` and `leave` are verbs that decide nothing: log notes the packet as `log` says and goes on with the next
+    item; leave goes on behind the innermost list in braces, at the top behind the list that is asked (as pass).
+    `answer` is how reject answers, None the default of the family."""
+
+    verb: Literal["allow", "deny", "reject", "pass", "log", "leave"]
     reason: str = ""
     log: Log | None = None
     answer: str | None = None
+
+
+class Within(Matching):
+    """A list in a list: its items are asked about what matches its head, in their order, and what none decides goes on
+    behind it. `text` is its head."""
+
+    items: tuple[Item, ...]
+
+
+class Opaque(Statement):
+    """A rule of one tool as it is, without its chain; `name` is for messages. `version`: of one IP version alone.
+    `hook` where the list has several. What it does is not known to anything that reads programs."""
+
+    name: str
+    tool: Literal["iptables", "nft"]
+    version: Literal[4, 6] | None = None
+    hook: Literal["prerouting", "input", "forward", "output", "postrouting"] | None = None
+    rule: str
+
+
+#: What lists are made of: those of policy, node and forward blocks.
+Item = Rule | Within | Opaque
+
+
+def every_rule(items: Iterable[Item]) -> Iterator[Rule]:
+    """Every rule of a list, those of lists inside of it in their places."""
+    for item in items:
+        if isinstance(item, Rule):
+            yield item
+        elif isinstance(item, Within):
+            yield from every_rule(item.items)
 
 
 class Flow(Value):
@@ -196,7 +153,7 @@ class Flow(Value):
     both_ways: bool = False
 
 
-class Dnat(Statement):
+class Dnat(Conditional):
     """Connections from `source` to `to` (None: this node's own addresses) at `ports` go to `target` instead, at
     `port` (None: the same)."""
 
@@ -207,27 +164,27 @@ class Dnat(Statement):
     port: Port | None
 
 
-class Snat(Statement):
+class Snat(Conditional):
     """Connections leave with `address` as their source."""
 
     flow: Flow
     address: IPv4Address | IPv6Address
 
 
-class Masquerade(Statement):
+class Masquerade(Conditional):
     """Connections leave with the address of the interface that they leave by."""
 
     flow: Flow
 
 
-class Redirect(Statement):
+class Redirect(Conditional):
     """Connections go to this node itself, at `port`."""
 
     flow: Flow
     port: Port
 
 
-class KeepSource(Statement):
+class KeepSource(Conditional):
     """Exempt from snat and masquerade."""
 
     flow: Flow
@@ -302,27 +259,39 @@ class Translates(Statement):
     port: Port
 
 
+class NatWithin(Matching):
+    """A list in a nat block: as `Within`, of connections."""
+
+    items: tuple[NatItem, ...]
+
+
 class PolicyBlock(Statement):
-    """An ordered list: the first rule that matches decides. `text` is its head."""
+    """An ordered list: the first rule that decides does. `text` is its head."""
 
     name: str
     tier: Literal["admin", "baseline"]
     priority: Annotated[int, Field(ge=0, le=1000)]
-    rules: tuple[Rule, ...]
+    rules: tuple[Item, ...]
 
 
 NatStatement = Dnat | Snat | Masquerade | Redirect | KeepSource
-MangleStatement = Mark | Dscp | Ttl | Mss
-RawStatement = Notrack | DropFrom | DropFlow
+#: Of rules log and leave alone. Mark: of the first packets of connections.
+NatItem = NatStatement | Mark | Rule | NatWithin | Opaque
+MangleStatement = Mark | Dscp | Ttl | Mss | Opaque
+RawStatement = Notrack | DropFrom | DropFlow | Opaque
 Expectation = Reaches | Translates
 
 
 class Program(Value):
-    """Everything that the files of a run say, in their order."""
+    """Everything that the files of a run say, in their order. The lists of `packets` are about every packet, replies
+    too, and asked before replies pass; they can only take away."""
 
     policies: tuple[PolicyBlock, ...] = ()
-    node: tuple[Rule, ...] = ()
-    nat: tuple[NatStatement, ...] = ()
+    node: tuple[Item, ...] = ()
+    forward: tuple[Item, ...] = ()
+    node_packets: tuple[Item, ...] = ()
+    forward_packets: tuple[Item, ...] = ()
+    nat: tuple[NatItem, ...] = ()
     mangle: tuple[MangleStatement, ...] = ()
     raw: tuple[RawStatement, ...] = ()
     expectations: tuple[Expectation, ...] = ()

@@ -11,21 +11,26 @@ from compiler.resources.language import (
     DropFlow,
     DropFrom,
     Dscp,
+    Item,
     KeepSource,
     Mark,
     Masquerade,
     MessageType,
     Mss,
+    NatWithin,
     Notrack,
+    Opaque,
     PolicyBlock,
     Program,
     Redirect,
+    Routed,
     Rule,
     Snat,
     Statement,
     Translates,
     Ttl,
     WholeProtocol,
+    parts,
 )
 
 _NAMES: dict[type[Statement], str] = {
@@ -42,6 +47,8 @@ _NAMES: dict[type[Statement], str] = {
     DropFrom: "drop from",
     DropFlow: "drop",
     Translates: "translates",
+    NatWithin: "within",
+    Opaque: "opaque",
 }
 
 
@@ -51,14 +58,21 @@ def check_program(program: Program, policies: Sequence[Policy]) -> None:
     translations = [one for one in program.expectations if isinstance(one, Translates)]
     for part in (program.nat, program.mangle, program.raw, translations):
         for statement in part[:1]:
-            name = _NAMES[type(statement)]
+            name = statement.verb if isinstance(statement, Rule) else _NAMES[type(statement)]
             problems.add(statement.flaw(f"{name} is not compiled yet", "not-compiled"))
     for block in program.policies:
         for text, code in _block(block, policies):
             problems.add(block.flaw(text, code))
-    for rule in (*(rule for block in program.policies for rule in block.rules), *program.node):
-        for text in _rule(rule):
-            problems.add(rule.flaw(text, "not-compiled"))
+    for items, name in (
+        (program.forward, "forward blocks"),
+        (program.node_packets, "node packets"),
+        (program.forward_packets, "forward packets"),
+    ):
+        for item in items[:1]:
+            problems.add(item.flaw(f"{name} are not compiled yet", "not-compiled"))
+    for item in (*(item for block in program.policies for item in block.rules), *program.node):
+        for text in _item(item):
+            problems.add(item.flaw(text, "not-compiled"))
     problems.check()
 
 
@@ -72,6 +86,20 @@ def _block(block: PolicyBlock, policies: Sequence[Policy]) -> Iterator[tuple[str
         text = f"policy {block.name} has priority {block.priority} and would come behind {other.kind} {other.name}"
         more = f"({other.span.file_line}), which has {before[0].priority}: blocks come first, give it a smaller one"
         yield f"{text} {more}", "priority"
+
+
+def _item(item: Item) -> Iterator[str]:
+    if not isinstance(item, Rule):
+        yield f"{'opaque' if isinstance(item, Opaque) else 'within'} is not compiled yet"
+        return
+    if item.verb in ("log", "leave"):
+        yield f"{item.verb} is not compiled yet"
+    if item.conditional or (item.log is not None and item.log.kernel):
+        yield "conditions (state, marked, source port, chance) and log to kernel are not compiled yet"
+    ends = (item.source, item.target, *(() if item.unless is None else (item.unless,)))
+    if any(isinstance(part, Routed) for end in ends for part in parts(end)):
+        yield "the ends local, broadcast and multicast are not compiled yet"
+    yield from _rule(item)
 
 
 def _rule(rule: Rule) -> Iterator[str]:

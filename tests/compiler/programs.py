@@ -35,9 +35,11 @@ from compiler.resources.language import (
     PortSpec,
     Program,
     Rate,
+    Routed,
     Rule,
     ThisNode,
     WholeProtocol,
+    every_rule,
 )
 from compiler.semantics.packet import ICMP, ICMPV6, PORTED, Packet
 from compiler.snapshot import Snapshot
@@ -232,7 +234,7 @@ class Reading:
             blocks = sorted(
                 (b for b in self.program.policies if b.tier == "admin"), key=lambda block: (block.priority, block.name)
             )
-            rules = [rule for block in blocks for rule in block.rules] if self._asks_blocks(seen) else []
+            rules = [rule for block in blocks for rule in every_rule(block.rules)] if self._asks_blocks(seen) else []
             first = next((rule for rule in rules if self.matches(rule, seen)), None)
             decided += [first] if first is not None else []
             if first is not None and first.verb in ("deny", "reject"):
@@ -274,14 +276,16 @@ class Reading:
         """What blocks of that tier say, each its first rule that matches."""
         blocks = [block for block in self.program.policies if block.tier == "baseline"]
         for block in sorted(blocks, key=lambda block: (block.priority, block.name)):
-            verb = next((rule.verb for rule in block.rules if self.matches(rule, seen)), None)
+            verb = next((rule.verb for rule in every_rule(block.rules) if self.matches(rule, seen)), None)
             if verb is not None:
                 yield block.priority, {"allow": Action.ALLOW, "deny": Action.DENY, "pass": Action.PASS}[verb]
 
     def _own_list(self, seen: Seen) -> Sequence[Rule]:
         if seen.hook is Hook.FORWARD:
             return ()
-        return [r for r in self.program.node if says_self(r.target if seen.hook is Hook.INPUT else r.source)]
+        return [
+            r for r in every_rule(self.program.node) if says_self(r.target if seen.hook is Hook.INPUT else r.source)
+        ]
 
     def matches(self, rule: Rule, seen: Seen) -> bool:
         source, target = self._side(seen, True), self._side(seen, False)
@@ -355,6 +359,8 @@ def is_at(end: End, point: Point, cluster: Snapshot) -> bool:
                 return all(map(ask, inner))
             case Less(end=whole, without=cut):
                 return ask(whole) and not ask(cut)
+            case Routed():
+                raise NotImplementedError("no random program says it")
 
     return ask(end)
 

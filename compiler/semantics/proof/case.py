@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from compiler.resources.language import Rule
+from compiler.resources.language import Rule, every_rule
 from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
@@ -64,7 +64,7 @@ def said(oracle: Oracle, node: str | None, case: Case) -> Said:
         rulings[Direction.INGRESS] = connection.ingress
     found = {(ruling.block.name, ruling.rule): ruling for ruling in rulings.values() if ruling.block is not None}
     decided = [
-        Decided(f"policy {ruling.block.name}", ruling.rule, ruling.block.rules[ruling.rule])
+        Decided(f"policy {ruling.block.name}", ruling.rule, [*every_rule(ruling.block.rules)][ruling.rule])
         for ruling in found.values()
         if ruling.block is not None and ruling.rule is not None
     ]

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compiler.resources.language import Nodes, PolicyBlock, Program, Reaches, Rule, ThisNode
+from compiler.resources.language import Nodes, PolicyBlock, Program, Reaches, Rule, ThisNode, every_rule
 from compiler.semantics.diagrams.cells import Unforeseen
 from compiler.semantics.diagrams.clauses import Clauses
 from compiler.semantics.diagrams.diagram import IN, NOTHING
@@ -111,7 +111,7 @@ def judge(
 
 def _of_blocks(blocks: Sequence[PolicyBlock]) -> Iterator[Decided]:
     for block in blocks:
-        yield from (Decided(f"policy {block.name}", n, rule) for n, rule in enumerate(block.rules))
+        yield from (Decided(f"policy {block.name}", n, rule) for n, rule in enumerate(every_rule(block.rules)))
 
 
 def _family(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compiler.resources.language import PolicyBlock, Program, Rule, ThisNode
+from compiler.resources.language import PolicyBlock, Program, Rule, ThisNode, every_rule
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.proof.case import Decided
 from compiler.semantics.proof.program_ends import names
@@ -50,9 +50,9 @@ def lists(program: Program, blocks: Sequence[PolicyBlock], failsafe: Sequence[Ru
     """`blocks`: of the admin tier, in their order."""
     found: list[Placed] = []
     for block in blocks:
-        found += _placed(block.rules, f"policy {block.name}", "blocks", len(found), _EVERY)
+        found += _placed(every_rule(block.rules), f"policy {block.name}", "blocks", len(found), _EVERY)
     saved = _placed(failsafe, "failsafe", "failsafe", 0, _OF_NODE)
-    return Lists(tuple(found), (*saved, *_placed(program.node, "node", "node", 0, _OF_NODE)))
+    return Lists(tuple(found), (*saved, *_placed(every_rule(program.node), "node", "node", 0, _OF_NODE)))
 
 
 def _placed(items: Iterable[Rule], where: str, name: str, first: int, paths: frozenset[Path]) -> Iterator[Placed]:

@@ -34,7 +34,7 @@ from dataclasses import replace
 
 from compiler.resources import AdminNetworkPolicy, ClusterNetworkPolicy
 from compiler.resources.cluster import Pod
-from compiler.resources.language import Interfaces, PolicyBlock, Program, Rule, ThisNode
+from compiler.resources.language import Interfaces, PolicyBlock, Program, Rule, ThisNode, every_rule
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.policy_diagram import REPLIES
 from compiler.semantics.diagrams.space import Path
@@ -81,6 +81,11 @@ def filters(program: Program) -> bool:
     """Whether it has rules that let packets pass or stop them. Raises Unprovable for what else it has that rules do."""
     for other in (*program.nat, *program.mangle, *program.raw):
         raise Unprovable(f"{other.span.file_line}: statements of nat, mangle and raw are not proved yet")
+    for item in (*program.forward, *program.node_packets, *program.forward_packets):
+        raise Unprovable(f"{item.span.file_line}: lists of what is forwarded and of every packet are not proved yet")
+    for item in (*(item for block in program.policies for item in block.rules), *program.node):
+        if not isinstance(item, Rule) or item.conditional or item.verb in ("log", "leave"):
+            raise Unprovable(f"{item.span.file_line}: {item.text}: not proved yet")
     return bool(program.policies or program.node)
 
 
@@ -111,7 +116,7 @@ def in_baseline(program: Program) -> tuple[PolicyBlock, ...]:
     Kubernetes' policies: interfaces, self, answers and logs."""
     blocks = _sorted(program, "baseline")
     for block in blocks:
-        for rule in block.rules:
+        for rule in every_rule(block.rules):
             ends = (rule.source, rule.target, *([rule.unless] if rule.unless is not None else []))
             lists = any(isinstance(one, Interfaces | ThisNode) for end in ends for one in every_part(end))
             if lists or rule.verb not in VERDICTS or rule.log is not None:
@@ -167,7 +172,7 @@ class ProgramOracle:
 
     def _baseline(self, blocks: Iterable[PolicyBlock]) -> Iterator[BlockRule]:
         for block in blocks:
-            for n, rule in enumerate(block.rules):
+            for n, rule in enumerate(every_rule(block.rules)):
 
                 def holds(packet: Packet, rule: Rule = rule) -> bool:
                     return self.rules.matches(rule, Case(Path.FORWARD, packet))

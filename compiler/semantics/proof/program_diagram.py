@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from compiler.resources.language import PolicyBlock, Rule
+from compiler.resources.language import PolicyBlock, Rule, every_rule
 from compiler.semantics.diagrams.clauses import Block
 from compiler.semantics.diagrams.diagram import NOTHING
 from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES, PolicyDiagrams, neighbour_discovery
@@ -108,7 +108,7 @@ def baseline_blocks(blocks: Sequence[PolicyBlock], ends: ProgramEnds) -> Iterato
     """The blocks of the baseline tier, for `Clauses`; their rules are told apart by all their places in these."""
     number = 0
     for block in blocks:
-        rules = {("baseline", number + n): rule for n, rule in enumerate(block.rules)}
+        rules = {("baseline", number + n): rule for n, rule in enumerate(every_rule(block.rules))}
 
         def at(over: Space, rules: Mapping[Label, Rule] = rules) -> int:
             about = RuleDiagrams(ends, over)

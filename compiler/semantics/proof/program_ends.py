@@ -21,8 +21,10 @@ from compiler.resources.language import (
     Pods,
     Program,
     Reaches,
+    Routed,
     Rule,
     ThisNode,
+    every_rule,
 )
 from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.questions import Question
@@ -131,8 +133,8 @@ def every_part(end: End) -> Iterator[End]:
 
 def of_program(program: Program, failsafe: Sequence[Rule], found: ProgramEnds) -> Iterator[Question]:
     """What a program asks of addresses, its expectations too."""
-    asking: list[Rule | Reaches] = [rule for block in program.policies for rule in block.rules]
-    asking += [*failsafe, *program.node, *(one for one in program.expectations if isinstance(one, Reaches))]
+    asking: list[Rule | Reaches] = [rule for block in program.policies for rule in every_rule(block.rules)]
+    asking += [*failsafe, *every_rule(program.node), *(one for one in program.expectations if isinstance(one, Reaches))]
     for one in asking:
         yield from ((Field.SOURCE, ranges) for ranges in _asked(one.source, found))
         yield from ((Field.DESTINATION, ranges) for ranges in _asked(one.target, found))
@@ -158,5 +160,5 @@ def _asked(end: End, found: ProgramEnds) -> Iterator[tuple[Range, ...]]:
         case Less(end=inner, without=without):
             yield from _asked(inner, found)
             yield from _asked(without, found)
-        case Anyone() | ThisNode() | Interfaces():
+        case Anyone() | ThisNode() | Interfaces() | Routed():
             pass

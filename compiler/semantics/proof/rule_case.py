@@ -22,10 +22,12 @@ from compiler.resources.language import (
     Pods,
     PortRange,
     PortSpec,
+    Routed,
     Rule,
     ThisNode,
     WholeProtocol,
 )
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
@@ -86,6 +88,8 @@ class RuleCases:
                 return all(self._is(one, case, source) for one in ends)
             case Less(end=inner, without=without):
                 return self._is(inner, case, source) and not self._is(without, case, source)
+            case Routed(kind=kind):
+                raise Unprovable(f"the end {kind} is not proved yet")
             case _:
                 assert_never(end)
 

@@ -20,11 +20,13 @@ from compiler.resources.language import (
     PortRange,
     Ports,
     PortSpec,
+    Routed,
     Rule,
     ThisNode,
     WholeProtocol,
 )
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Range
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.policy_diagram import LOCAL
 from compiler.semantics.diagrams.space import Level, Path, Space
 from compiler.semantics.packet import ICMP
@@ -78,6 +80,8 @@ class RuleDiagrams:
                 return found
             case Less(end=inner, without=without):
                 return made.where(made.outside(self.end(without, path, source)), self.end(inner, path, source))
+            case Routed(kind=kind):
+                raise Unprovable(f"the end {kind} is not proved yet")
             case _:
                 assert_never(end)
 

@@ -17,6 +17,7 @@ from compiler.resources.language import (
     Less,
     Nodes,
     Pods,
+    Routed,
     ThisNode,
 )
 
@@ -65,7 +66,7 @@ def known(end: End) -> ByVersion | None:
             if left is None or right is None:
                 return None
             return {v: subtract(left.get(v, ()), right.get(v, ())) for v in VERSIONS}
-        case Anyone() | ThisNode() | Pods() | Nodes() | Interfaces():
+        case Anyone() | ThisNode() | Pods() | Nodes() | Interfaces() | Routed():
             return None
         case _:
             assert_never(end)

@@ -9,7 +9,7 @@ from compiler.resolve.ends import Ends
 from compiler.resolve.failsafe import failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resources.cluster import Node
-from compiler.resources.language import Rule
+from compiler.resources.language import Rule, every_rule
 from compiler.snapshot import build
 from compiler.sources.language import load
 
@@ -27,7 +27,7 @@ INWARD, OUTWARD = [LO, SSH, API, ETCD, DHCP, NEIGHBOURS], [TO_LO, DNS, TO_API, T
 
 
 def rules(text: str) -> tuple[Rule, ...]:
-    return load([("node.np", f"node {{ {text} }}".encode())], lambda _, __: "nothing is there").node
+    return tuple(every_rule(load([("node.np", f"node {{ {text} }}".encode())], lambda _, __: "nothing is there").node))
 
 
 def lines(text: str, *ssh: int, families: tuple[Family, ...] = tuple(Family)) -> list[str]:

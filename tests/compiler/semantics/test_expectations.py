@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compiler.resources.language import Anyone, Program, Reaches, Rule
+from compiler.resources.language import Anyone, Program, Reaches, Rule, every_rule
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.proof.case import Case
@@ -160,11 +160,11 @@ def test_packets_agree(seed: int) -> None:
 def changed(made: Program) -> Iterator[tuple[Rule, Program]]:
     """The program with another verb in one of its rules."""
     for verb in VERBS:
-        for n, rule in enumerate(made.node):
+        for n, rule in enumerate(every_rule(made.node)):
             new = rule.model_copy(update={"verb": verb, "answer": None})
             yield rule, made.model_copy(update={"node": (*made.node[:n], new, *made.node[n + 1 :])})
         for b, block in enumerate(made.policies):
-            for n, rule in enumerate(block.rules):
+            for n, rule in enumerate(every_rule(block.rules)):
                 new = rule.model_copy(update={"verb": verb, "answer": None})
                 other = block.model_copy(update={"rules": (*block.rules[:n], new, *block.rules[n + 1 :])})
                 yield rule, made.model_copy(update={"policies": (*made.policies[:b], other, *made.policies[b + 1 :])})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 import pytest
@@ -20,10 +20,12 @@ from compiler.resources.language import (
     End,
     Flow,
     Interfaces,
+    Item,
     Less,
     Log,
     Mark,
     MessageType,
+    Mss,
     NamedPort,
     Nodes,
     Notrack,
@@ -32,8 +34,10 @@ from compiler.resources.language import (
     Program,
     Rate,
     Reaches,
+    Rule,
     ThisNode,
     WholeProtocol,
+    every_rule,
 )
 from compiler.sources.language import load
 from compiler.sources.language.addresses import VERSIONS, bogons, known, single, versions
@@ -81,6 +85,13 @@ def problems(text: str, **more: str) -> list[str]:
     return [f"{one.span} {one.code}" for one in caught.value.diagnostics]
 
 
+def rule_of(items: Sequence[Item], n: int = 0) -> Rule:
+    """One rule of a list that has nothing else."""
+    found = items[n]
+    assert isinstance(found, Rule)
+    return found
+
+
 def one(text: str) -> Addresses:
     low, _, high = text.partition("-")
     return Addresses(first=ip_address(low), last=ip_address(high or low))
@@ -94,8 +105,8 @@ class TestSample:
     def test_rules(self) -> None:
         (edge,) = self.program.policies
         assert (edge.name, edge.tier, edge.priority) == ("edge", "admin", 100)
-        assert [rule.verb for rule in edge.rules] == ["allow", "deny", "deny", "reject"]
-        first, second, third, last = edge.rules
+        assert [rule.verb for rule in every_rule(edge.rules)] == ["allow", "deny", "deny", "reject"]
+        first, second, third, last = every_rule(edge.rules)
         assert first.source == Interfaces(names=("eth0",))
         assert first.target == second.source
         assert isinstance(first.target, Pods)
@@ -112,13 +123,13 @@ class TestSample:
         assert last.ports is None
 
     def test_a_statement_knows_its_text_and_place(self) -> None:
-        rule = self.program.policies[0].rules[2]
+        rule = rule_of(self.program.policies[0].rules, 2)
         assert rule.text == 'deny admins -> shop : tcp/22 log "ssh" limit 5/min'
         assert str(rule.span) == "f.np:9:3"
         assert self.program.policies[0].text == "policy edge tier admin priority 100"
 
     def test_sets_with_exceptions(self) -> None:
-        admins = self.program.node[0].source
+        admins = rule_of(self.program.node).source
         assert admins == Either(
             ends=(
                 one("10.0.0.4"),
@@ -126,8 +137,8 @@ class TestSample:
                 Less(end=one("192.0.2.0-192.0.2.255"), without=Either(ends=(one("192.0.2.7"),))),
             )
         )
-        assert self.program.node[1].unless == Nodes()
-        assert self.program.node[1].target == ThisNode()
+        assert rule_of(self.program.node, 1).unless == Nodes()
+        assert rule_of(self.program.node, 1).target == ThisNode()
 
     def test_tables(self) -> None:
         dnat, _masquerade, *_ = self.program.nat
@@ -148,6 +159,7 @@ class TestSample:
         assert dscp.value == 34
         assert dscp.flow.source is None
         assert len(dscp.flow.ports or ()) == 3
+        assert isinstance(mss, Mss)
         assert mss.flow == Flow(source=Pods(), target=Interfaces(names=("eth0",)), both_ways=True)
         notrack, *_ = self.program.raw
         assert isinstance(notrack, Notrack)
@@ -173,7 +185,7 @@ class TestSample:
 class TestNames:
     def test_a_name_is_known_in_front_of_its_definition_and_across_files(self) -> None:
         program = read('policy p { allow a -> b }\nzone a = b\ninclude "more.np"', more="set b = { 10.0.0.1 }")
-        assert program.policies[0].rules[0].source == Either(ends=(one("10.0.0.1"),))
+        assert rule_of(program.policies[0].rules).source == Either(ends=(one("10.0.0.1"),))
 
     def test_files_that_include_each_other_are_read_once(self) -> None:
         program = read('include "a.np" include "a.np"', a='include "b.np" policy a {}', b='include "a.np" policy b {}')
@@ -250,12 +262,14 @@ class TestTypes:
 
     def test_what_may_be_empty(self) -> None:
         program = read("set a = {} may be empty zone b = a may be empty policy p { allow b -> any }")
-        assert program.policies[0].rules[0].source == Either(ends=())
+        assert rule_of(program.policies[0].rules).source == Either(ends=())
         assert problems("set a = {} may be empty zone b = a") == ["f.np:1:25 empty"]
 
     def test_ports(self) -> None:
         service = "service s = udp/53,100-200 + sctp + icmp/echo-request,3 + proto/4"
-        assert read(service + " policy p { allow any -> pods : s + 80 + tcp/http }").policies[0].rules[0].ports == (
+        assert rule_of(
+            read(service + " policy p { allow any -> pods : s + 80 + tcp/http }").policies[0].rules
+        ).ports == (
             PortRange(protocol=17, first=53, last=53),
             PortRange(protocol=17, first=100, last=200),
             WholeProtocol(protocol=132),
@@ -270,7 +284,7 @@ class TestTypes:
         program = read(
             'policy p { allow pods and 10.0.0.0/8 except 10.1.0.0/16 -> { nodes(role = "x", !old), iface wg* } }'
         )
-        rule = program.policies[0].rules[0]
+        rule = rule_of(program.policies[0].rules)
         assert rule.source == Less(
             end=Both(ends=(Pods(), one("10.0.0.0-10.255.255.255"))), without=one("10.1.0.0-10.1.255.255")
         )

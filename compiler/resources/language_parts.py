@@ -1,0 +1,149 @@
+"""What statements of programs are made of: ends of connections, and ports. `language` has the rest.
+
+An *end* is a set of packets' sources or destinations: by address, by who holds it, or by the interface. Ends are
+expressions, since who a selector means is only known with a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from compiler.resources.labels import LabelSelector
+
+
+class Value(BaseModel):
+    """Immutable; of exactly these types. What validates a model is built when the first one is made."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+
+
+# ---- Ends
+
+
+class Addresses(Value):
+    """From `first` to `last`, both included, whoever holds them."""
+
+    first: IPv4Address | IPv6Address
+    last: IPv4Address | IPv6Address
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.first.version != self.last.version or int(self.first) > int(self.last):
+            raise ValueError("a range of addresses is of one family and begins with the lower one")
+        return self
+
+
+class Anyone(Value):
+    """Every address, by every interface."""
+
+
+class ThisNode(Value):
+    """The node that the rules are for, whichever of its addresses."""
+
+
+class Pods(Value):
+    """The pods with these labels, in the namespace of that name, in those with such labels, or (None) anywhere."""
+
+    namespaces: str | LabelSelector | None = None
+    labels: LabelSelector = LabelSelector()
+
+
+class Nodes(Value):
+    """The addresses of the nodes with these labels, this one's too."""
+
+    labels: LabelSelector = LabelSelector()
+
+
+class Interfaces(Value):
+    """What comes in (as a source) or goes out (as a target) by one of these; `wg*` is every name that begins so."""
+
+    names: tuple[str, ...]
+
+
+class Routed(Value):
+    """The addresses that routing takes for this machine's own, for broadcast or for multicast (a source or a target:
+    always the address, unlike ThisNode)."""
+
+    kind: Literal["local", "broadcast", "multicast"]
+
+
+class Either(Value):
+    """Any of these; none of them: nobody."""
+
+    ends: tuple[End, ...]
+
+
+class Both(Value):
+    """All of these at once."""
+
+    ends: tuple[End, ...]
+
+
+class Less(Value):
+    """The first without the second."""
+
+    end: End
+    without: End
+
+
+End = Addresses | Anyone | ThisNode | Pods | Nodes | Interfaces | Routed | Either | Both | Less
+
+
+def parts(end: End) -> Iterator[End]:
+    """What an expression is made of, down to what is no expression; not what it takes away."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            for one in ends:
+                yield from parts(one)
+        case Less(end=inner):
+            yield from parts(inner)
+        case _:
+            yield end
+
+
+# ---- Ports
+
+Protocol = Annotated[int, Field(ge=0, le=255)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class PortRange(Value):
+    """Destination ports `first` to `last`, both included."""
+
+    protocol: Protocol
+    first: Port
+    last: Port
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.first > self.last:
+            raise ValueError("a range of ports begins with the lower one")
+        return self
+
+
+class NamedPort(Value):
+    """A container port's name, looked up on each pod that is the target."""
+
+    protocol: Protocol
+    name: str
+
+
+class MessageType(Value):
+    """A type of ICMP (protocol 1) or ICMPv6 (58)."""
+
+    protocol: Literal[1, 58]
+    type: Annotated[int, Field(ge=0, le=255)]
+
+
+class WholeProtocol(Value):
+    """All of a protocol."""
+
+    protocol: Protocol
+
+
+PortSpec = PortRange | NamedPort | MessageType | WholeProtocol
+Ports = tuple[PortSpec, ...] | None
