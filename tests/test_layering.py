@@ -142,8 +142,8 @@ SHELL = "compiler.cli"
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
 #: comes from a seeded generator that the caller passes in.
 PURE = """
-    __future__ abc base64 bisect calendar codecs collections contextlib copy csv dataclasses difflib enum functools
-    hashlib heapq io ipaddress itertools json math operator random re string struct sys textwrap types typing
+    __future__ abc base64 bisect calendar codecs collections contextlib copy csv dataclasses difflib enum fractions
+    functools hashlib heapq io ipaddress itertools json math operator random re string struct sys textwrap types typing
     unicodedata
 """
 #: Parts that may use more, and what: of other distributions, or of the standard library.

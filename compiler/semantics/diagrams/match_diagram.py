@@ -54,7 +54,7 @@ class Matches:
             case In(Field.FAMILY, intervals):
                 return IN if any(low <= self._over.version <= high for low, high in intervals) else NOTHING
             case In(Field.MARK, intervals, mask):
-                return self._mark(intervals, ALL_BITS if mask is None else mask)
+                return self.marked(intervals, ALL_BITS if mask is None else mask)
             case In(field, intervals, mask) if mask is not None and values_of((), mask, self._top(field)) is None:
                 level = self._boolean(f"{field.value} & {mask:#x} in {intervals}")
                 self.masked[level] = condition
@@ -138,7 +138,7 @@ class Matches:
     def _top(self, field: Field) -> int:
         return self._made.sizes[self._over.level(field)] - 1
 
-    def _mark(self, intervals: Iterable[Range], mask: int) -> int:
+    def marked(self, intervals: Iterable[Range], mask: int) -> int:
         """The marks that lie, masked, in one of the intervals."""
 
         def build(bit: int, low: int, high: int) -> int:

@@ -12,6 +12,7 @@ Packets of known connections are taken as if nobody translated them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import partial
 
 from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left, Spot, refuse_moving_sets, targets
@@ -99,6 +100,11 @@ class TextDiagrams:
         left = self._made.says(self._dnat(path), packet)
         given = left.effect.change.given if isinstance(left, Left) else ()
         return {field: value for field, value in given if isinstance(value, int)}
+
+    def coins(self, path: Path) -> dict[int, Fraction]:
+        """Matches by chance, by their fields, but for those that DNAT hangs on."""
+        asked = self._made.asked(self._dnat(path))
+        return {level: share for level, share in self.matches.coins.items() if level not in asked}
 
     def _dnat(self, path: Path) -> int:
         """What the first hook makes of packets, up to DNAT, dropping none."""

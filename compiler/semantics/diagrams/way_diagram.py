@@ -73,7 +73,7 @@ class WayDiagrams:
         refuse_moving_sets(ruleset)
         matches, variables, places = shared
         self._ruleset, self._over, self._made, self._variables = ruleset, over, over.made, variables
-        parts = [part for rule in _rules(ruleset, over.version) for part in rule.parts]
+        parts = [part for rule in rules_met(ruleset, over.version) for part in rule.parts]
         whole = any(isinstance(part, Unmodelled) for part in parts)
         self._chains = ChainDiagrams(over, matches, variables, IN, places.of(ruleset, over.version), not whole)
         self._substitution = Substitution(over, matches, variables)
@@ -214,7 +214,7 @@ def _is_nat(chain: Chain) -> bool:
     return chain.base is not None and chain.base.nat
 
 
-def _rules(ruleset: Ruleset, version: int) -> Iterator[Rule]:
+def rules_met(ruleset: Ruleset, version: int) -> Iterator[Rule]:
     """Those that packets of the family can come to, once each, in the order in which they may."""
     seen: set[tuple[int, str]] = set()
 
@@ -247,7 +247,7 @@ class Places:
         """The stateful matches that packets can come to, by where they stand."""
         found: dict[Spot, Asked] = {}
         times: Counter[Hashable] = Counter()
-        for rule in _rules(ruleset, version):
+        for rule in rules_met(ruleset, version):
             for at, part in enumerate(rule.parts):
                 if isinstance(part, Barrier) and spot(rule, at) not in found:
                     like: Hashable = part.text if self.by_order else (part.text, rule.parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from compiler.resources.language import Rule, every_rule
+from compiler.resources.language import Item, Rule, Within
 from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
@@ -32,12 +32,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A rule of a program that decided: `where` is the list it stands in ("policy NAME", "node", "failsafe"), `index`
-    its place there."""
+    """A rule of a program that decided: `where` is the list it stands in ("policy NAME", "node", "failsafe", of nested
+    ones "node rule[2]"), `index` its place there."""
 
     where: str
     index: int
-    rule: Rule
+    rule: Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,13 @@ def said(oracle: Oracle, node: str | None, case: Case) -> Said:
         rulings[Direction.INGRESS] = connection.ingress
     found = {(ruling.block.name, ruling.rule): ruling for ruling in rulings.values() if ruling.block is not None}
     decided = [
-        Decided(f"policy {ruling.block.name}", ruling.rule, [*every_rule(ruling.block.rules)][ruling.rule])
+        Decided(f"policy {ruling.block.name}", ruling.rule, ruling.block.rules[ruling.rule])
         for ruling in found.values()
         if ruling.block is not None and ruling.rule is not None
     ]
     return Said(all(ruling.allowed for ruling in rulings.values()), rulings, decided=tuple(decided))
+
+
+def throw(item: Rule | Within) -> str:
+    """What stands for the chance of a rule in `Case.others`."""
+    return f"{item.span}: chance 1/{item.chance}"

@@ -21,11 +21,11 @@ decides a packet that has to pass, or one that has to be stopped and that nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compiler.resources.language import Nodes, PolicyBlock, Program, Reaches, Rule, ThisNode, every_rule
+from compiler.resources.language import Item, Nodes, PolicyBlock, Program, Reaches, Rule, ThisNode
 from compiler.semantics.diagrams.cells import Unforeseen
 from compiler.semantics.diagrams.clauses import Clauses
 from compiler.semantics.diagrams.diagram import IN, NOTHING
@@ -34,7 +34,7 @@ from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
 from compiler.semantics.diagrams.questions import of_policies, told_apart
 from compiler.semantics.diagrams.ranges import runs
-from compiler.semantics.diagrams.space import ACCEPT, Level, Path, space
+from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.proof.case import Case, Decided, Said
 from compiler.semantics.proof.items import Label, lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
@@ -47,7 +47,7 @@ from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
 
 _LOOPBACK = interface("lo", "*")
-_STOPS = ("deny", "reject")
+_STOPS = (DROP, "reject ", "unknown: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ def judge(
             idle.append(one)
         else:
             constrained.update(*(side.constrains for side in found))
-    rules = [(one.label, one.decided) for one in lists(program, in_order(program, known)).every()]
+    every = [one for one in lists(program, in_order(program, known)).every() if _decides(one.item)]
+    rules = [(one.label, one.decided) for one in every]
     rules += [(("baseline", n), rule) for n, rule in enumerate(_of_blocks(in_baseline(program)))]
     free = tuple(rule for label, rule in rules if label not in constrained)
     return Judged(tuple(failed), tuple(idle), free)
@@ -111,7 +112,12 @@ def judge(
 
 def _of_blocks(blocks: Sequence[PolicyBlock]) -> Iterator[Decided]:
     for block in blocks:
-        yield from (Decided(f"policy {block.name}", n, rule) for n, rule in enumerate(every_rule(block.rules)))
+        yield from (Decided(f"policy {block.name}", n, rule) for n, rule in enumerate(block.rules))
+
+
+def _decides(item: Item) -> bool:
+    """Whether it is counted: what stands as it is, lists and rules that leave them or only note packets are not."""
+    return isinstance(item, Rule) and item.verb not in ("log", "leave")
 
 
 def _family(
@@ -140,17 +146,15 @@ def _family(
 
 
 class _OnPath(NamedTuple):
-    """First packets on a path: which rule decides in the blocks and in the node's list; the packets that come to the
-    list, those that it lets pass, those that pass both, and the others. `turned`: by rule of the baseline tier those
-    that would pass if it said the contrary."""
+    """First packets on a path. `lists`: of each list, which rule decides, and the packets that all the others let pass;
+    `turned`: by rule of the baseline tier those that would pass if it said the contrary; `unknown`: those of which
+    nobody knows what becomes of them."""
 
-    blocks: int
-    own: int
-    come: int
-    left: int
+    lists: tuple[tuple[int, int], ...]
     passing: int
     stopped: int
     turned: tuple[tuple[Label, int], ...]
+    unknown: int
 
 
 class _Side:
@@ -166,27 +170,36 @@ class _Side:
         found = self._paths.get(path)
         if found is None:
             made, says = self._made, self._says
-            places = {made.outcome(one.label): one for one in says.lists.every()}
-            blocks = says.of_blocks(path, lambda one: made.outcome(one.label))
-            own = says.of_list(path, lambda one: made.outcome(one.label))
-            decided = made.relabel(blocks, {place: says.verdict(one) for place, one in places.items()})
+            verdicts = {made.outcome(one.label): says.verdict(one) for one in says.lists.every()}
+            asked = (says.of_packets, says.of_blocks, says.of_list)
+            first, blocks, last = (ask(path, lambda one: made.outcome(one.label)) for ask in asked)
+            decided = made.relabel(blocks, verdicts)
             come = self._let_through(says.before_list(path, decided))
-            stops = {place: IN if one.item.verb in _STOPS else NOTHING for place, one in places.items()}
-            left = made.outside(made.relabel(own, stops))
-            passing = made.where(left, come)
+            taken, left = (self._not_stopped(made.relabel(one, verdicts)) for one in (first, last))
+            beside = made.where(taken, left)
+            passing = made.where(beside, come)
             turned = tuple(
-                (rule, made.where(left, self._let_through(says.before_list(path, decided, rule))))
+                (rule, made.where(beside, self._let_through(says.before_list(path, decided, rule))))
                 for rule in self._baseline
             )
-            found = self._paths[path] = _OnPath(blocks, own, come, left, passing, made.outside(passing), turned)
+            lists = ((first, made.where(left, come)), (blocks, beside), (last, made.where(taken, come)))
+            unknown = self._said(says.at(path), lambda said: str(said).startswith("unknown: "))
+            found = self._paths[path] = _OnPath(lists, passing, made.outside(passing), turned, unknown)
         return found
 
+    def _said(self, diagram: int, holds: Callable[[object], bool]) -> int:
+        """The packets of which the diagram says such a thing."""
+        outcomes = self._made.outcomes().items()
+        return self._made.relabel(diagram, {leaf: IN if holds(said) else NOTHING for said, leaf in outcomes})
+
+    def _not_stopped(self, diagram: int) -> int:
+        return self._made.outside(self._said(diagram, lambda said: str(said).startswith(_STOPS)))
+
     def _let_through(self, diagram: int) -> int:
-        every = dict.fromkeys(self._made.outcomes().values(), NOTHING)
-        return self._made.relabel(diagram, {**every, self._made.outcome(ACCEPT): IN})
+        return self._said(diagram, lambda said: said == ACCEPT)
 
     def found(self, expected: Reaches) -> _Found:
-        made, speaks, constrains = self._made, False, set[Label]()
+        made, says, speaks, constrains = self._made, self._says, False, set[Label]()
         for path in Path:
             among = self._spoken(expected, path)
             if among == NOTHING:
@@ -194,13 +207,14 @@ class _Side:
             speaks, on = True, self._on(path)
             passes = expected.can != expected.only
             wrong = made.where(on.stopped if passes else on.passing, among)
+            if made.where(among, on.unknown) != NOTHING:
+                raise Unprovable(f"{expected.span.file_line}: nobody knows what becomes of some of its packets")
             box = next((box for box, *_ in made.differences(wrong, NOTHING)), None)
             if box is not None:
-                return _Found(True, case_of(path, self._over, box, {}), frozenset())
-            decide = (
-                made.where(among if passes else made.where(among, on.left), on.blocks),
-                made.where(among if passes else made.where(among, on.come), on.own),
-            )
+                return _Found(True, case_of(path, self._over, box, says.matches.opaque), frozenset())
+            decide = [
+                made.where(among if passes else made.where(among, beside), decides) for decides, beside in on.lists
+            ]
             constrains.update(said for one in decide for said in made.said(one) if isinstance(said, tuple))
             right = among if passes else NOTHING
             constrains.update(rule for rule, turned in on.turned if made.where(among, turned) != right)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compiler.resources.language import PolicyBlock, Program, Rule, ThisNode, every_rule
+from compiler.resources.language import Item, Opaque, PolicyBlock, Program, Rule, ThisNode, Within
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.proof.case import Decided
 from compiler.semantics.proof.program_ends import names
 
 _EVERY = frozenset(Path)
-_OF_NODE = frozenset({Path.INPUT, Path.OUTPUT})
+_HOOKS = {"input": Path.INPUT, "forward": Path.FORWARD, "output": Path.OUTPUT}
 
 #: The name of a list, and the number of an item there.
 Label = tuple[str, int]
@@ -19,51 +19,99 @@ Label = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """An item where it stands: `where` and `index` as in `Decided`, `label` tells all items of a program apart. It is
-    asked on the `paths`."""
+    """An item where it stands: `where` and `index` as in `Decided`, `label` tells all items of a program apart, `inner`
+    are those of a nested list. It is asked on the `paths`."""
 
     where: str
     index: int
     label: Label
-    item: Rule
+    item: Item
     paths: frozenset[Path]
+    inner: tuple[Placed, ...] = ()
 
     @property
     def decided(self) -> Decided:
         return Decided(self.where, self.index, self.item)
 
+    def every(self) -> Iterator[Placed]:
+        """Itself, and all inside of it."""
+        yield self
+        for one in self.inner:
+            yield from one.every()
+
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """`blocks`: those of the admin tier, one list; of the `own` those of the node itself are asked in INPUT and OUTPUT,
-    rules of a failsafe in front."""
+    """`blocks`: those of the admin tier, one list; `own`: of the node itself, asked in INPUT and OUTPUT, rules of a
+    failsafe in front, and `forward`; `packets` and `forward_packets` are about every packet, replies too."""
 
     blocks: tuple[Placed, ...]
     own: tuple[Placed, ...]
+    forward: tuple[Placed, ...]
+    packets: tuple[Placed, ...]
+    forward_packets: tuple[Placed, ...]
+
+    def last(self, path: Path) -> tuple[Placed, ...]:
+        """The list behind policies."""
+        return self.forward if path is Path.FORWARD else self.own
+
+    def first(self, path: Path) -> tuple[Placed, ...]:
+        """The list in front of everything."""
+        return self.forward_packets if path is Path.FORWARD else self.packets
 
     def every(self) -> Iterator[Placed]:
         """All items, in the order of the lists."""
-        yield from (*self.blocks, *self.own)
+        for one in (*self.blocks, *self.own, *self.forward, *self.packets, *self.forward_packets):
+            yield from one.every()
 
 
 def lists(program: Program, blocks: Sequence[PolicyBlock], failsafe: Sequence[Rule] = ()) -> Lists:
-    """`blocks`: of the admin tier, in their order."""
-    found: list[Placed] = []
-    for block in blocks:
-        found += _placed(every_rule(block.rules), f"policy {block.name}", "blocks", len(found), _EVERY)
-    saved = _placed(failsafe, "failsafe", "failsafe", 0, _OF_NODE)
-    return Lists(tuple(found), (*saved, *_placed(every_rule(program.node), "node", "node", 0, _OF_NODE)))
+    """`blocks`: of the admin tier, in their order. The failsafe stands in front of both lists of the node: where
+    nothing would stop what it lets pass, it says nothing new."""
+    placing = _Placing("blocks")
+    found = [one for block in blocks for one in placing.of(block.rules, f"policy {block.name}", _EVERY)]
+    packets = _OfNode("failsafe packets").of(failsafe, "failsafe") if program.node_packets else ()
+    return Lists(
+        tuple(found),
+        (*_OfNode("failsafe").of(failsafe, "failsafe"), *_OfNode("node").of(program.node, "node")),
+        tuple(_Placing("forward").of(program.forward, "forward", _EVERY)),
+        (*packets, *_OfNode("node packets").of(program.node_packets, "node packets")),
+        tuple(_Placing("forward packets").of(program.forward_packets, "forward packets", _EVERY)),
+    )
 
 
-def _placed(items: Iterable[Rule], where: str, name: str, first: int, paths: frozenset[Path]) -> Iterator[Placed]:
-    for n, item in enumerate(items):
-        own = paths if paths is not _OF_NODE else frozenset(_says_self(item))
-        yield Placed(where, n, (name, first + n), item, own)
+class _Placing:
+    """Numbers the items of one list; those of nested lists follow their heads."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._number = name, 0
+
+    def of(self, items: Iterable[Item], where: str, paths: frozenset[Path]) -> Iterator[Placed]:
+        for n, item in enumerate(items):
+            label = (self._name, self._number)
+            self._number += 1
+            asked = self._asked(item, paths)
+            inner = tuple(self.of(item.items, f"{where} rule[{n}]", asked)) if isinstance(item, Within) else ()
+            if isinstance(item, Within):
+                asked = _EVERY
+            yield Placed(where, n, label, item, asked, inner)
+
+    def _asked(self, item: Item, around: frozenset[Path]) -> frozenset[Path]:
+        return around
 
 
-def _says_self(rule: Rule) -> Iterator[Path]:
-    """The hooks at which a rule of the node itself is asked."""
-    if names(rule.target, ThisNode):
-        yield Path.INPUT
-    if names(rule.source, ThisNode):
-        yield Path.OUTPUT
+class _OfNode(_Placing):
+    """In INPUT those are asked whose target, or that of a list around them, says `self`, in OUTPUT by their source."""
+
+    def of(self, items: Iterable[Item], where: str, paths: frozenset[Path] = frozenset()) -> Iterator[Placed]:
+        return super().of(items, where, paths)
+
+    def _asked(self, item: Item, around: frozenset[Path]) -> frozenset[Path]:
+        if isinstance(item, Opaque):
+            return frozenset({_HOOKS[item.hook]}) if item.hook else around
+        found = set(around)
+        if names(item.target, ThisNode):
+            found.add(Path.INPUT)
+        if names(item.source, ThisNode):
+            found.add(Path.OUTPUT)
+        return frozenset(found)

@@ -5,7 +5,7 @@ docs/DSL.md, one packet at a time. What is decided where:
 
 | hook | first | then | at last |
 |---|---|---|---|
-| FORWARD | policy blocks | Kubernetes' policies | |
+| FORWARD | policy blocks | Kubernetes' policies | the forward list |
 | INPUT | policy blocks, of packets from pods of this node | the egress policies of those pods | the node's list |
 | OUTPUT | policy blocks, where the source is not the node's own | Kubernetes' policies, of the same | the node's list |
 
@@ -16,9 +16,12 @@ docs/DSL.md, one packet at a time. What is decided where:
   before those of the same one, and each direction asks it where a pod of this node is the subject and neither the
   admin tier nor a NetworkPolicy decides. The first of its rules that matches does: pass leaves it to the default.
 - The node's list: in INPUT its rules with the target self, in OUTPUT those with the source self, of all blocks of all
-  files; rules of a failsafe stand in front. An allow of a policy block leads to it, not past it.
-  pass is allow there, since nothing comes behind.
+  files, or in a list with such a head; rules of a failsafe stand in front. An allow of a policy block leads to the last
+  list, not past it. pass is allow there, since nothing comes behind.
 - Replies and related packets pass. A pod's way to itself and neighbour discovery pass blocks and policies.
+- In front of all that, replies too, the lists about packets are asked: deny and reject end a packet, all else goes on.
+- Items of a nested list are asked about what its head is about; what none of them decides goes on behind it, and so
+  does what one of them leaves. At the top, leave is pass.
 - Each end is a set of (interface, address): of a source the interface it came in by, which no packet in OUTPUT has; of
   a target the one it goes out by, which none in INPUT has. `self` is everything as a target in INPUT and as a source in
   OUTPUT; elsewhere a local address. A port's name is looked up on the pod whose own the destination is. Types of ICMP
@@ -34,20 +37,36 @@ from dataclasses import replace
 
 from compiler.resources import AdminNetworkPolicy, ClusterNetworkPolicy
 from compiler.resources.cluster import Pod
-from compiler.resources.language import Interfaces, PolicyBlock, Program, Rule, ThisNode, every_rule
+from compiler.resources.language import (
+    Addresses,
+    Anyone,
+    Both,
+    Either,
+    Item,
+    Less,
+    Nodes,
+    Opaque,
+    Pods,
+    PolicyBlock,
+    Program,
+    Rule,
+    Within,
+)
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.policy_diagram import REPLIES
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Packet
-from compiler.semantics.proof.case import Case, Decided, Said, said
+from compiler.semantics.proof.as_written import Ends, meets, written
+from compiler.semantics.proof.case import Case, Said, said
 from compiler.semantics.proof.items import Placed, lists
 from compiler.semantics.proof.program_ends import every_part
 from compiler.semantics.proof.rule_case import RuleCases
-from compiler.semantics.rules.netfilter import AddressType
+from compiler.semantics.rules.netfilter import Accept, AddressType, Drop, Return, Unmodelled
 from compiler.semantics.verdict import AnyPolicy, BlockRule, Verdict
 from compiler.snapshot import Snapshot
 
+_PLAIN = Addresses | Anyone | Pods | Nodes | Either | Both | Less
 _TERMINAL = ("Succeeded", "Failed")
 #: What a reject says: the words for both families are those of `netfilter.Drop`.
 _BOTH = {
@@ -81,17 +100,36 @@ def filters(program: Program) -> bool:
     """Whether it has rules that let packets pass or stop them. Raises Unprovable for what else it has that rules do."""
     for other in (*program.nat, *program.mangle, *program.raw):
         raise Unprovable(f"{other.span.file_line}: statements of nat, mangle and raw are not proved yet")
-    for item in (*program.forward, *program.node_packets, *program.forward_packets):
-        raise Unprovable(f"{item.span.file_line}: lists of what is forwarded and of every packet are not proved yet")
-    for item in (*(item for block in program.policies for item in block.rules), *program.node):
-        if not isinstance(item, Rule) or item.conditional or item.verb in ("log", "leave"):
-            raise Unprovable(f"{item.span.file_line}: {item.text}: not proved yet")
-    return bool(program.policies or program.node)
+    lists = (program.node, program.forward, program.node_packets, program.forward_packets)
+    return bool(program.policies or any(lists))
 
 
-def answer(rule: Rule, version: int) -> str:
-    """What a reject tells the sender, in `netfilter`'s words."""
-    return _ANSWERS[version][rule.answer or "icmp-port-unreachable"]
+def verdict(item: Item, version: int) -> str:
+    """What a rule does to packets of the family: "allow", "pass", "leave", "deny", "reject KIND" in the words of
+    `netfilter`, "unknown: TEXT" of a statement that is not modelled, or "nothing"."""
+    match item:
+        case Rule(verb="reject", answer=told):
+            return f"reject {_ANSWERS[version][told or 'icmp-port-unreachable']}"
+        case Rule(verb=verb):
+            return "nothing" if verb == "log" else verb
+        case Opaque():
+            return _ends(written(item, version).ends)
+        case Within():
+            return "nothing"
+
+
+def _ends(found: Ends) -> str:
+    match found:
+        case Accept():
+            return "allow"
+        case Return():
+            return "leave"
+        case Drop(rejected, kind):
+            return f"reject {kind}" if rejected else "deny"
+        case Unmodelled(text):
+            return f"unknown: {text}"
+        case None:
+            return "nothing"
 
 
 def in_order(program: Program, policies: Iterable[AnyPolicy]) -> tuple[PolicyBlock, ...]:
@@ -113,15 +151,24 @@ def in_order(program: Program, policies: Iterable[AnyPolicy]) -> tuple[PolicyBlo
 
 def in_baseline(program: Program) -> tuple[PolicyBlock, ...]:
     """The policy blocks of the baseline tier in their order. Raises Unprovable for what needs a list in front of
-    Kubernetes' policies: interfaces, self, answers and logs."""
+    Kubernetes' policies: interfaces, self, what routing says, answers, logs, conditions and lists."""
     blocks = _sorted(program, "baseline")
     for block in blocks:
-        for rule in every_rule(block.rules):
-            ends = (rule.source, rule.target, *([rule.unless] if rule.unless is not None else []))
-            lists = any(isinstance(one, Interfaces | ThisNode) for end in ends for one in every_part(end))
-            if lists or rule.verb not in VERDICTS or rule.log is not None:
-                raise Unprovable(f"{rule.span.file_line}: {rule.text}: not in the baseline tier")
+        for item in block.rules:
+            if not (isinstance(item, Rule) and _of_baseline(item)):
+                raise Unprovable(f"{item.span.file_line}: {item.text}: not in the baseline tier")
     return tuple(blocks)
+
+
+def rules_of(block: PolicyBlock) -> list[Rule]:
+    """Of one of the baseline tier."""
+    return [item for item in block.rules if isinstance(item, Rule)]
+
+
+def _of_baseline(rule: Rule) -> bool:
+    ends = (rule.source, rule.target, *([rule.unless] if rule.unless is not None else []))
+    plain = all(isinstance(one, _PLAIN) for end in ends for one in every_part(end))
+    return plain and rule.verb in VERDICTS and rule.log is None and not rule.conditional
 
 
 def _sorted(program: Program, tier: str) -> list[PolicyBlock]:
@@ -153,33 +200,36 @@ class ProgramOracle:
 
     def said(self, case: Case) -> Said:
         """What program and policies say of the case."""
+        version = case.packet.version
+        first = self._first(self._lists.first(case.path), case)
+        if first is not None and _stops(verdict(first.item, version)):
+            return _ended(first, version)
         if case.state in REPLIES:
             return said(self._oracle, self._node, case)
-        decided = self._by_blocks(case)
-        if decided is not None and decided.rule.verb in ("deny", "reject"):
-            return _ended(decided, case)
-        if decided is not None and decided.rule.verb == "allow":
-            found = Said(True, decided=(decided,))
-        else:
-            found = said(self._oracle, self._node, case)
-            found = found if decided is None else replace(found, decided=(decided, *found.decided))
-        last = self._first(self._lists.own, case) if found.allowed else None
+        block = self._by_blocks(case)
+        decided = () if block is None else (block.decided,)
+        says = "pass" if block is None else verdict(block.item, version)
+        if block is not None and _stops(says):
+            return _ended(block, version)
+        found = Said(True) if says == "allow" else said(self._oracle, self._node, case)
+        found = replace(found, decided=(*decided, *found.decided))
+        last = self._first(self._lists.last(case.path), case) if found.allowed else None
         if last is None:
             return found
-        if last.rule.verb in ("deny", "reject"):
-            return _ended(last, case)
-        return replace(found, decided=(*found.decided, last))
+        if _stops(verdict(last.item, version)):
+            return _ended(last, version)
+        return replace(found, decided=(*found.decided, last.decided))
 
     def _baseline(self, blocks: Iterable[PolicyBlock]) -> Iterator[BlockRule]:
         for block in blocks:
-            for n, rule in enumerate(every_rule(block.rules)):
+            for n, rule in enumerate(rules_of(block)):
 
                 def holds(packet: Packet, rule: Rule = rule) -> bool:
                     return self.rules.matches(rule, Case(Path.FORWARD, packet))
 
                 yield BlockRule(block, n, VERDICTS[rule.verb], holds)
 
-    def _by_blocks(self, case: Case) -> Decided | None:
+    def _by_blocks(self, case: Case) -> Placed | None:
         packet = case.packet
         if packet.is_neighbour_discovery or self._itself(packet):
             return None
@@ -191,10 +241,21 @@ class ProgramOracle:
             return None
         return self._first(self._lists.blocks, case)
 
-    def _first(self, items: Iterable[Placed], case: Case) -> Decided | None:
-        """The first rule of a list that decides."""
-        asked = (one for one in items if case.path in one.paths)
-        return next((one.decided for one in asked if self.rules.matches(one.item, case)), None)
+    def _first(self, items: Iterable[Placed], case: Case) -> Placed | None:
+        """The first rule of a list that decides, or leaves it."""
+        for one in items:
+            if case.path not in one.paths or not self._meets(one.item, case):
+                continue
+            if isinstance(one.item, Within):
+                found = self._first(one.inner, case)
+                if found is not None and verdict(found.item, case.packet.version) != "leave":
+                    return found
+            elif verdict(one.item, case.packet.version) != "nothing":
+                return one
+        return None
+
+    def _meets(self, item: Item, case: Case) -> bool:
+        return meets(item, case) if isinstance(item, Opaque) else self.rules.matches(item, case)
 
     def _itself(self, packet: Packet) -> bool:
         """Whether a pod of the node sends to itself; an address that several claim is one of theirs."""
@@ -204,6 +265,12 @@ class ProgramOracle:
         return packet.src == packet.dst or (len(pods) == 1 and self._claims.get(packet.dst) == pods)
 
 
-def _ended(decided: Decided, case: Case) -> Said:
-    told = answer(decided.rule, case.packet.version) if decided.rule.verb == "reject" else ""
-    return Said(False, decided=(decided,), answer=told)
+def _stops(says: str) -> bool:
+    return says == "deny" or says.startswith(("reject ", "unknown: "))
+
+
+def _ended(placed: Placed, version: int) -> Said:
+    says = verdict(placed.item, version)
+    note = says.removeprefix("unknown: ") if says.startswith("unknown: ") else ""
+    told = says.removeprefix("reject ") if says.startswith("reject ") else ""
+    return Said(False, note=note and f"nobody knows what becomes of it: {note}", decided=(placed.decided,), answer=told)

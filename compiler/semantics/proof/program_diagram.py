@@ -6,26 +6,29 @@ Lists of rules become diagrams of which rule decides (`deciding`) or of what it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from compiler.resources.language import PolicyBlock, Rule, every_rule
+from compiler.resources.language import Opaque, PolicyBlock, Rule
 from compiler.semantics.diagrams.clauses import Block
 from compiler.semantics.diagrams.diagram import NOTHING
+from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.policy_diagram import LOCAL, REPLIES, PolicyDiagrams, neighbour_discovery
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, Space
+from compiler.semantics.proof.as_written import met
 from compiler.semantics.proof.items import Label, Lists, Placed
-from compiler.semantics.proof.program import VERDICTS, answer
+from compiler.semantics.proof.program import VERDICTS, rules_of, verdict
 from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.proof.rule_diagram import RuleDiagrams
 
 #: What a rule of a list says: a diagram.
 Says = Callable[[Placed], int]
 _PASS = "pass"
+_WORDS = {"allow": ACCEPT, "deny": DROP, "leave": _PASS}
 
 
 class ProgramDiagrams:
     """Of a node (None: of any, of all pods), for the packets of one space. `behind`: Kubernetes' policies, of the same
-    node and space."""
+    node and space; `matches`: those that the text asks, too."""
 
     def __init__(
         self,
@@ -34,9 +37,11 @@ class ProgramDiagrams:
         node: str | None,
         behind: PolicyDiagrams,
         over: Space,
+        matches: Matches | None = None,
     ) -> None:
         self.over, self._made, self._behind = over, over.made, behind
-        self.about = RuleDiagrams(ends, over)
+        self.matches = Matches(over) if matches is None else matches
+        self.about = RuleDiagrams(ends, over, self.matches)
         self.lists = lists
         holders = ends.ends.holders
         self._own = tuple((a, a) for a in sorted(holders) if node in (None, holders[a].node))
@@ -56,9 +61,10 @@ class ProgramDiagrams:
         made, accept = self._made, self._made.outcome(ACCEPT)
         replies = made.inside(Level.STATE, [(state, state) for state in REPLIES], accept)
         ends = made.relabel(self.before_list(path), {accept: NOTHING})
-        # Nothing is behind the node's list for pass to lead to.
+        # Nothing is behind the last list for pass to lead to, and the first one only takes away.
         own = made.relabel(self.of_list(path, self.verdict), {made.outcome(_PASS): accept})
-        return made.first([replies, ends, own, accept])
+        taken = made.relabel(self.of_packets(path, self.verdict), dict.fromkeys([accept, made.outcome(_PASS)], NOTHING))
+        return made.first([taken, replies, ends, own, accept])
 
     def before_list(self, path: Path, blocks: int | None = None, turned: Label | None = None) -> int:
         """What policy blocks and Kubernetes' policies say, where the node's list is yet to be asked. `blocks`: what the
@@ -79,13 +85,15 @@ class ProgramDiagrams:
             return NOTHING
         return made.where(asked, self._first(self.lists.blocks, path, says))
 
+    def of_packets(self, path: Path, says: Says) -> int:
+        """What the list in front of everything says."""
+        return self._first(self.lists.first(path), path, says)
+
     def of_list(self, path: Path, says: Says) -> int:
-        """What the node's list says of the packets that come to it."""
-        if path is Path.FORWARD:
-            return NOTHING
+        """What the last list says of the packets that come to it."""
         made = self._made
         asked = made.outside(made.inside(Level.STATE, [(state, state) for state in REPLIES]))
-        return made.where(asked, self._first(self.lists.own, path, says))
+        return made.where(asked, self._first(self.lists.last(path), path, says))
 
     def exempt(self) -> int:
         """Packets that no block and no policy can stop: a pod's to itself, and neighbour discovery."""
@@ -93,25 +101,48 @@ class ProgramDiagrams:
         itself = made.rows((self.over.source, self.over.destination), self._pairs) if self._pairs else NOTHING
         return made.first([neighbour_discovery(self.over), itself])
 
-    def _first(self, items: Iterable[Placed], path: Path, says: Says) -> int:
-        asked = (one for one in items if path in one.paths)
-        return self._made.first([self.about.of(one.item, path, says(one)) for one in asked])
+    def _first(self, items: Sequence[Placed], path: Path, says: Says) -> int:
+        """What the first rule says that decides, or leaves the list."""
+        end = self._made.outcome("the end")
+        return self._made.relabel(self._items(items, path, says, end), {end: NOTHING})
+
+    def _items(self, items: Sequence[Placed], path: Path, says: Says, rest: int, nested: bool = False) -> int:
+        """What the items say, and of packets that none decides, `rest`; that says something of every packet, and the
+        packets that leave a `nested` list have it, too."""
+        made, behind, plain = self._made, rest, list[int]()
+        for one in reversed(items):
+            word = verdict(one.item, self.over.version)
+            if path not in one.paths or (word == "nothing" and not one.inner):
+                continue
+            if one.inner:
+                rest, plain = made.first([*reversed(plain), rest]), []
+                plain.append(made.where(self._met(one, path), self._items(one.inner, path, says, rest, True)))
+            elif word == "leave" and nested:
+                plain.append(made.where(self._met(one, path), behind))
+            elif isinstance(one.item, Rule):
+                plain.append(self.about.of(one.item, path, says(one)))
+            else:
+                plain.append(made.where(self._met(one, path), says(one)))
+        return made.first([*reversed(plain), rest])
+
+    def _met(self, placed: Placed, path: Path) -> int:
+        item = placed.item
+        return met(item, self.over, self.matches) if isinstance(item, Opaque) else self.about.of(item, path)
 
     def verdict(self, placed: Placed) -> int:
-        """What the rule says: `ACCEPT`, `DROP`, "reject KIND" or "pass"."""
-        rule = placed.item
-        said = {"allow": ACCEPT, "deny": DROP, "pass": _PASS}.get(rule.verb)
-        return self._made.outcome(said or f"reject {answer(rule, self.over.version)}")
+        """What the rule says: `ACCEPT`, `DROP`, "reject KIND", "pass", or "unknown: TEXT"."""
+        said = verdict(placed.item, self.over.version)
+        return self._made.outcome(_WORDS.get(said, said))
 
 
 def baseline_blocks(blocks: Sequence[PolicyBlock], ends: ProgramEnds) -> Iterator[Block]:
     """The blocks of the baseline tier, for `Clauses`; their rules are told apart by all their places in these."""
     number = 0
     for block in blocks:
-        rules = {("baseline", number + n): rule for n, rule in enumerate(every_rule(block.rules))}
+        rules = {("baseline", number + n): rule for n, rule in enumerate(rules_of(block))}
 
         def at(over: Space, rules: Mapping[Label, Rule] = rules) -> int:
-            about = RuleDiagrams(ends, over)
+            about = RuleDiagrams(ends, over, Matches(over))
             return over.made.first([about.of(rule, Path.FORWARD, over.made.outcome(n)) for n, rule in rules.items()])
 
         yield Block(block.priority, at, {n: VERDICTS[rule.verb] for n, rule in rules.items()})

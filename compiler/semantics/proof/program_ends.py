@@ -15,16 +15,18 @@ from compiler.resources.language import (
     Either,
     End,
     Interfaces,
+    Item,
     Less,
     NamedPort,
     Nodes,
+    Opaque,
     Pods,
     Program,
     Reaches,
     Routed,
     Rule,
     ThisNode,
-    every_rule,
+    Within,
 )
 from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.questions import Question
@@ -118,6 +120,15 @@ def names(end: End, *kinds: type[ThisNode] | type[Nodes]) -> bool:
             return isinstance(end, kinds)
 
 
+def every_item(items: Iterable[Item]) -> Iterator[Rule | Within]:
+    """Rules and heads of lists, those inside of lists, too."""
+    for item in items:
+        if not isinstance(item, Opaque):
+            yield item
+        if isinstance(item, Within):
+            yield from every_item(item.items)
+
+
 def every_part(end: End) -> Iterator[End]:
     """What an expression is made of, what it takes away, too."""
     match end:
@@ -133,12 +144,14 @@ def every_part(end: End) -> Iterator[End]:
 
 def of_program(program: Program, failsafe: Sequence[Rule], found: ProgramEnds) -> Iterator[Question]:
     """What a program asks of addresses, its expectations too."""
-    asking: list[Rule | Reaches] = [rule for block in program.policies for rule in every_rule(block.rules)]
-    asking += [*failsafe, *every_rule(program.node), *(one for one in program.expectations if isinstance(one, Reaches))]
+    asking: list[Rule | Within | Reaches] = [one for one in program.expectations if isinstance(one, Reaches)]
+    items = [item for block in program.policies for item in block.rules]
+    items += [*failsafe, *program.node, *program.forward, *program.node_packets, *program.forward_packets]
+    asking += every_item(items)
     for one in asking:
         yield from ((Field.SOURCE, ranges) for ranges in _asked(one.source, found))
         yield from ((Field.DESTINATION, ranges) for ranges in _asked(one.target, found))
-        if isinstance(one, Rule) and one.unless is not None:
+        if not isinstance(one, Reaches) and one.unless is not None:
             yield from ((Field.SOURCE, ranges) for ranges in _asked(one.unless, found))
         for port in one.ports or ():
             if isinstance(port, NamedPort):

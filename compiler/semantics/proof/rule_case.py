@@ -26,14 +26,14 @@ from compiler.resources.language import (
     Rule,
     ThisNode,
     WholeProtocol,
+    Within,
 )
-from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
-from compiler.semantics.proof.case import Case
+from compiler.semantics.proof.case import Case, throw
 from compiler.semantics.reading import selects
-from compiler.semantics.rules.netfilter import AddressType
+from compiler.semantics.rules.netfilter import WITH_PORTS, AddressType
 from compiler.snapshot import Snapshot
 
 _PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
@@ -52,13 +52,17 @@ class RuleCases:
             if pod.node:
                 self._nodes.setdefault(pod.node, set()).update(pod.ips)
 
-    def matches(self, rule: Rule, case: Case) -> bool:
-        """Whether the packet is of both ends and of the ports."""
+    def matches(self, rule: Rule | Within, case: Case) -> bool:
+        """Whether the packet is of both ends and of the ports, and fares as the conditions want."""
         return (
             self._is(rule.source, case, source=True)
             and not (rule.unless is not None and self._is(rule.unless, case, source=True))
             and self._is(rule.target, case, source=False)
             and (rule.ports is None or any(self._at(port, case.packet) for port in rule.ports))
+            and (not rule.states or case.state.name.lower() in rule.states)
+            and (rule.marked is None or case.mark & rule.marked.mask == rule.marked.value)
+            and (not rule.source_ports or _from(rule.source_ports, case.packet))
+            and (rule.chance is None or case.others.get(throw(rule), False))
         )
 
     def _is(self, end: End, case: Case, source: bool) -> bool:
@@ -71,8 +75,8 @@ class RuleCases:
                 address = ip_address(text)
                 return address.version == first.version and int(first) <= int(address) <= int(last)
             case ThisNode():
-                kind = case.source_type if source else case.destination_type
-                return case.path is (Path.OUTPUT if source else Path.INPUT) or kind is AddressType.LOCAL
+                own = case.source_type if source else case.destination_type
+                return case.path is (Path.OUTPUT if source else Path.INPUT) or own is AddressType.LOCAL
             case Pods():
                 return self._is_pod(end, text)
             case Nodes(labels=labels):
@@ -82,14 +86,15 @@ class RuleCases:
                     return False
                 name = case.input if source else case.output
                 return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in wanted)
+            case Routed(kind=kind):
+                found = case.source_type if source else case.destination_type
+                return found.name.lower() == kind
             case Either(ends=ends):
                 return any(self._is(one, case, source) for one in ends)
             case Both(ends=ends):
                 return all(self._is(one, case, source) for one in ends)
             case Less(end=inner, without=without):
                 return self._is(inner, case, source) and not self._is(without, case, source)
-            case Routed(kind=kind):
-                raise Unprovable(f"the end {kind} is not proved yet")
             case _:
                 assert_never(end)
 
@@ -124,3 +129,7 @@ class RuleCases:
                 return True
             case _:
                 assert_never(port)
+
+
+def _from(ports: tuple[tuple[int, int], ...], packet: Packet) -> bool:
+    return packet.proto in WITH_PORTS and any(first <= packet.sport <= last for first, last in ports)

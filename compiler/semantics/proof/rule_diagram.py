@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import assert_never
 
 from compiler.resources.language import (
@@ -24,29 +25,48 @@ from compiler.resources.language import (
     Rule,
     ThisNode,
     WholeProtocol,
+    Within,
 )
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Range
-from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.policy_diagram import LOCAL
 from compiler.semantics.diagrams.space import Level, Path, Space
 from compiler.semantics.packet import ICMP
+from compiler.semantics.proof.case import throw
 from compiler.semantics.proof.program_ends import ByAddress, ProgramEnds, interfaces
+from compiler.semantics.rules.netfilter import WITH_PORTS, AddressType, State
 
 
 class RuleDiagrams:
     """Of the packets of one space; an end is asked as a source or as a target, and at a hook."""
 
-    def __init__(self, ends: ProgramEnds, over: Space) -> None:
-        self.over, self._made, self._ends = over, over.made, ends
+    def __init__(self, ends: ProgramEnds, over: Space, matches: Matches) -> None:
+        self.over, self._made, self._ends, self._matches = over, over.made, ends, matches
         self._done: dict[tuple[int, Path, bool], int] = {}
 
-    def of(self, rule: Rule, path: Path, says: int) -> int:
-        """`says` of the packets that the rule is about."""
+    def of(self, rule: Rule | Within, path: Path, says: int = IN) -> int:
+        """`says`, an outcome, of the packets that the rule is about."""
         made = self._made
         source = self.end(rule.source, path, source=True)
         if rule.unless is not None:
             source = made.where(made.outside(self.end(rule.unless, path, source=True)), source)
-        return made.where(source, made.where(self.end(rule.target, path, source=False), self.ports(rule.ports, says)))
+        found = made.where(self.end(rule.target, path, source=False), self.ports(rule.ports, says))
+        for condition in self._conditions(rule):
+            found = made.where(condition, found)
+        return made.where(source, found)
+
+    def _conditions(self, rule: Rule | Within) -> Iterator[int]:
+        made = self._made
+        if rule.states:
+            states = [State[name.upper()] for name in rule.states]
+            yield made.inside(Level.STATE, [(state, state) for state in states])
+        if rule.marked is not None:
+            yield self._matches.marked(((rule.marked.value, rule.marked.value),), rule.marked.mask)
+        if rule.source_ports:
+            ports = made.inside(Level.SPORT, rule.source_ports)
+            yield made.inside(Level.PROTOCOL, [(protocol, protocol) for protocol in WITH_PORTS], ports)
+        if rule.chance is not None:
+            yield self._matches.coin(throw(rule), Fraction(1, rule.chance))
 
     def end(self, end: End, path: Path, source: bool) -> int:
         """The packets whose source, or whose target, is of the end."""
@@ -70,6 +90,9 @@ class RuleDiagrams:
                 if path is (Path.OUTPUT if source else Path.INPUT):  # has none
                     return NOTHING
                 return made.inside(Level.INPUT if source else Level.OUTPUT, interfaces(end))
+            case Routed(kind=kind):
+                types = [(int(AddressType[kind.upper()]),) * 2]
+                return made.inside(Level.SOURCE_TYPE if source else Level.DESTINATION_TYPE, types)
             case Either(ends=ends):
                 others = [self.end(one, path, source) for one in ends if not isinstance(one, ByAddress)]
                 return made.first([made.inside(address, self._ends.together(end)), *others])
@@ -80,8 +103,6 @@ class RuleDiagrams:
                 return found
             case Less(end=inner, without=without):
                 return made.where(made.outside(self.end(without, path, source)), self.end(inner, path, source))
-            case Routed(kind=kind):
-                raise Unprovable(f"the end {kind} is not proved yet")
             case _:
                 assert_never(end)
 

@@ -13,19 +13,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from compiler.resources.language import NO_PROGRAM, Program, Rule
+from compiler.resources.language import NO_PROGRAM, Opaque, Program, Rule
 from compiler.semantics.boundaries import OUTSIDERS
 from compiler.semantics.diagrams.cells import Cells, Unforeseen
+from compiler.semantics.diagrams.chain_diagram import Spot
 from compiler.semantics.diagrams.clauses import Clauses
 from compiler.semantics.diagrams.diagram import NOTHING, Range
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.ends import Ends
+from compiler.semantics.diagrams.match_diagram import Matches
+from compiler.semantics.diagrams.odds import Odds, settled
 from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
 from compiler.semantics.diagrams.questions import of_policies, of_rules, told_apart
 from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, Space, address_text, space
 from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
+from compiler.semantics.proof.as_written import found_in
 from compiler.semantics.proof.case import Case, Said, said
 from compiler.semantics.proof.items import lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
@@ -105,10 +109,18 @@ class _Says:
         oracle = Oracle(self._policies, self._snapshot)
         return lambda case: said(oracle, self.node, case)
 
-    def of_all(self, clauses: Clauses, ends: ProgramEnds, over: Space, region: int) -> PolicyDiagrams | ProgramDiagrams:
+    def of_all(
+        self, clauses: Clauses, ends: ProgramEnds, over: Space, region: int, matches: Matches
+    ) -> PolicyDiagrams | ProgramDiagrams:
         """All packets of a space that count."""
         policies = PolicyDiagrams(clauses, self.node, over, region)
-        return ProgramDiagrams(self._lists, ends, self.node, policies, over) if self.of_program else policies
+        if not self.of_program:
+            return policies
+        return ProgramDiagrams(self._lists, ends, self.node, policies, over, matches)
+
+    def as_written(self, ruleset: Ruleset, version: int) -> dict[Spot, str]:
+        """Where a text has stateful matches of rules that stand in the program as they are."""
+        return found_in(ruleset, version, [one.item for one in self._lists.every() if isinstance(one.item, Opaque)])
 
 
 class Verifier:
@@ -175,23 +187,30 @@ class Verifier:
             region = made.outside(ours) if source_first else ours
             if region == NOTHING:
                 continue
-            wanted = says.of_all(clauses, self._ends[version], over, region)
-            text = TextDiagrams(ruleset, over, region, translates=True, answers=says.of_program)
+            matches = Matches(over)
+            wanted = says.of_all(clauses, self._ends[version], over, region, matches)
+            known = says.as_written(ruleset, version)
+            text = TextDiagrams(ruleset, over, region, True, says.of_program, matches=matches, known=known)
             for path in Path:
                 # Of the packets behind DNAT, in terms of those in front.
                 out, among, meant = (
                     text.before(path, one) for one in (wanted.impossible(path), region, wanted.at(path))
                 )
                 out = made.where(out, made.outcome("impossible"))
-                one, two = (made.where(among, made.first([out, side])) for side in (meant, text.at(path)))
-                for box, _, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
+                coins = text.coins(path)
+                one, two = (
+                    settled(made, made.where(among, made.first([out, side])), coins) for side in (meant, text.at(path))
+                )
+                for box, wants, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                     shown[path] += 1
                     case = case_of(path, over, box, text.matches.opaque)
                     given = text.translated(path, _numbers(case, over, box))
                     behind = replace(case, packet=_translated(case.packet, given))
                     words = () if behind == case else (f"translated: {behind.packet}",)
                     trace = way_of(ruleset, case, behind.packet.dst)
-                    yield Witness(case, says.of_one(behind), str(found), trace, words)
+                    told = says.of_one(behind)
+                    told = replace(told, note=f"by chance, {wants}") if isinstance(wants, Odds) else told
+                    yield Witness(case, told, str(found), trace, words)
 
 
 def verify(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compiler.resources.language import Anyone, Program, Reaches, Rule, every_rule
+from compiler.resources.language import Anyone, Item, Program, Reaches, Rule, Within
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.proof.case import Case
@@ -20,6 +20,7 @@ from compiler.snapshot import Snapshot
 from grammar.source import Span
 from tests.compiler.semantics.test_program import CLOSED, CLUSTER, program
 from tests.compiler.semantics.test_program_diagram import world
+from tests.property.enriched import Enricher
 
 VERBS = ("allow", "deny", "pass")
 HERE = Span("-", 0, 0, 0, 0)
@@ -141,10 +142,20 @@ def plain(case: Case) -> bool:
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32))
 def test_packets_agree(seed: int) -> None:
+    agree(Random(seed), rich=False)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_packets_agree_with_lists_in_lists_and_conditions(seed: int) -> None:
+    agree(Random(seed), rich=True)
+
+
+def agree(random: Random, rich: bool) -> None:
     """No packet contradicts what holds, and each witness contradicts what does not."""
-    random = Random(seed)
     located, snapshot, maker = world(random)
     policies, made = [one.value for one in located], maker.program(expects=True)
+    made = Enricher(random).program(made) if rich else made
     said = judge(made, policies, snapshot)
     oracle = ProgramOracle(made, policies, snapshot, None)
     assert all(oracle.said(one.case) == one.said for one in said.failed)
@@ -158,23 +169,42 @@ def test_packets_agree(seed: int) -> None:
 
 
 def changed(made: Program) -> Iterator[tuple[Rule, Program]]:
-    """The program with another verb in one of its rules."""
-    for verb in VERBS:
-        for n, rule in enumerate(every_rule(made.node)):
-            new = rule.model_copy(update={"verb": verb, "answer": None})
-            yield rule, made.model_copy(update={"node": (*made.node[:n], new, *made.node[n + 1 :])})
-        for b, block in enumerate(made.policies):
-            for n, rule in enumerate(every_rule(block.rules)):
-                new = rule.model_copy(update={"verb": verb, "answer": None})
-                other = block.model_copy(update={"rules": (*block.rules[:n], new, *block.rules[n + 1 :])})
-                yield rule, made.model_copy(update={"policies": (*made.policies[:b], other, *made.policies[b + 1 :])})
+    """The program with another verb in one of its rules that decide."""
+    for name in ("node", "forward", "node_packets", "forward_packets"):
+        for rule, items in other_verbs(getattr(made, name)):
+            yield rule, made.model_copy(update={name: items})
+    for b, block in enumerate(made.policies):
+        for rule, items in other_verbs(block.rules):
+            other = block.model_copy(update={"rules": items})
+            yield rule, made.model_copy(update={"policies": (*made.policies[:b], other, *made.policies[b + 1 :])})
+
+
+def other_verbs(items: tuple[Item, ...]) -> Iterator[tuple[Rule, tuple[Item, ...]]]:
+    for n, item in enumerate(items):
+        others: list[tuple[Rule, Item]] = []
+        if isinstance(item, Rule) and item.verb not in ("log", "leave"):
+            others = [(item, item.model_copy(update={"verb": verb, "answer": None})) for verb in VERBS]
+        elif isinstance(item, Within):
+            others = [(rule, item.model_copy(update={"items": inner})) for rule, inner in other_verbs(item.items)]
+        yield from ((rule, (*items[:n], other, *items[n + 1 :])) for rule, other in others)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32))
 def test_a_rule_is_constrained_when_another_verb_fails(seed: int) -> None:
-    located, snapshot, maker = world(Random(seed))
+    constrained(Random(seed), rich=False)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_rules_of_lists_in_lists_and_of_other_lists_are_counted_alike(seed: int) -> None:
+    constrained(Random(seed), rich=True)
+
+
+def constrained(random: Random, rich: bool) -> None:
+    located, snapshot, maker = world(random)
     policies, made = [one.value for one in located], maker.program(expects=True)
+    made = Enricher(random).program(made) if rich else made
     said = judge(made, policies, snapshot)
     failed = {id(one.expected) for one in said.failed}
     made = made.model_copy(update={"expectations": tuple(e for e in made.expectations if id(e) not in failed)})
