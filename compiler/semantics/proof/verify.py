@@ -197,10 +197,8 @@ class Verifier:
                     text.before(path, one) for one in (wanted.impossible(path), region, wanted.at(path))
                 )
                 out = made.where(out, made.outcome("impossible"))
-                coins = text.coins(path)
-                one, two = (
-                    settled(made, made.where(among, made.first([out, side])), coins) for side in (meant, text.at(path))
-                )
+                sides = [made.where(among, made.first([out, side])) for side in (meant, text.at(path))]
+                one, two = (settled(made, side, text.coins(path)) for side in sides)
                 for box, wants, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                     shown[path] += 1
                     case = case_of(path, over, box, text.matches.opaque)
