@@ -100,6 +100,7 @@ class _Says:
         #: Whether the program takes part.
         self.of_program = filters(program)
         self._lists = lists(program, in_order(program, policies), failsafe)
+        self._opaque = [one.item for one in self._lists.every() if isinstance(one.item, Opaque)]
 
     @cached_property
     def of_one(self) -> Callable[[Case], Said]:
@@ -120,7 +121,14 @@ class _Says:
 
     def as_written(self, ruleset: Ruleset, version: int) -> dict[Spot, str]:
         """Where a text has stateful matches of rules that stand in the program as they are."""
-        return found_in(ruleset, version, [one.item for one in self._lists.every() if isinstance(one.item, Opaque)])
+        return found_in(ruleset, version, self._opaque)
+
+    @property
+    def given(self) -> str:
+        """On what a proof hangs, in words."""
+        named = ", ".join(f"{one.name} ({one.span.file_line})" for one in self._opaque)
+        many = f"{len(self._opaque)} rule{'s' * (len(self._opaque) > 1)}"
+        return f"with {many} of one tool, unverified: {named}" if self._opaque else ""
 
 
 class Verifier:
@@ -156,7 +164,7 @@ class Verifier:
             raise Unprovable(self.obstacle)
         says = _Says(self._policies, self._snapshot, self._program, node, tuple(failsafe))
         found = [witness for version in families for witness in self._differences(says, ruleset, version)]
-        return Different(tuple(found)) if found else Equal(tuple(families))
+        return Different(tuple(found)) if found else Equal(tuple(families), says.given)
 
     def _differences(self, says: _Says, ruleset: Ruleset, version: int) -> list[Witness]:
         clauses = self._clauses.get(version)

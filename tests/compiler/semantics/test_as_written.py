@@ -119,6 +119,13 @@ def test_rules_as_written(items: list[Item], rules: list[str], wanted: bool) -> 
     assert proved(of_node(*items), iptables(*rules)) is wanted
 
 
+def test_the_answer_names_them() -> None:
+    items = [L.opaque(BURST), L.opaque("-m recent --name n --set")]
+    places = ", ".join(f"x (p.np:{item.span.line})" for item in items)
+    said = verify([], Snapshot(), None, rulesets.read(iptables(BURST).items()), (4,), of_node(*items))
+    assert said == Equal((4,), f"with 2 rules of one tool, unverified: {places}")
+
+
 def test_of_one_family() -> None:
     program, text = of_node(L.opaque(BURST, version=4)), iptables(BURST)
     assert proved(program, text, (4,))
