@@ -1,21 +1,14 @@
-"""Programs of the policy language as values, and what they say of one packet: from docs/DSL.md, statement by statement.
-
-Slow and obvious, and sharing nothing with `resolve` and `lower` but the dataclasses of programs: a packet's ends are
-asked of the expression, the rules one after the other.
-"""
+"""Random programs of the policy language as values, and packets that they ask about; `reading` says what they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Literal
 
 from hypothesis import strategies as st
 
-from compiler.net import PROTOCOLS, Family, parse_address
-from compiler.policy import Action, Direction
+from compiler.net import Family, parse_address
 from compiler.resources.labels import LabelSelector, LabelSelectorRequirement
 from compiler.resources.language import (
     Addresses,
@@ -24,8 +17,10 @@ from compiler.resources.language import (
     Either,
     End,
     Interfaces,
+    Item,
     Less,
     Log,
+    Marked,
     MessageType,
     NamedPort,
     Nodes,
@@ -39,23 +34,15 @@ from compiler.resources.language import (
     Rule,
     ThisNode,
     WholeProtocol,
-    every_rule,
+    Within,
 )
-from compiler.semantics.packet import ICMP, ICMPV6, PORTED, Packet
-from compiler.snapshot import Snapshot
+from compiler.semantics.packet import ICMPV6, PORTED, Packet
 from grammar.source import Span
-from tests.compiler.meaning import Meaning
 from tests.compiler.worlds import UNIVERSE
 
 #: Names of interfaces that packets come and go by.
 NAMES = ("eth0", "eth1", "eth", "wg0", "wg10", "wg1", "lo")
 PATTERNS = (*NAMES, "eth*", "wg*", "wg1*", "*")
-
-
-class Hook(Enum):
-    FORWARD = "forward"
-    INPUT = "input"
-    OUTPUT = "output"
 
 
 def selector(**labels: str) -> LabelSelector:
@@ -183,207 +170,87 @@ def programs(draw: st.DrawFn, baseline: bool = False) -> Program:
     for n in draw(st.permutations(range(draw(st.integers(0, 3))))):
         inner = [draw(rules(number + i)) for i in range(draw(st.integers(1, 3)))]
         number += len(inner)
-        priority = draw(st.integers(0, 2))
-        place = Span("p.np", 500 + n, 1, 500 + n, 2)
-        block = PolicyBlock(name=f"b{n}", tier="admin", priority=priority, rules=tuple(inner), text="", span=place)
-        blocks.append(block)
+        blocks.append(_block(draw, n, tuple(inner)))
     own = []
     for _ in range(draw(st.integers(0 if blocks else 1, 4))):
-        us: End = ThisNode() if draw(st.integers(0, 2)) else Both(ends=(ThisNode(), draw(leaves)))
-        own.append(draw(rules(number, target=us) if draw(st.booleans()) else rules(number, source=us)))
+        own.append(_of_node(draw, draw(rules(number))))
         number += 1
     return Program(policies=tuple(blocks), node=tuple(own))
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A packet at a hook: by which interfaces, and whether its ends are addresses of the node itself."""
-
-    hook: Hook
-    packet: Packet
-    input: str
-    output: str
-    from_self: bool
-    to_self: bool
+def _block(draw: st.DrawFn, n: int, items: tuple[Item, ...]) -> PolicyBlock:
+    priority, place = draw(st.integers(0, 2)), Span("p.np", 500 + n, 1, 500 + n, 2)
+    return PolicyBlock(name=f"b{n}", tier="admin", priority=priority, rules=items, text="", span=place)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """`how` is accept, drop or reject; `rules` decided, one of each list at most."""
-
-    how: str
-    rules: tuple[Rule, ...]
+def _of_node(draw: st.DrawFn, rule: Rule) -> Rule:
+    """The rule with the node as one of its ends."""
+    us: End = ThisNode() if draw(st.integers(0, 2)) else Both(ends=(ThisNode(), draw(leaves)))
+    return rule.model_copy(update={draw(st.sampled_from(("source", "target"))): us})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A program and the policies behind it, at one node."""
-
-    program: Program
-    meaning: Meaning
-    node: str
-
-    @property
-    def cluster(self) -> Snapshot:
-        return self.meaning.snapshot
-
-    def judge(self, seen: Seen) -> Judged:
-        """What becomes of the packet, of no known connection."""
-        decided: list[Rule] = []
-        if not self._spared(seen):
-            blocks = sorted(
-                (b for b in self.program.policies if b.tier == "admin"), key=lambda block: (block.priority, block.name)
-            )
-            rules = [rule for block in blocks for rule in every_rule(block.rules)] if self._asks_blocks(seen) else []
-            first = next((rule for rule in rules if self.matches(rule, seen)), None)
-            decided += [first] if first is not None else []
-            if first is not None and first.verb in ("deny", "reject"):
-                return Judged({"deny": "drop", "reject": "reject"}[first.verb], (first,))
-            if (first is None or first.verb == "pass") and not self._policies_allow(seen):
-                return Judged("drop", tuple(decided))
-        last = next((rule for rule in self._own_list(seen) if self.matches(rule, seen)), None)
-        decided += [last] if last is not None else []
-        how = {"deny": "drop", "reject": "reject"}.get(last.verb, "accept") if last is not None else "accept"
-        return Judged(how, tuple(decided))
-
-    def _spared(self, seen: Seen) -> bool:
-        """A pod of the node to itself, and neighbour discovery: what is routed has lost one of its hops."""
-        pod = self.meaning.holder(seen.packet.src)
-        itself = seen.packet.src == seen.packet.dst and pod is not None and pod.node == self.node
-        return itself or (seen.packet.is_neighbour_discovery and seen.hook is not Hook.FORWARD)
-
-    def _asks_blocks(self, seen: Seen) -> bool:
-        pod = self.meaning.holder(seen.packet.src)
-        if seen.hook is Hook.INPUT:
-            return pod is not None and pod.node == self.node
-        return seen.hook is Hook.FORWARD or not seen.from_self
-
-    def _policies_allow(self, seen: Seen) -> bool:
-        packet = seen.packet
-        if seen.hook is Hook.OUTPUT and seen.from_self:
-            return True
-        sides = [(Direction.EGRESS, packet.src, packet.dst)]
-        sides += [(Direction.INGRESS, packet.dst, packet.src)] if seen.hook is not Hook.INPUT else []
-        said = list(self._baseline(seen))
-        for direction, subject, other in sides:
-            pod = self.meaning.holder(subject)
-            here = pod is not None and pod.node == self.node
-            if here and not self.meaning.allows(direction, pod, other, packet.proto, packet.dport, said):  # type: ignore[arg-type]
-                return False
-        return True
-
-    def _baseline(self, seen: Seen) -> Iterator[tuple[int, Action]]:
-        """What blocks of that tier say, each its first rule that matches."""
-        blocks = [block for block in self.program.policies if block.tier == "baseline"]
-        for block in sorted(blocks, key=lambda block: (block.priority, block.name)):
-            verb = next((rule.verb for rule in every_rule(block.rules) if self.matches(rule, seen)), None)
-            if verb is not None:
-                yield block.priority, {"allow": Action.ALLOW, "deny": Action.DENY, "pass": Action.PASS}[verb]
-
-    def _own_list(self, seen: Seen) -> Sequence[Rule]:
-        if seen.hook is Hook.FORWARD:
-            return ()
-        return [
-            r for r in every_rule(self.program.node) if says_self(r.target if seen.hook is Hook.INPUT else r.source)
-        ]
-
-    def matches(self, rule: Rule, seen: Seen) -> bool:
-        source, target = self._side(seen, True), self._side(seen, False)
-        if not is_at(rule.source, source, self.cluster) or not is_at(rule.target, target, self.cluster):
-            return False
-        if rule.unless is not None and is_at(rule.unless, source, self.cluster):
-            return False
-        return rule.ports is None or any(self._at(port, seen.packet) for port in rule.ports)
-
-    def _side(self, seen: Seen, source: bool) -> Point:
-        address = seen.packet.src if source else seen.packet.dst
-        if source:
-            own = seen.hook is Hook.OUTPUT or seen.from_self
-            return Point(address, None if seen.hook is Hook.OUTPUT else seen.input, own)
-        own = seen.hook is Hook.INPUT or seen.to_self
-        return Point(address, None if seen.hook is Hook.INPUT else seen.output, own)
-
-    def _at(self, port: PortSpec, packet: Packet) -> bool:
-        if port.protocol != packet.proto:
-            return False
-        match port:
-            case PortRange(first=first, last=last):
-                return first <= packet.dport <= last
-            case NamedPort(name=name):
-                pod = self.meaning.holder(packet.dst)
-                own = pod.ports if pod is not None else ()
-                return any((o.name, PROTOCOLS[o.protocol], o.port) == (name, packet.proto, packet.dport) for o in own)
-            case MessageType(type=kind):
-                echo = 8 if packet.proto == ICMP else 128
-                family = {ICMP: 4, ICMPV6: 6}[packet.proto]
-                return packet.version == family and kind == (echo if packet.icmp_type is None else packet.icmp_type)
-            case WholeProtocol():
-                return True
+_kinds = st.builds(lambda kind: Routed(kind=kind), st.sampled_from(("local", "broadcast", "multicast")))
+_marks = st.sampled_from([Marked(value=1, mask=1), Marked(value=0, mask=2), Marked(value=2, mask=3)])
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One end of a packet: `name` None is no interface."""
+class Lists:
+    """Draws lists in lists, each rule with a number of its own."""
 
-    address: str
-    name: str | None
-    own: bool
+    def __init__(self, draw: st.DrawFn, chance: bool) -> None:
+        self._draw, self._chance, self._number = draw, chance, 0
+
+    def program(self, blocks: Sequence[PolicyBlock]) -> Program:
+        some = st.sampled_from((0, 0, 1, 2))
+        admin = [_block(self._draw, n, self.items(self._draw(st.integers(1, 3)))) for n in range(self._draw(some))]
+        return Program(
+            policies=(*blocks, *admin),
+            node=self.items(self._draw(some), of_node=True),
+            forward=self.items(self._draw(some)),
+            node_packets=self.items(self._draw(some), of_node=True, packets=True),
+            forward_packets=self.items(self._draw(some), packets=True),
+        )
+
+    def items(self, count: int, of_node: bool = False, packets: bool = False, depth: int = 0) -> tuple[Item, ...]:
+        return tuple(self._item(of_node, packets, depth) for _ in range(count))
+
+    def _item(self, of_node: bool, packets: bool, depth: int) -> Item:
+        rule = self._rule(packets)
+        rule = _of_node(self._draw, rule) if of_node else rule
+        if depth > 2 or self._draw(st.integers(0, 3)):
+            return rule
+        inner = self.items(self._draw(st.integers(1, 3)), of_node and self._draw(st.booleans()), packets, depth + 1)
+        asked = {name: getattr(rule, name) for name in (*Within.model_fields,) if name in type(rule).model_fields}
+        return Within(**asked | {"items": inner, "text": f"within {rule.text}"})
+
+    def _rule(self, packets: bool) -> Rule:
+        draw, number = self._draw, self._number
+        self._number += 1
+        rule = draw(rules(number))
+        changed: dict[str, object] = {}
+        if draw(st.integers(0, 3)) == 0:
+            changed = {"verb": "leave", "answer": None, "log": None}
+        elif draw(st.integers(0, 5)) == 0:
+            changed = {"verb": "log", "answer": None, "log": Log(prefix=f"<{number}>")}
+        if draw(st.integers(0, 5)) == 0:
+            end = draw(st.sampled_from(("source", "target")))
+            changed[end] = draw(_kinds | st.builds(lambda a, b: Less(end=a, without=b), some_ends, _kinds))
+        if draw(st.integers(0, 4)) == 0:
+            states = ("new", "invalid", "untracked", *(("established", "related") * packets))
+            changed["states"] = tuple(draw(st.sets(st.sampled_from(states), min_size=1)))
+        if draw(st.integers(0, 5)) == 0:
+            changed["marked"] = draw(_marks)
+        if draw(st.integers(0, 5)) == 0:
+            changed["source_ports"] = draw(st.sampled_from((((4000, 4000),), ((1, 3999), (4001, 4001)))))
+            changed["ports"] = (PortRange(protocol=draw(_ported), first=0, last=draw(st.sampled_from((3, 65535)))),)
+        if self._chance and draw(st.integers(0, 5)) == 0:
+            changed["chance"] = draw(st.sampled_from((1, 2, 7)))
+        return rule.model_copy(update=changed)
 
 
-def is_at(end: End, point: Point, cluster: Snapshot) -> bool:
-    """Whether a packet's end is of this end."""
-
-    def ask(one: End) -> bool:
-        match one:
-            case Addresses(first=first, last=last):
-                here = ip_address(point.address)
-                return here.version == first.version and int(first) <= int(here) <= int(last)
-            case Anyone():
-                return True
-            case ThisNode():
-                return point.own
-            case Interfaces(names=names):
-                return point.name is not None and any(is_named(pattern, point.name) for pattern in names)
-            case Pods(namespaces=space, labels=labels):
-                holders = [pod for pod in cluster.pods if pod.holds_addresses and point.address in pod.ips]
-                return any(space in (None, pod.namespace) and has(pod.labels, labels) for pod in holders)
-            case Nodes(labels=labels):
-                known = {name: (node.labels, set(node.own_ips)) for name, node in cluster.nodes.items()}
-                for pod in cluster.pods:
-                    if pod.host_network and pod.phase == "Running":
-                        known.setdefault(pod.node, ({}, set()))[1].update(pod.ips)
-                return any(point.address in ips and has(own, labels) for own, ips in known.values())
-            case Either(ends=inner):
-                return any(map(ask, inner))
-            case Both(ends=inner):
-                return all(map(ask, inner))
-            case Less(end=whole, without=cut):
-                return ask(whole) and not ask(cut)
-            case Routed():
-                raise NotImplementedError("no random program says it")
-
-    return ask(end)
-
-
-def is_named(pattern: str, name: str) -> bool:
-    """`wg*` is every name that begins so."""
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-
-
-def has(labels: Mapping[str, str], wanted: LabelSelector) -> bool:
-    """For selectors of values alone."""
-    return all(labels.get(one.key) in (one.values or ()) for one in wanted.match_expressions or ())
-
-
-def says_self(end: End) -> bool:
-    """Whether an end says `self`, not counting exceptions."""
-    match end:
-        case Either(ends=inner) | Both(ends=inner):
-            return any(map(says_self, inner))
-        case Less(end=whole):
-            return says_self(whole)
-        case _:
-            return isinstance(end, ThisNode)
+@st.composite
+def programs_of_lists(draw: st.DrawFn, chance: bool = True) -> Program:
+    """With lists in lists, conditions, and every list that there is."""
+    return Lists(draw, chance).program(draw(baseline_blocks()))
 
 
 @st.composite

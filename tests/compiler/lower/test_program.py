@@ -26,7 +26,8 @@ from compiler.semantics.rules.rulesets import read
 from compiler.semantics.rules.trace import Tracer
 from compiler.snapshot import Snapshot
 from tests.compiler.meaning import Meaning
-from tests.compiler.programs import NAMES, Hook, Reading, Seen, packets, programs
+from tests.compiler.programs import NAMES, packets, programs
+from tests.compiler.reading import Hook, Reading, Seen
 from tests.compiler.worlds import UNIVERSE, World, worlds
 
 NODE = "n1"
@@ -79,8 +80,8 @@ def traced(tracer: Tracer, seen: Seen, own: frozenset[str], state: State | None 
     sent = seen.hook is Hook.OUTPUT
     route = Route.SENT if sent else Route.ARRIVES
     names = ("" if sent else seen.input, "" if seen.hook is Hook.INPUT else seen.output)
-    found = tracer.trace(Situation(seen.packet, route, own, *names, state=state))
-    told = {f"<{n}>" for n in range(40) for event in found.notices if f"<{n}>" in str(event.what)}
+    found = tracer.trace(Situation(seen.packet, route, own, *names, state=state, mark=seen.mark))
+    told = {f"<{n}>" for n in range(80) for event in found.notices if f"<{n}>" in str(event.what)}
     return found.how.split()[0], told
 
 
@@ -97,7 +98,7 @@ def test_texts_mean_what_programs_say(backend: Backend, world: World, program: P
         how, told = traced(tracer, seen, own)
         assert how == judged.how, f"{seen}: {judged}"
         if not seen.packet.is_neighbour_discovery and seen.packet.src != seen.packet.dst:
-            assert told == {rule.log.prefix for rule in judged.rules if rule.log is not None}, f"{seen}: {judged}"
+            assert told == judged.noted, f"{seen}: {judged}"
         assert traced(tracer, seen, own, State.ESTABLISHED) == ("accept", set())
 
 

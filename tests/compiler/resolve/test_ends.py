@@ -18,7 +18,8 @@ from compiler.resources.language import (
     ThisNode,
 )
 from compiler.snapshot import build
-from tests.compiler.programs import NAMES, Point, ends, is_at, is_named
+from tests.compiler.programs import NAMES, ends
+from tests.compiler.reading import Point, is_at, is_named
 from tests.compiler.worlds import UNIVERSE, worlds
 
 SIDES = [Side(here, interfaces) for here in Here for interfaces in (True, False)]
