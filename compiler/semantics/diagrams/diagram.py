@@ -19,7 +19,7 @@ Diagrams are plain integers, good for the `Diagrams` that made them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, repeat
 
 from compiler.semantics.diagrams.cells import Cells, in_cells
@@ -262,6 +262,26 @@ class Diagrams(Nodes):
             if found is None:
                 kids = [walk(kid) for kid in self._kids[here]]
                 found = done[here] = self._node(level, self._starts[here], kids[::-1] if level in fields else kids)
+            return found
+
+        return walk(diagram)
+
+    def folded(self, diagram: int, fields: Mapping[int, Callable[[int, int], int]]) -> int:
+        """The same without these fields, which have two values: what is to be of a packet is made of what it says with
+        0 and with 1, both folded; that asks later fields only."""
+        done: dict[int, int] = {}
+        last = max(fields, default=-1)
+
+        def walk(here: int) -> int:
+            level = self._levels[here]
+            if level > last:
+                return here
+            found = done.get(here)
+            if found is None:
+                kids = [walk(kid) for kid in self._kids[here]]
+                fold = fields.get(level)
+                found = fold(*kids) if fold else self._joined(level, self._starts[here], kids)
+                done[here] = found
             return found
 
         return walk(diagram)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Diagrams
@@ -41,10 +42,12 @@ def probability(text: str) -> Fraction | None:
 
 def settled(made: Diagrams, diagram: int, coins: Mapping[int, Fraction]) -> int:
     """The same, with `Odds` as outcomes where the coins, by their fields, leave several."""
-    for coin in sorted(coins.keys() & made.asked(diagram)):
-        one, two = (made.restrict(diagram, {coin: side}) for side in (1, 0))
-        diagram = _mixed(made, one, two, coins[coin])
-    return diagram
+    folds = {coin: partial(_of_both, made, share) for coin, share in coins.items()}
+    return made.folded(diagram, folds)
+
+
+def _of_both(made: Diagrams, share: Fraction, zero: int, one: int) -> int:
+    return _mixed(made, one, zero, share)
 
 
 def _mixed(made: Diagrams, one: int, two: int, share: Fraction) -> int:

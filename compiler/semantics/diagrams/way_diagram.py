@@ -84,22 +84,26 @@ class WayDiagrams:
         behind = self._through(Hook.POSTROUTING, NOTHING, known)
         if way is Way.SENT:
             own = self._through(Hook.OUTPUT, NOTHING, known)
-            return self._ended(self._chains.then_by(own, self._behind_output(behind)))
+            return self.ended(self._chains.then_by(own, self._behind_output(behind)))
         there = self._chains.after(Effect(ROUTED), self._through(Hook.FORWARD, behind, known))
         here = self._through(Hook.INPUT, NOTHING, known)
-        return self._ended(self._through(Hook.PREROUTING, self._routed(here, there), known))
+        return self.ended(self._through(Hook.PREROUTING, self._routed(here, there), known))
 
     def routing(self, way: Way, known: bool = False) -> int:
         """As far as routing: what it decides by."""
-        return self._ended(self._through(_FIRST_HOOK[way], NOTHING, known))
+        return self.ended(self._through(_FIRST_HOOK[way], NOTHING, known))
 
     def segments(self) -> Iterator[int]:
         """Each hook as far as conntrack translates, then the rest of it, for whatever has become of a packet: where
         two texts agree in all of these, they do so for known connections, too."""
         for hook in Hook:
             early, late = self._around_translation(hook)
-            yield self._ended(self._in_order(hook, early, NOTHING))
-            yield self._ended(self._in_order(hook, late, NOTHING))
+            yield self.ended(self._in_order(hook, early, NOTHING))
+            yield self.ended(self._in_order(hook, late, NOTHING))
+
+    def at(self, hook: Hook, nat: bool) -> int:
+        """What base chains of a hook do to whatever comes there: those of nat, to first packets, or all others."""
+        return self.ended(self._translated(hook) if nat else self._in_order(hook, self._others(hook), NOTHING))
 
     # Hooks
 
@@ -112,10 +116,13 @@ class WayDiagrams:
         return self._in_order(hook, early, rest)
 
     def _around_translation(self, hook: Hook) -> tuple[Bases, Bases]:
-        bases = [one for one in self._ruleset.at(hook, self._over.version) if not _is_nat(one[1])]
+        bases = self._others(hook)
         turn = TRANSLATES.get(hook, CONNTRACK)
         early = [one for one in bases if one[1].base and one[1].base.priority < turn]
         return early, bases[len(early) :]
+
+    def _others(self, hook: Hook) -> list[tuple[Table, Chain]]:
+        return [one for one in self._ruleset.at(hook, self._over.version) if not _is_nat(one[1])]
 
     def _in_order(self, hook: Hook, bases: Bases, rest: int) -> int:
         for table, chain in reversed(bases):
@@ -183,7 +190,7 @@ class WayDiagrams:
             as_it_was if change._replace(untracked=False, hops=AS_IT_CAME.hops) == AS_IT_CAME else anew
         )
 
-    def _ended(self, diagram: int) -> int:
+    def ended(self, diagram: int) -> int:
         """Outcomes in place of ways out. What became of a packet that is gone does not matter."""
         made = self._made
 
@@ -192,7 +199,7 @@ class WayDiagrams:
             if how == "next":
                 how = "accept"
             kept = change if how == "accept" or then else AS_IT_CAME
-            return made.outcome(Outcome(how, kept, events, tuple(map(self._ended, then))))
+            return made.outcome(Outcome(how, kept, events, tuple(map(self.ended, then))))
 
         ended = self._chains.mapped(diagram, end)
         return made.relabel(ended, {NOTHING: made.outcome(Outcome("accept"))})
