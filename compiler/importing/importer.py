@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.errors import Unsupported
-from compiler.importing import iptables
+from compiler.importing import iptables, nftables
 from compiler.importing.families import together
 from compiler.importing.lists import statements
 from compiler.importing.naming import names
@@ -46,24 +46,30 @@ def imported(sources: Sequence[Source]) -> Imported:
     account = Account()
     found: dict[int, list[Section]] = {}
     for source in sources:
-        version = _version(source)
-        if version in found:
-            raise Unsupported(f"two rulesets for IPv{version}: import them one by one")
-        found[version] = list(sections(iptables.tables(source, version), account))
+        made = nftables.tables(source, account)
+        if tool == "iptables":
+            version = _version(source)
+            if version in found:
+                raise Unsupported(f"two rulesets for IPv{version}: import them one by one")
+            made = iptables.tables(source, version)
+        for table in made:
+            found.setdefault(table.version, []).extend(sections([table], account))
     return _program(tool, sources, found, account)
 
 
 def _program(tool: str, sources: Sequence[Source], found: dict[int, list[Section]], account: Account) -> Imported:
-    versions = tuple(sorted(found))
-    both = len(versions) > 1
-    families = {4: "every-ipv4", 6: "every-ipv6"} if both else {}
-    whole = together(found[4], found[6]) if both else tuple(found[versions[0]])
-    named = names(whole, families, needs_everywhere(whole))
+    versions = (4, 6) if len(found) > 1 or 0 in found else tuple(found)
+    families: dict[int, str] = {}
+    whole = tuple(found[versions[0]]) if len(versions) == 1 else ()
+    if len(versions) > 1:
+        families = {4: "every-ipv4", 6: "every-ipv6"}
+        whole = (*together(found.get(4, ()), found.get(6, ())), *found.get(0, ()))
+    named = names(whole, families, needs_everywhere(whole), account.sets)
     text = program(whole, named, tuple(_head(tool, sources, versions)))
     made = [one for section in whole for one in statements(section.items)]
     opaque = [(origin, one.why) for one in made if isinstance(one.action, Opaque) for origin in one.origins]
-    dropped, lost = account.dropped, account.lost
-    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), _once(dropped), _once(lost))
+    dropped, lost = _once(account.dropped), _once(account.lost)
+    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), dropped, lost)
 
 
 def _head(tool: str, sources: Sequence[Source], versions: tuple[int, ...]) -> Iterator[str]:

@@ -124,7 +124,7 @@ class _Reader:
             if jumps:
                 action = Jump(name, _JUMPS[target[0].name])
             elif name:
-                action = does(name, [option for option in own if option.name not in _COMMENT], self._version)
+                action = does(name, [option for option in own if option.name not in _COMMENT])
             if isinstance(action, Log):
                 rest, limited = _limited(matches)
                 matches = tuple(rest)

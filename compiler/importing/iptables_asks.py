@@ -43,6 +43,7 @@ _MODULES = {
     "iprange": frozenset({"source range", "target range"}),
     "addrtype": frozenset({"source kind", "target kind"}),
 }
+#: Names of both tools for types, each with its number.
 _ICMP = """
     echo-reply 0 pong 0 destination-unreachable 3 source-quench 4 redirect 5 echo-request 8 ping 8
     router-advertisement 9 router-solicitation 10 time-exceeded 11 ttl-exceeded 11 parameter-problem 12
@@ -51,10 +52,12 @@ _ICMP = """
 _ICMP6 = """
     destination-unreachable 1 packet-too-big 2 time-exceeded 3 ttl-exceeded 3 parameter-problem 4
     echo-request 128 ping 128 echo-reply 129 pong 129 router-solicitation 133 router-advertisement 134
+    nd-router-solicit 133 nd-router-advert 134 nd-neighbor-solicit 135 nd-neighbor-advert 136 nd-redirect 137
+    mld-listener-query 130 mld-listener-report 131 mld-listener-done 132 mld2-listener-report 143
     neighbour-solicitation 135 neighbor-solicitation 135 neighbour-advertisement 136 neighbor-advertisement 136
     redirect 137
 """
-_TYPES = {4: _ICMP.split(), 6: _ICMP6.split()}
+ICMP_TYPES = {4: _ICMP.split(), 6: _ICMP6.split()}
 
 
 def asks(options: Sequence[Option], version: int) -> Asked:
@@ -167,7 +170,7 @@ def _states(option: Option) -> frozenset[str]:
 
 def _type(asking: Asking, option: Option) -> None:
     word = _one(option).lower()
-    names = _TYPES[asking.version]
+    names = ICMP_TYPES[asking.version]
     if word in ("any", "255") and asking.version == 4:
         if option.negated:
             raise Inexpressible("no type at all")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from compiler.importing.numbers import between, number
+from compiler.importing.numbers import number, parsed_end
 from compiler.importing.values import (
     ALL_BITS,
     Action,
@@ -45,7 +45,7 @@ _UNITS = {"s": "sec", "m": "min", "h": "hour", "d": "day"}
 _DSCP_CLASSES = frozenset(f"cs{n}" for n in range(8))
 
 
-def does(name: str, options: Sequence[Option], version: int) -> Action:
+def does(name: str, options: Sequence[Option]) -> Action:
     """`-j NAME` that is no chain. Raises Inexpressible."""
     given = {option.name: " ".join(value.text for value in option.values) for option in options}
     if any(option.negated for option in options):
@@ -54,7 +54,7 @@ def does(name: str, options: Sequence[Option], version: int) -> Action:
         _only(name, given)
         return Verdict(_VERDICTS[name])
     try:
-        return _does(name, given, version)
+        return _does(name, given)
     except ValueError:
         raise Inexpressible(_words(name, given)) from None
 
@@ -72,7 +72,7 @@ def limit(options: Sequence[Option]) -> str:
     return f"{count}/{unit}" + ("" if burst == "5" else f" burst {burst}")
 
 
-def _does(name: str, given: Mapping[str, str], version: int) -> Action:
+def _does(name: str, given: Mapping[str, str]) -> Action:
     match name:
         case "REJECT":
             _only(name, given, "--reject-with")
@@ -93,10 +93,12 @@ def _does(name: str, given: Mapping[str, str], version: int) -> Action:
             return Log(given.get("--nflog-prefix", ""), kernel=False)
         case "DNAT":
             _only(name, given, "--to-destination")
-            return _dnat(given["--to-destination"], version)
+            return Dnat(*parsed_end(given["--to-destination"]))
         case "SNAT":
             _only(name, given, "--to-source")
-            version, address = _address(given["--to-source"])
+            version, address, port = parsed_end(given["--to-source"])
+            if port is not None:
+                raise ValueError
             return Snat(version, address)
         case "REDIRECT":
             _only(name, given, "--to-ports")
@@ -127,24 +129,6 @@ def _only(name: str, given: Mapping[str, str], *allowed: str) -> None:
 
 def _words(name: str, given: Mapping[str, str]) -> str:
     return " ".join([name, *(f"{option} {value}".strip() for option, value in given.items())])
-
-
-def _address(word: str) -> tuple[int, int]:
-    """One address, without ports."""
-    version, (first, last) = between(word.strip("[]") if word.startswith("[") and word.endswith("]") else word)
-    if first != last or "/" in word:
-        raise ValueError("an address out of several")
-    return version, first
-
-
-def _dnat(word: str, version: int) -> Dnat:
-    """`10.0.0.9`, `10.0.0.9:80`, `[2001:db8::9]:80`"""
-    port: int | None = None
-    if version == 4 or word.startswith("["):
-        base, colon, tail = word.rpartition(":") if word[-1:] != "]" and ":" in word else (word, "", "")
-        if colon:
-            word, port = base, number(tail, 65535)
-    return Dnat(*_address(word), port)
 
 
 def _mark(given: Mapping[str, str]) -> Mark:

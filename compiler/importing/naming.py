@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from compiler.importing.sections import Section
 from compiler.importing.values import Addresses, Asked, Item, Masquerade, Origin, Port, Snat, Within
@@ -62,10 +63,15 @@ _WORDS = """
 _TAKEN = frozenset(_WORDS.split())
 
 
-def names(sections: Iterable[Section], families: Mapping[int, str], everywhere: bool) -> Names:
+def names(
+    sections: Iterable[Section],
+    families: Mapping[int, str],
+    everywhere: bool,
+    given: Mapping[tuple[int, Intervals], str] = MappingProxyType({}),
+) -> Names:
     """Of a whole program; `families`: names for all of a family, where statements are of one of both; `everywhere`: all
-    interfaces need a name."""
-    found = _Names(families)
+    interfaces need a name; `given`: names that sets have already."""
+    found = _Names(families, given)
     if everywhere:
         found.take_interface("*")
     for section in sections:
@@ -75,8 +81,8 @@ def names(sections: Iterable[Section], families: Mapping[int, str], everywhere: 
 
 
 class _Names:
-    def __init__(self, families: Mapping[int, str]) -> None:
-        self._families = families
+    def __init__(self, families: Mapping[int, str], given: Mapping[tuple[int, Intervals], str]) -> None:
+        self._families, self._given = families, given
         self._used = set(families.values())
         self._interfaces: Counter[tuple[str, ...]] = Counter()
         self._outside: Counter[tuple[str, ...]] = Counter()
@@ -100,13 +106,15 @@ class _Names:
             if side.interfaces:
                 self._interfaces[side.interfaces] += 1
             self._interfaces.update((name,) for name in side.not_interfaces)
-            if side.addresses is not None and len(side.addresses.intervals) > 1:
+            if side.addresses is not None:
                 self._set(side.addresses, origins)
         if asked.ports is not None:
             self._ports[asked.ports] += 1
 
     def _set(self, found: Addresses, origins: tuple[Origin, ...]) -> None:
         key = found.version, found.intervals
+        if len(found.intervals) < 2 and key not in self._given:
+            return
         self._times[key] += 1
         self._sets.setdefault(key, list(origins))
 
@@ -138,7 +146,9 @@ class _Names:
 
     def _named_sets(self) -> Iterator[tuple[tuple[int, Intervals], str]]:
         for key, origins in self._sets.items():
-            if self._times[key] > 1 or len(key[1]) > 4:
+            if key in self._given:
+                yield key, self._free(_word(self._given[key]))
+            elif self._times[key] > 1 or len(key[1]) > 4:
                 yield key, self._free(_word(origins[-1].comment or origins[-1].chain) if origins else "addresses")
 
     def _free(self, wanted: str) -> str:

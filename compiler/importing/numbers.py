@@ -96,3 +96,18 @@ def between(word: str) -> tuple[int, tuple[int, int]]:
     if one is not two or first > last:
         raise ValueError(f"{word} is no range of addresses")
     return one.value, (first, last)
+
+
+def parsed_end(word: str) -> tuple[int, int, int | None]:
+    """(version, address, port or None) of `10.0.0.9`, `10.0.0.9:80`, `2001:db8::9`, `[2001:db8::9]:80`."""
+    base, port = word, None
+    if word.startswith("["):
+        base, _, tail = word[1:].partition("]")
+        port = number(tail.removeprefix(":"), 65535) if tail else None
+    elif word.count(":") == 1:
+        base, _, tail = word.partition(":")
+        port = number(tail, 65535)
+    version, (first, last) = between(base)
+    if first != last or "/" in base:
+        raise ValueError(f"{word} is not one address")
+    return version, first, port

@@ -14,6 +14,7 @@ from compiler.importing.values import (
     Addresses,
     Asked,
     Item,
+    Log,
     Notrack,
     Opaque,
     Side,
@@ -27,9 +28,10 @@ _MANY = 3
 
 
 def tidied(items: Iterable[Item]) -> tuple[Item, ...]:
-    """The same for every packet. A list with one statement is this statement; statements below each other that differ
-    in their source's address alone are one."""
-    return tuple(_gathered(_flattened(items)))
+    """The same for every packet. A list with one statement is this statement; what is told of packets just before they
+    are judged is told by the judgement; statements below each other that differ in their source's address alone are
+    one."""
+    return tuple(_gathered(_logged(_flattened(items))))
 
 
 def _flattened(items: Iterable[Item]) -> Iterator[Item]:
@@ -44,6 +46,29 @@ def _flattened(items: Iterable[Item]) -> Iterator[Item]:
             yield replace(item, items=inner)
         elif only.asked == EVERYTHING or not _is_leave(only):
             yield replace(only, asked=both, origins=(*item.origins, *only.origins))
+
+
+def _logged(items: Iterable[Item]) -> Iterator[Item]:
+    before: Item | None = None
+    for item in items:
+        both = None if before is None else _judged(before, item)
+        if before is not None and both is None:
+            yield before
+        before = item if both is None else both
+    if before is not None:
+        yield before
+
+
+def _judged(one: Item, two: Item) -> Statement | None:
+    """Both as one, where the first tells of the packets that the second allows, denies or rejects."""
+    if isinstance(one, Within) or isinstance(two, Within) or one.asked != two.asked or one.asked.chance:
+        return None
+    log, verdict = one.action, two.action
+    if not isinstance(log, Log) or not isinstance(verdict, Verdict) or verdict.log is not None:
+        return None
+    if verdict.verb not in ("allow", "deny", "reject"):
+        return None
+    return replace(two, action=replace(verdict, log=log), origins=(*one.origins, *two.origins))
 
 
 def _is_leave(item: Item) -> bool:

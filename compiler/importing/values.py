@@ -80,10 +80,12 @@ EVERYTHING = Asked()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`verb`: allow, deny, reject (`answer`: how, in the language's words; "" the default), leave."""
+    """`verb`: allow, deny, reject (`answer`: how, in the language's words; "" the default), leave; of sources in nat,
+    keep. `log`: told first."""
 
     verb: str
     answer: str = ""
+    log: Log | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +262,10 @@ Item = Statement | Within
 
 @dataclass(slots=True)
 class Account:
-    """What became of the rules: for the summary. `dropped`: those without effect, and why; `opaque` and `lost` (which
-    nothing stands for), and why."""
+    """What became of the rules: for the summary. `dropped`: those without effect, and why; `lost`: those that nothing
+    stands for, and why. `sets`: names that sets of addresses have already, by family and content."""
 
     rules: int = 0
     dropped: list[tuple[Origin, str]] = field(default_factory=list)
-    remarks: list[tuple[Origin, str]] = field(default_factory=list)
     lost: list[tuple[Origin, str]] = field(default_factory=list)
+    sets: dict[tuple[int, Intervals], str] = field(default_factory=dict)

@@ -130,7 +130,7 @@ def _portsets(found: Iterable[Port]) -> Iterator[str]:
     else:
         yield f"proto/{','.join(spans(whole))}"
     for number, some in grouped.items():
-        yield f"{_NAMES[number]}/{','.join(_port(one) for one in some)}"
+        yield f"{_NAMES[number]}/{','.join(text for one in some for text in _port(one))}"
 
 
 def spans(numbers: Iterable[int]) -> Iterator[str]:
@@ -144,10 +144,14 @@ def spans(numbers: Iterable[int]) -> Iterator[str]:
     return (f"{low}" if low == high else f"{low}-{high}" for low, high in found)
 
 
-def _port(port: Port) -> str:
-    if port.low == port.high:
-        return _TYPES.get(port.protocol, {}).get(port.low or 0) or str(port.low)
-    return f"{port.low}-{port.high}"
+def _port(port: Port) -> Iterator[str]:
+    """A port, a range of ports, or types one by one."""
+    low, high = port.low or 0, port.high or 0
+    types = _TYPES.get(port.protocol, {})
+    if all(number in types for number in range(low, high + 1)):
+        yield from (types[number] for number in range(low, high + 1))
+    else:
+        yield str(low) if low == high else f"{low}-{high}"
 
 
 # ---- Conditions

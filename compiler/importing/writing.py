@@ -178,13 +178,13 @@ class _Lines:
                 return f"keep source for {flow}"
             case Verdict("deny") if self._section.block == "raw":
                 return f"drop {flow}"
-            case Verdict(verb, answer):
+            case Verdict(verb, answer, log):
                 options = wording.conditions(asked) + (f" with {answer}" if answer else "")
+                options += f" log{_log(log)}" if log is not None else ""
                 comment = " ".join(dict.fromkeys(origin.comment for origin in one.origins if origin.comment))
                 return f"{verb} {flow}{options}{_reason(comment) if verb != 'leave' else ''}"
-            case Log(prefix, limit, kernel):
-                words = (f" {_quoted(prefix)}" if prefix else "") + (f" limit {limit}" if limit else "")
-                return f"log {flow}{wording.conditions(asked)}{words}{' to kernel' if kernel else ''}"
+            case Log():
+                return f"log {flow}{wording.conditions(asked)}{_log(action)}"
             case Dnat(version, address, port):
                 target = self._end(asked, False, pinned)
                 ports = "" if asked.ports is None else f" : {wording.ports(asked.ports, self._names)}"
@@ -210,8 +210,15 @@ class _Lines:
             case Opaque(tool, version):
                 family = f" ipv{version}" if version and tool == "iptables" else ""
                 hook = "" if self._section.block[:7] == "forward" else f" {self._section.hook}"
-                return f"opaque {self._writer.opaque_name(one.origins)} {tool}{family}{hook} {_quoted(one.words)}"
+                word = "iptables" if tool == "iptables" else "nft"
+                return f"opaque {self._writer.opaque_name(one.origins)} {word}{family}{hook} {_quoted(one.words)}"
         raise AssertionError(f"{action} in a list")
+
+
+def _log(log: Log) -> str:
+    """Prefix, rate and where it goes."""
+    words = (f" {_quoted(log.prefix)}" if log.prefix else "") + (f" limit {log.limit}" if log.limit else "")
+    return f"{words}{' to kernel' if log.kernel else ''}"
 
 
 def _plain(asked: Asked) -> Asked:
