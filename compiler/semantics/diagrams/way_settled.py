@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.space import MARK_BITS, Level, Space
@@ -13,12 +13,15 @@ def same_end(one: Outcome, two: Outcome, over: Space, packet: Mapping[int, int])
     """Whether two outcomes are one for this packet, given by the numbers of its levels."""
     if one == two or (one.how, one.events, one.then) != (two.how, two.events, two.then) or one.then:
         return one == two
+    return as_seen(one, over, packet) == as_seen(two, over, packet)
+
+
+def as_seen(outcome: Outcome, over: Space, packet: Mapping[int, int]) -> Hashable:
+    """What an outcome is for a packet, given by the numbers of its levels: equal where a rule gives it what it has."""
     mark = sum(packet.get(Level.MARK + n, 0) << MARK_BITS - 1 - n for n in range(MARK_BITS))
-    ends = []
-    for change in (one.change, two.change):
-        given = {field: value for field, value in change.given if value != packet.get(over.level(field), 0)}
-        ends.append((change.but_mark._replace(given=()), given, mark & change.keep ^ change.flip))
-    return ends[0] == ends[1]
+    how, change, events, then = outcome
+    given = frozenset((field, value) for field, value in change.given if value != packet.get(over.level(field), 0))
+    return how, change.but_mark._replace(given=()), given, mark & change.keep ^ change.flip, events, then
 
 
 class Settled:

@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from compiler.semantics.diagrams.diagram import IN, Diagrams
+from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import MARK_BITS, Level, space
-from compiler.semantics.diagrams.variables import Kind, Variables
+from compiler.semantics.diagrams.variables import Variables
 from compiler.semantics.diagrams.way_diagram import KNOWN, Places, Way, WayDiagrams
 from compiler.semantics.diagrams.way_settled import Settled, same_end
+from compiler.semantics.proof.routing_tables import impossible
 from compiler.semantics.proof.way_witness import Question, WayWitness, Witnesses
 from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
 from compiler.semantics.rules.numbers import interface
@@ -31,15 +32,6 @@ from compiler.semantics.rules.numbers import interface
 MOST_WITNESSES = 3
 #: So many differences of two diagrams are looked at one by one before all are settled at once.
 _MOST_TRIED = 100
-#: Blocks whose addresses every routing table knows alike, by family.
-_KNOWN = {
-    4: (
-        ((0x7F000000, 0x7FFFFFFF), AddressType.LOCAL),
-        ((0xE0000000, 0xEFFFFFFF), AddressType.MULTICAST),
-        ((0xFFFFFFFF, 0xFFFFFFFF), AddressType.BROADCAST),
-    ),
-    6: (((1, 1), AddressType.LOCAL), ((0xFF << 120, (1 << 128) - 1), AddressType.MULTICAST)),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +106,14 @@ class _Comparison:
         if one == two:
             return
         made, over = self._made, self._over
-        impossible = self._impossible()
+        never = impossible(self._over, self._variables)
         found = False
         for box, _, _ in islice(made.differences(one, two), _MOST_TRIED):
             packet = self._witnesses.packet(box)
             if packet is None:
                 continue
             ends = made.says(one, packet), made.says(two, packet)
-            if made.says(impossible, packet) != "in" and not same_end(*ends, over, packet):  # type: ignore[arg-type]
+            if made.says(never, packet) != "in" and not same_end(*ends, over, packet):  # type: ignore[arg-type]
                 found = True
                 yield packet
         if found:
@@ -130,7 +122,7 @@ class _Comparison:
         bits = finer.marked(one) | finer.marked(two)
         pairs = [(finer.but_mark(one), finer.but_mark(two))]
         pairs += [(finer.mark_bit(one, n), finer.mark_bit(two, n)) for n in range(MARK_BITS) if bits >> n & 1]
-        possible = made.outside(impossible)
+        possible = made.outside(never)
         for a, b in pairs:
             unclear = False
             for box, _, _ in made.differences(made.where(possible, a), made.where(possible, b)):
@@ -141,29 +133,3 @@ class _Comparison:
                     yield packet
             if unclear and not found:
                 raise Unprovable("whether rules agree that ask for addresses under a mask that is no prefix")
-
-    def _impossible(self) -> int:
-        """What no routing table says of an address."""
-        made, over, names = self._made, self._over, self._variables.names()
-        whose = [(over.source, int(Level.SOURCE_TYPE)), (over.destination, int(Level.DESTINATION_TYPE))]
-        parts = []
-        for name, level in names.items():
-            if not isinstance(name, Kind):
-                continue
-            if isinstance(name.address, int):
-                for address, kind in whose[:2]:
-                    here = made.inside(address, [(name.address, name.address)])
-                    parts += [
-                        made.where(_is(made, level, one), made.where(here, made.outside(_is(made, kind, one))))
-                        for one in AddressType
-                    ]
-            elif name.address in names and name.address.low == 0:
-                whose.append((names[name.address], level))
-        for address, kind in whose:
-            for block, known in _KNOWN[over.version]:
-                parts.append(made.where(made.inside(address, [block]), made.outside(_is(made, kind, known))))
-        return made.first(parts)
-
-
-def _is(made: Diagrams, level: int, value: int) -> int:
-    return made.inside(level, [(value, value)])

@@ -35,12 +35,12 @@ from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
 from compiler.semantics.diagrams.questions import of_policies, told_apart
 from compiler.semantics.diagrams.ranges import runs
 from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
+from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case, Decided, Said
 from compiler.semantics.proof.items import Label, lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, names, of_program
-from compiler.semantics.proof.verify import case_of
 from compiler.semantics.rules.netfilter import State
 from compiler.semantics.rules.numbers import interface
 from compiler.semantics.verdict import AnyPolicy

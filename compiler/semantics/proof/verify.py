@@ -7,53 +7,41 @@ family. Neither side knows how the compiler came to its text.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
 from compiler.resources.language import NO_PROGRAM, Opaque, Program, Rule
-from compiler.semantics.boundaries import OUTSIDERS
 from compiler.semantics.diagrams.cells import Cells, Unforeseen
 from compiler.semantics.diagrams.chain_diagram import Spot
 from compiler.semantics.diagrams.clauses import Clauses
-from compiler.semantics.diagrams.diagram import NOTHING, Range
+from compiler.semantics.diagrams.diagram import NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.odds import Odds, settled
 from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
 from compiler.semantics.diagrams.questions import of_policies, of_rules, told_apart
-from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, Space, address_text, space
+from compiler.semantics.diagrams.space import Path, Space, address_text, space
 from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.oracle import Oracle
-from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
+from compiler.semantics.packet import Packet
 from compiler.semantics.proof.as_written import found_in
+from compiler.semantics.proof.boxes import case_of, numbers_of
 from compiler.semantics.proof.case import Case, Said, said
 from compiler.semantics.proof.items import lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, of_program
 from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
-from compiler.semantics.rules.netfilter import AddressType, Field, Ruleset, State
+from compiler.semantics.rules.netfilter import Field, Ruleset
 from compiler.semantics.rules.trace import Tracer
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
 
 #: So many witnesses for each path and family.
 MOST_WITNESSES = 3
-
-#: What a witness has in a field that does not matter, where the field's range allows it.
-_USUAL: Mapping[int, int] = {
-    Level.STATE: State.NEW,
-    Level.SOURCE_TYPE: AddressType.UNICAST,
-    Level.DESTINATION_TYPE: AddressType.UNICAST,
-    Level.PROTOCOL: TCP,
-    Level.DPORT: 80,
-    Level.SPORT: 40000,
-    Level.HOPS: 64,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +198,7 @@ class Verifier:
                 for box, wants, found in islice(made.differences(one, two), MOST_WITNESSES - shown[path]):
                     shown[path] += 1
                     case = case_of(path, over, box, text.matches.opaque)
-                    given = text.translated(path, _numbers(case, over, box))
+                    given = text.translated(path, numbers_of(case, over, box))
                     behind = replace(case, packet=_translated(case.packet, given))
                     words = () if behind == case else (f"translated: {behind.packet}",)
                     trace = way_of(ruleset, case, behind.packet.dst)
@@ -230,60 +218,6 @@ def verify(
 ) -> Equal | Different:
     """The rules of one node, from scratch."""
     return Verifier(policies, snapshot, program).verify(node, ruleset, families, failsafe)
-
-
-def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[int, str]) -> Case:
-    """A packet of the box, as usual as possible."""
-    outsider = int(ipaddress.ip_address(OUTSIDERS[over.version == 6]))
-
-    def value(level: int) -> int:
-        usual = outsider if level in (over.source, over.destination) else _USUAL.get(level, 0)
-        return over.made.value(level, box[level], usual) if level in box else usual
-
-    protocol = value(Level.PROTOCOL)
-    packet = Packet(
-        address_text(over.version, value(over.source)),
-        address_text(over.version, value(over.destination)),
-        protocol,
-        value(Level.SPORT),
-        value(Level.DPORT),
-        value(Level.ICMP_TYPE) if protocol in (ICMP, ICMPV6) else None,
-        value(Level.ICMP_CODE),
-        value(Level.HOPS),
-    )
-    return Case(
-        path,
-        packet,
-        State(value(Level.STATE)),
-        AddressType(value(Level.SOURCE_TYPE)),
-        AddressType(value(Level.DESTINATION_TYPE)),
-        sum(box.get(Level.MARK + n, (0, 0))[0] << MARK_BITS - 1 - n for n in range(MARK_BITS)),
-        _interface(value(Level.INPUT)),
-        _interface(value(Level.OUTPUT)),
-        {text: box[level][0] == 1 for level, text in opaque.items() if level in box},
-    )
-
-
-def _numbers(case: Case, over: Space, box: Mapping[int, Range]) -> dict[int, int]:
-    """The case as diagrams ask for it."""
-    packet = case.packet
-    bits = {Level.MARK + n: case.mark >> MARK_BITS - 1 - n & 1 for n in range(MARK_BITS)}
-    return {
-        **{level: low for level, (low, _) in box.items() if level >= Level.MARK + MARK_BITS},
-        **bits,
-        over.source: int(ipaddress.ip_address(packet.src)),
-        over.destination: int(ipaddress.ip_address(packet.dst)),
-        int(Level.STATE): case.state,
-        int(Level.SOURCE_TYPE): case.source_type,
-        int(Level.DESTINATION_TYPE): case.destination_type,
-        int(Level.PROTOCOL): packet.proto,
-        int(Level.SPORT): packet.sport,
-        int(Level.DPORT): packet.dport,
-        int(Level.ICMP_TYPE): packet.icmp_type or 0,
-        int(Level.ICMP_CODE): packet.icmp_code,
-        int(Level.HOPS): packet.hop_limit,
-        **{level: box[level][0] for level in (int(Level.INPUT), int(Level.OUTPUT)) if level in box},
-    }
 
 
 def _translated(packet: Packet, given: Mapping[Field, int]) -> Packet:
@@ -316,7 +250,3 @@ def way_of(ruleset: Ruleset, case: Case, destination: str | None = None) -> Trac
         return Tracer(ruleset, lambda test, _: case.others.get(test.text, False)).trace(situation)
     except (Unanswerable, ValueError):
         return None
-
-
-def _interface(value: int) -> str:
-    return value.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")

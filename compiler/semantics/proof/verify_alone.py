@@ -19,12 +19,13 @@ from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Packet
 from compiler.semantics.proof import apart
+from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case, Said, said
 from compiler.semantics.proof.facts import Facts
 from compiler.semantics.proof.meant import Itself, Meant, meant
 from compiler.semantics.proof.policies_alone import Clauses, PoliciesAlone
 from compiler.semantics.proof.setting import Setting
-from compiler.semantics.proof.verify import MOST_WITNESSES, Different, Equal, Witness, case_of, way_of
+from compiler.semantics.proof.verify import MOST_WITNESSES, Different, Equal, Witness, way_of
 from compiler.semantics.rules.netfilter import Element, Field, In, InSet, Key, Ruleset, Table
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
