@@ -9,13 +9,6 @@ from compiler.semantics.diagrams.space import MARK_BITS, Level, Space
 from compiler.semantics.rules.effects import ALL_BITS, Outcome
 
 
-def same_end(one: Outcome, two: Outcome, over: Space, packet: Mapping[int, int]) -> bool:
-    """Whether two outcomes are one for this packet, given by the numbers of its levels."""
-    if one == two or (one.how, one.events, one.then) != (two.how, two.events, two.then) or one.then:
-        return one == two
-    return as_seen(one, over, packet) == as_seen(two, over, packet)
-
-
 def as_seen(outcome: Outcome, over: Space, packet: Mapping[int, int]) -> Hashable:
     """What an outcome is for a packet, given by the numbers of its levels: equal where a rule gives it what it has."""
     mark = sum(packet.get(Level.MARK + n, 0) << MARK_BITS - 1 - n for n in range(MARK_BITS))

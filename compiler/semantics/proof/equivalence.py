@@ -17,21 +17,18 @@ from dataclasses import dataclass
 from itertools import islice
 
 from compiler.semantics.diagrams.diagram import IN
-from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
-from compiler.semantics.diagrams.space import MARK_BITS, Level, space
+from compiler.semantics.diagrams.space import Level, space
 from compiler.semantics.diagrams.variables import Variables
 from compiler.semantics.diagrams.way_diagram import KNOWN, Places, Way, WayDiagrams
-from compiler.semantics.diagrams.way_settled import Settled, same_end
-from compiler.semantics.proof.routing_tables import impossible
+from compiler.semantics.diagrams.way_settled import Settled
+from compiler.semantics.proof.way_differences import differing
 from compiler.semantics.proof.way_witness import Question, WayWitness, Witnesses
 from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
 from compiler.semantics.rules.numbers import interface
 
 #: So many witnesses for each family and question.
 MOST_WITNESSES = 3
-#: So many differences of two diagrams are looked at one by one before all are settled at once.
-_MOST_TRIED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ class _Comparison:
             if question.routing:  # what does not come there is not routed
                 among = self._made.where(among, self._made.where(finer.comes(a), finer.comes(b)))
             a, b = self._made.where(among, a), self._made.where(among, b)
-            for values in islice(self._differences(a, b), MOST_WITNESSES):
+            for values in islice(differing(a, b, self._over, self._variables, self._witnesses), MOST_WITNESSES):
                 found = True
                 yield self._witnesses.witness(question, values, a, b)
 
@@ -100,36 +97,3 @@ class _Comparison:
         local = (int(AddressType.LOCAL),) * 2
         looped = made.box({Level.STATE: (State.NEW,) * 2, Level.INPUT: loopback, Level.DESTINATION_TYPE: local})
         return made.first([made.inside(Level.STATE, [(state, state) for state in KNOWN]), looped])
-
-    def _differences(self, one: int, two: int) -> Iterator[dict[int, int]]:
-        """Packets, by the numbers of all levels, that do not end alike."""
-        if one == two:
-            return
-        made, over = self._made, self._over
-        never = impossible(self._over, self._variables)
-        found = False
-        for box, _, _ in islice(made.differences(one, two), _MOST_TRIED):
-            packet = self._witnesses.packet(box)
-            if packet is None:
-                continue
-            ends = made.says(one, packet), made.says(two, packet)
-            if made.says(never, packet) != "in" and not same_end(*ends, over, packet):  # type: ignore[arg-type]
-                found = True
-                yield packet
-        if found:
-            return
-        finer = Settled(over)
-        bits = finer.marked(one) | finer.marked(two)
-        pairs = [(finer.but_mark(one), finer.but_mark(two))]
-        pairs += [(finer.mark_bit(one, n), finer.mark_bit(two, n)) for n in range(MARK_BITS) if bits >> n & 1]
-        possible = made.outside(never)
-        for a, b in pairs:
-            unclear = False
-            for box, _, _ in made.differences(made.where(possible, a), made.where(possible, b)):
-                packet = self._witnesses.packet(box)
-                unclear |= packet is None
-                if packet is not None:
-                    found = True
-                    yield packet
-            if unclear and not found:
-                raise Unprovable("whether rules agree that ask for addresses under a mask that is no prefix")

@@ -1,0 +1,234 @@
+"""Statements of nat, mangle and raw == a text of rules? Equal, or packets that fare otherwise.
+
+A packet's way is a sequence of parts: at each hook what base chains of nat do, and what all others do; filter chains
+are not among them (`text_parts`), and must change nothing. The program says of each part what it does to whatever
+packet comes there, and so does the text. Where all parts are equal, whole ways are, and the filter chains are asked
+about the same packets.
+
+One thing a text may do on two hooks: POSTROUTING of iptables does not know where a packet came in, so bits of the mark
+that nobody else uses may carry that there. Then what they are behind FORWARD has to follow from the inbound interface
+alone, they have to be the same for all that the node sends, and POSTROUTING is asked with what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+
+from compiler.resources.language import Mark, NatWithin, Program, Rule, Statement
+from compiler.semantics.diagrams.chain_diagram import ChainDiagrams
+from compiler.semantics.diagrams.diagram import IN
+from compiler.semantics.diagrams.match_diagram import Matches
+from compiler.semantics.diagrams.odds import Odds, probability, settled
+from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, space
+from compiler.semantics.diagrams.variables import Answer, Variables
+from compiler.semantics.diagrams.way_diagram import Places, WayDiagrams, rules_met
+from compiler.semantics.diagrams.way_settled import Settled
+from compiler.semantics.proof.boxes import case_of
+from compiler.semantics.proof.case import Case
+from compiler.semantics.proof.flows import Turn
+from compiler.semantics.proof.program_ends import ProgramEnds
+from compiler.semantics.proof.table_diagrams import SYN, TableDiagrams
+from compiler.semantics.proof.text_parts import at_hook, of_filter, others
+from compiler.semantics.proof.way_differences import differing
+from compiler.semantics.proof.way_witness import Witnesses
+from compiler.semantics.rules.effects import AS_IT_CAME, Asked, Outcome
+from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
+from compiler.semantics.rules.netfilter import AddressType, Hook, NoTrack, Rewrite, Ruleset, SetHops, SetMark
+from compiler.semantics.rules.trace import Tracer
+
+#: So many witnesses for each part and family.
+MOST_WITNESSES = 3
+#: Bits of the mark that may carry an interface to where it cannot be asked.
+CARRIED = 0x0F000000
+_FILTERED = (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT)
+_ALL_HOPS = (0, 0, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class TableWitness:
+    """A packet as it comes to a hook, of whose base chains those of nat are asked or all others (`filters`: those of
+    filter, which changed it); what the program says and which of its statements match, and what the text does, on
+    which way through the rules."""
+
+    hook: Hook
+    nat: bool
+    filters: bool
+    case: Case
+    said: Outcome | Odds
+    turns: tuple[Turn, ...]
+    found: Outcome | Odds
+    trace: Trace | None
+
+
+class TableComparison:
+    """Of one family. `exempt`: rules of a failsafe for raw; `carried`: the bits that may be used as the module says."""
+
+    def __init__(
+        self, program: Program, ends: ProgramEnds, ruleset: Ruleset, exempt: Sequence[Rule] = (), carried: int = CARRIED
+    ) -> None:
+        over = self._over = space(ends.ends.version)
+        self._made, self._ruleset = over.made, ruleset
+        self._matches = Matches(over)
+        self._matches.unknown(SYN)  # nothing that rules do makes another segment of it
+        self._variables = Variables(over, self._matches)
+        shared, places = (self._matches, self._variables), Places()
+        self._text = WayDiagrams(others(ruleset), over, (*shared, places))
+        chains = ChainDiagrams(over, *shared, IN, {})
+        self._says = TableDiagrams(program, ends, over, (*shared, chains), exempt)
+        self._finer = Settled(over)
+        self._carried = 0 if any(_bits(one) & carried for one in (*program.mangle, *program.nat)) else carried
+        self._witnesses = Witnesses((ruleset, ruleset), over, self._matches, self._variables)
+
+    @property
+    def carries(self) -> bool:
+        """Whether the text uses bits of the mark for that."""
+        return bool(self._touched)
+
+    def witnesses(self) -> Iterator[TableWitness]:
+        """None where program and text agree. Raises Unprovable."""
+        for hook in Hook:
+            yield from self._compared(hook, False, *self._packets(hook))
+            yield from self._compared(hook, True, *self._connections(hook))
+        yield from self._changed_by_filters()
+
+    def _compared(self, hook: Hook, nat: bool, one: int, two: int, filters: bool = False) -> Iterator[TableWitness]:
+        found = differing(one, two, self._over, self._variables, self._witnesses)
+        for values in islice(found, MOST_WITNESSES):
+            asked = self._made.asked(one) | self._made.asked(two)
+            case = self._case(values, asked)
+            said, does = self._made.says(one, values), self._made.says(two, values)
+            assert isinstance(said, Outcome | Odds), "a diagram of outcomes"
+            assert isinstance(does, Outcome | Odds), "a diagram of outcomes"
+            part = of_filter(self._ruleset) if filters else at_hook(others(self._ruleset), hook, nat)
+            met = () if filters else tuple(self._says.meeting(hook, nat, values))
+            yield TableWitness(hook, nat, filters, case, said, met, does, _trace(part, hook, case))
+
+    # Both sides
+
+    def _packets(self, hook: Hook) -> tuple[int, int]:
+        sides = [self._text.ended(self._says.packets(hook)), self._text.at(hook, nat=False)]
+        if self._touched and hook in (Hook.FORWARD, Hook.OUTPUT):
+            sides = [self._changed(side, self._uncarried) for side in sides]
+        return self._by_hops(sides[0]), self._by_hops(sides[1])
+
+    def _connections(self, hook: Hook) -> tuple[int, int]:
+        one, two = self._text.ended(self._says.connections(hook)), self._text.at(hook, nat=True)
+        if self._touched and hook is Hook.POSTROUTING:
+            two = self._carried_there(two)
+        return self._by_chance(one), self._by_chance(two)
+
+    def _by_chance(self, diagram: int) -> int:
+        """With the odds of what is left to chance."""
+        names = self._variables.names().items()
+        coins = {level: share for name, level in names if isinstance(name, Asked) and (share := probability(name.text))}
+        diagram = self._changed(diagram, _without_throws)
+        return settled(self._made, diagram, {**coins, **self._matches.coins})
+
+    def _by_hops(self, diagram: int) -> int:
+        """With the hop limit that each packet has in the end, and none where it is what it was."""
+        made, anew = self._made, dict[int, int]()
+        for outcome in list(made.said(diagram)):
+            if isinstance(outcome, Outcome) and outcome.change.hops != _ALL_HOPS and not outcome.then:
+                add, low, high = outcome.change.hops
+                spans: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+                for value in range(256):
+                    to = min(max(value + add, low), high) if low < high else low
+                    spans.setdefault((0, to, to) if to != value else _ALL_HOPS, []).append((value, value))
+                anew[made.outcome(outcome)] = made.first(
+                    made.inside(Level.HOPS, own, made.outcome(_with_hops(outcome, hops))) for hops, own in spans.items()
+                )
+        return made.replaced(diagram, anew) if anew else diagram
+
+    def _changed(self, diagram: int, change: object) -> int:
+        made = self._made
+        known = [outcome for outcome in list(made.said(diagram)) if isinstance(outcome, Outcome)]
+        return made.relabel(diagram, {made.outcome(one): made.outcome(change(one)) for one in known})  # type: ignore[operator]
+
+    # Bits that carry an interface
+
+    @cached_property
+    def _touched(self) -> int:
+        marked = (self._finer.marked(self._text.at(hook, nat=False)) for hook in (Hook.FORWARD, Hook.OUTPUT))
+        return self._carried and self._carried & (next(marked) | next(marked))
+
+    def _uncarried(self, outcome: Outcome) -> Outcome:
+        if outcome.then:
+            return outcome
+        change = outcome.change
+        kept = change._replace(keep=change.keep | self._touched, flip=change.flip & ~self._touched)
+        return outcome._replace(change=kept)
+
+    def _carried_there(self, diagram: int) -> int:
+        """POSTROUTING, with the bits as FORWARD and OUTPUT have left them, where that is known."""
+        made, arrived = self._made, self._made.outside(self._made.inside(Level.INPUT, [(0, 0)]))
+        forward, output = (self._text.at(hook, nat=False) for hook in (Hook.FORWARD, Hook.OUTPUT))
+        for bit in (bit for bit in range(MARK_BITS) if self._touched >> bit & 1):
+            level = Level.MARK + MARK_BITS - 1 - bit
+            there, own = self._finer.mark_bit(forward, bit), self._finer.mark_bit(output, bit)
+            if made.asked(there) <= {Level.INPUT} and not made.asked(own):
+                is_set = made.first([made.where(arrived, there), made.where(made.outside(arrived), own)])
+                sides = (made.restrict(diagram, {int(level): value}) for value in (1, 0))
+                diagram = made.first([made.where(is_set, next(sides)), next(sides)])
+        return diagram
+
+    # Filter chains
+
+    def _changed_by_filters(self) -> Iterator[TableWitness]:
+        """Filter chains decide, and change nothing."""
+        part = of_filter(self._ruleset)
+        parts = (one for rule in rules_met(part, self._over.version) for one in rule.parts)
+        if not any(isinstance(one, SetMark | NoTrack | SetHops | Rewrite) for one in parts):
+            return
+        ways = WayDiagrams(part, self._over, (self._matches, self._variables, Places()))
+        for hook in _FILTERED:
+            found = self._changed(ways.at(hook, nat=False), lambda one: one._replace(events=()))
+            kept = self._changed(found, lambda one: one._replace(change=AS_IT_CAME))
+            yield from self._compared(hook, False, kept, self._by_hops(found), filters=True)
+
+    # Witnesses
+
+    def _case(self, values: Mapping[int, int], asked: frozenset[int]) -> Case:
+        box = {level: (value, value) for level, value in values.items()}
+        opaque = {level: text for level, text in self._matches.opaque.items() if level in asked}
+        case = case_of(Path.FORWARD, self._over, box, opaque)
+        names = ((name, level) for name, level in self._variables.names().items() if level in asked)
+        answers = {name.text: values[level] == 1 for name, level in names if isinstance(name, Answer | Asked)}
+        return replace(case, others={**case.others, **answers})
+
+
+def _without_throws(outcome: Outcome) -> Outcome:
+    kept = tuple(one for one in outcome.events if not (isinstance(one.what, Asked) and probability(one.what.text)))
+    return outcome._replace(events=kept)
+
+
+def _with_hops(outcome: Outcome, hops: tuple[int, int, int]) -> Outcome:
+    return outcome._replace(change=outcome.change._replace(hops=hops))
+
+
+def _bits(statement: Statement) -> int:
+    """Those of the mark that it sets or asks."""
+    inner = 0
+    for one in statement.items if isinstance(statement, NatWithin) else ():
+        inner |= _bits(one)
+    asked = getattr(statement, "marked", None)
+    return inner | (statement.mask if isinstance(statement, Mark) else 0) | (asked.mask if asked is not None else 0)
+
+
+def _trace(part: Ruleset, hook: Hook, case: Case) -> Trace | None:
+    """Its way through the rules of the part, unless they have something that cannot be followed."""
+    packet, local = case.packet, set[str]()
+    local.update([packet.dst] * (hook is Hook.INPUT or case.destination_type is AddressType.LOCAL))
+    local.update([packet.src] * (case.source_type is AddressType.LOCAL))
+    sent = hook is Hook.OUTPUT or (hook is Hook.POSTROUTING and not case.input)
+    if not sent and hook in (Hook.FORWARD, Hook.POSTROUTING):  # a router takes one hop off in front of the hook
+        packet = replace(packet, hop_limit=min(packet.hop_limit + 1, 255))
+        local.discard(packet.dst)
+    route = Route.SENT if sent else Route.ARRIVES
+    situation = Situation(packet, route, frozenset(local), case.input, case.output, case.state, case.mark)
+    try:
+        return Tracer(part, lambda test, _: case.others.get(test.text, False)).trace(situation)
+    except (Unanswerable, ValueError):
+        return None
