@@ -24,6 +24,7 @@ from compiler.editor.positions import Lines, Units
 from compiler.editor.project import Reading
 from compiler.errors import Diagnostic, Severity
 from grammar.format import format_file
+from grammar.source import printable
 
 #: Seconds without a change after which a text is checked, at least and at most: what the last check took is between.
 SOONEST, LATEST = 0.02, 1.0
@@ -97,7 +98,7 @@ class Server(LanguageServer):
         begin = lines.own(span.line, span.column)
         end = max(lines.own(span.end_line, span.end_column), begin)
         place = span_of(lines, begin, end)
-        return lsp.Diagnostic(place, one.message, _SEVERITY[one.severity], code=one.code, source="netpolc")
+        return lsp.Diagnostic(place, printable(one.message), _SEVERITY[one.severity], code=one.code, source="netpolc")
 
     # ---- Places
 

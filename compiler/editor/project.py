@@ -40,8 +40,11 @@ class Reading:
 
     @cached_property
     def occurrences(self) -> Sequence[Occurrence]:
-        """The names in it, in their order."""
-        found = occurrences(self.tree) if self.tree is not None else ()
+        """The names in it, in their order; not those that the parser made up for a block whose head it cannot read."""
+        if self.text is None:
+            return ()
+        written = self.text.source.text
+        found = (one for one in occurrences(self.text.tree) if written[one.node.begin : one.node.end] == one.node.text)
         return sorted(found, key=lambda one: one.node.begin)
 
 

@@ -39,12 +39,14 @@ def _symbol(text: Text, node: t.Node) -> Symbol:
     line = text.line(t.Node(node.begin, end))
     name = getattr(node, "name", None)
     keyword = next(_words(line), "")
-    if isinstance(name, t.Name):
+    if not line:  # a block whose head cannot be read
+        line = type(node).__name__.removesuffix("Block").lower()
+    elif isinstance(name, t.Name):
         label = name.text if not isinstance(node, t.Block) else line
         return Symbol(label[:_SHOWN], keyword, node.begin, node.end, (name.begin, name.end), inside)
     label = line if len(line) <= _SHOWN else f"{line[: _SHOWN - 3]}..."
     last = node.begin + len(written[node.begin : end].split("\n")[0].rstrip())
-    return Symbol(label or keyword, keyword, node.begin, node.end, (node.begin, max(last, node.begin)), inside)
+    return Symbol(label, keyword, node.begin, node.end, (node.begin, max(last, node.begin)), inside)
 
 
 def _words(line: str) -> Iterator[str]:

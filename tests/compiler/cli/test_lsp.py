@@ -45,21 +45,18 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     assert made.quit() == (0, "")
 
 
-def answers(folder: Path, *files: str) -> list[str]:
-    """What `netpolc compile` says of files: `LINE:COLUMN: MESSAGE [CODE]`, those of one run."""
+def wanted(folder: Path, name: str) -> list[str]:
+    """What `netpolc compile` says of a file: `LINE:COLUMN: MESSAGE [CODE]`."""
     done = subprocess.run(
-        [sys.executable, "-m", "compiler.cli.main", "compile", *files, "--no-prove"],
+        [sys.executable, "-m", "compiler.cli.main", "compile", name, "--no-prove"],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         env={"PYTHONPATH": str(ROOT)},
     )
-    return re.findall(rf"^{re.escape(files[0])}:(\d+:\d+: )error: (.*)$", done.stderr, re.MULTILINE)
-
-
-def wanted(folder: Path, name: str) -> list[str]:
-    return [place + message for place, message in answers(folder, name)]
+    found = re.findall(rf"^{re.escape(name)}:(\d+:\d+: )error: (.*)$", done.stderr, re.MULTILINE)
+    return [place + message for place, message in found]
 
 
 # ---- What is wrong
@@ -374,7 +371,8 @@ def test_renaming_changes_every_file(editor: Editor, workspace: Path) -> None:
         if name not in editor.texts:
             editor.open(name)
         for edit in sorted(edits, key=lambda edit: -editor.offset(name, edit["range"]["start"])):
-            editor.type(name, *(editor.offset(name, edit["range"][end]) for end in ("start", "end")), edit["newText"])
+            begin, end = (editor.offset(name, edit["range"][at]) for at in ("start", "end"))
+            editor.type(name, begin, end, edit["newText"])
     assert {Path(uri).name for uri in changes} >= {EDGE, "services.np"}
     assert "service kube = tcp/10250" in editor.texts["services.np"]
     assert [one.split(": ", 1)[1] for one in editor.wrong(EDGE)] == [one.split(": ", 1)[1] for one in before]
