@@ -1,4 +1,4 @@
-"""Sections of IPv4 and of IPv6 -> one program: what both say is said once."""
+"""Sections of IPv4 and of IPv6, of what arrives and what the machine sends -> one: what both say is said once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from difflib import SequenceMatcher
 
 from compiler.importing.sections import Section
 from compiler.importing.values import Item, Opaque, Within
+
+#: Of what arrives and of what the machine itself sends.
+EITHER = "prerouting or output"
 
 
 def together(four: Sequence[Section], six: Sequence[Section]) -> tuple[Section, ...]:
@@ -44,7 +47,7 @@ def _key(item: Item) -> Hashable:
 
 
 def _joined(one: Item, two: Item) -> Item:
-    origins = (*one.origins, *two.origins)
+    origins = tuple(dict.fromkeys((*one.origins, *two.origins)))
     if isinstance(one, Within) and isinstance(two, Within):
         return replace(one, items=tuple(merged(one.items, two.items)), origins=origins)
     return replace(one, origins=origins)
@@ -53,3 +56,28 @@ def _joined(one: Item, two: Item) -> Item:
 def _of(item: Item, version: int) -> Item:
     """Of one family alone; what is nested follows from the head."""
     return replace(item, asked=replace(item.asked, version=version))
+
+
+def both_ways(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """Where PREROUTING and OUTPUT of a table have the same list, it stands once, at the hook `EITHER`."""
+    found: list[Section] = []
+    for section in sections:
+        other = next((one for one in found if _is_other_way(one, section) and _same(one.items, section.items)), None)
+        if other is None:
+            found.append(section)
+        else:
+            items = tuple(map(_joined, other.items, section.items))
+            found[found.index(other)] = replace(other, hook=EITHER, items=items)
+    return tuple(found)
+
+
+def _is_other_way(one: Section, two: Section) -> bool:
+    return one.block == two.block and {one.hook, two.hook} == {"prerouting", "output"}
+
+
+def _same(one: Sequence[Item], two: Sequence[Item]) -> bool:
+    """Whether two lists say the same, wherever it stands in files."""
+    return len(one) == len(two) and all(
+        _key(a) == _key(b) and (not (isinstance(a, Within) and isinstance(b, Within)) or _same(a.items, b.items))
+        for a, b in zip(one, two, strict=True)
+    )

@@ -97,7 +97,7 @@ def _first(items: Iterable[Item], account: Account) -> Iterator[Item]:
     """Of first packets: states that only replies have are not asked for."""
     for item in items:
         states = item.asked.states & FIRST_STATES
-        if states == item.asked.states or item.asked.states == STATES:
+        if item.asked.states == STATES:
             found = item
         elif not states:
             why = "replies pass before"

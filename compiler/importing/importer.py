@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from compiler.errors import Unsupported
 from compiler.importing import iptables, nftables
-from compiler.importing.families import together
+from compiler.importing.families import both_ways, together
 from compiler.importing.lists import statements
 from compiler.importing.naming import names
 from compiler.importing.sections import Section, sections
@@ -64,6 +64,7 @@ def _program(tool: str, sources: Sequence[Source], found: dict[int, list[Section
     if len(versions) > 1:
         families = {4: "every-ipv4", 6: "every-ipv6"}
         whole = (*together(found.get(4, ()), found.get(6, ())), *found.get(0, ()))
+    whole = both_ways(whole)
     named = names(whole, families, needs_everywhere(whole), account.sets)
     text = program(whole, named, tuple(_head(tool, sources, versions)))
     made = [one for section in whole for one in statements(section.items)]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from compiler.importing.families import EITHER
 from compiler.importing.sections import Section
 from compiler.importing.values import Addresses, Asked, Item, Masquerade, Origin, Port, Snat, Within
 from compiler.importing.wording import Names, ports_text
@@ -75,6 +76,7 @@ def names(
     if everywhere:
         found.take_interface("*")
     for section in sections:
+        found.take_hook(section.hook)
         for item in section.items:
             found.take(item)
     return found.done()
@@ -83,12 +85,16 @@ def names(
 class _Names:
     def __init__(self, families: Mapping[int, str], given: Mapping[tuple[int, Intervals], str]) -> None:
         self._families, self._given = families, given
+        self._either = False
         self._used = set(families.values())
         self._interfaces: Counter[tuple[str, ...]] = Counter()
         self._outside: Counter[tuple[str, ...]] = Counter()
         self._ports: Counter[tuple[Port, ...]] = Counter()
         self._sets: dict[tuple[int, Intervals], list[Origin]] = {}
         self._times: Counter[tuple[int, Intervals]] = Counter()
+
+    def take_hook(self, hook: str) -> None:
+        self._either |= hook == EITHER
 
     def take_interface(self, name: str) -> None:
         self._interfaces[name,] += 1
@@ -124,16 +130,16 @@ class _Names:
             dict(self._services()),
             dict(self._named_sets()),
             self._families,
+            self._free("anyone") if self._either else "",
         )
 
     def _zones(self) -> Iterator[tuple[tuple[str, ...], str]]:
         for interfaces in sorted(self._interfaces):
+            own = "-or-".join(_word(name.replace("*", "-any")) for name in interfaces)
+            known = _interface(interfaces[0]) if len(interfaces) == 1 else own
             if len(self._outside) == 1 and interfaces in self._outside:
-                yield interfaces, self._free("world")
-            elif len(interfaces) > 1:
-                yield interfaces, self._free("-or-".join(_interface(name) for name in interfaces))
-            else:
-                yield interfaces, self._free(_interface(interfaces[0]))
+                known = "world"
+            yield interfaces, self._free(own if known in self._used else known)
 
     def _services(self) -> Iterator[tuple[tuple[Port, ...], str]]:
         known = {text: name for name, text in _KNOWN_PORTS.items()}
@@ -162,10 +168,8 @@ class _Names:
 
 
 def _interface(name: str) -> str:
-    for pattern, word in _KNOWN_INTERFACES:
-        if pattern.fullmatch(name):
-            return word
-    return _word(name.replace("*", "-any"))
+    found = (word for pattern, word in _KNOWN_INTERFACES if pattern.fullmatch(name))
+    return next(found, _word(name.replace("*", "-any")))
 
 
 def _ports(ports: tuple[Port, ...]) -> str:

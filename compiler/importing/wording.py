@@ -27,13 +27,14 @@ _ORDER = ("new", "established", "related", "invalid", "untracked")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of zones by interfaces, of services by ports, of sets by addresses and family; `everywhere` of a family by
-    its version."""
+    """Names of zones by interfaces, of services by ports, of sets by addresses and family; of all of a family by its
+    version. `either`: of what arrives or is the machine's own."""
 
     zones: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     services: Mapping[tuple[Port, ...], str] = field(default_factory=dict)
     sets: Mapping[tuple[int, Intervals], str] = field(default_factory=dict)
     families: Mapping[int, str] = field(default_factory=dict)
+    either: str = ""
 
 
 # ---- Addresses
@@ -73,7 +74,7 @@ def interface_text(names: tuple[str, ...]) -> str:
 def _is_plain(name: str) -> bool:
     stem = name[:-1] if name.endswith("*") else name
     rest = stem.replace("_", "").replace(".", "").replace("-", "").replace("@", "")
-    return (name == "*") or (rest.isascii() and rest.isalnum() and stem[-1] not in ".-@" and stem[0] not in ".-@")
+    return bool(stem) and (rest.isascii() and rest.isalnum() and stem[-1] not in ".-@" and stem[0] not in ".-@")
 
 
 def end(side: Side, names: Names, version: int = 0, pinned: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from compiler.importing import wording
+from compiler.importing.families import EITHER
 from compiler.importing.sections import Section
 from compiler.importing.values import (
     EVERYTHING,
@@ -44,6 +45,7 @@ _PINS = {
     ("mangle", "postrouting"): ("", "*"),
     **{(block, "prerouting"): ("*", "") for block in ("raw", "mangle", "nat")},
     **{(block, "output"): ("self", "") for block in ("raw", "mangle", "nat")},
+    **{(block, EITHER): ("*self", "") for block in ("raw", "mangle", "nat")},
 }
 _LONGEST = 255
 
@@ -55,7 +57,10 @@ def program(sections: Iterable[Section], names: Names, head: Sequence[str]) -> s
 
 def needs_everywhere(sections: Iterable[Section]) -> bool:
     """Whether some statement is about what came in, or goes out, by any interface."""
-    return any("*" in _PINS.get((section.block.removesuffix(" packets"), section.hook), ()) for section in sections)
+    pins = (
+        pin for section in sections for pin in _PINS.get((section.block.removesuffix(" packets"), section.hook), ())
+    )
+    return any(pin[:1] == "*" for pin in pins)
 
 
 class _Writer:
@@ -88,11 +93,13 @@ class _Writer:
             yield f"service {name} = {wording.ports_text(ports)}"
         for interfaces, name in names.zones.items():
             yield f"zone {name} = {wording.interface_text(interfaces)}"
+        if names.either:
+            yield f"zone {names.either} = {{ {names.zones['*',]}, self }}"
 
     def _section(self, section: Section) -> Iterator[str]:
         pins = _PINS.get((section.block.removesuffix(" packets"), section.hook), ("", ""))
-        everywhere = self._names.zones.get(("*",), "")
-        source, target = (everywhere if pin == "*" else pin for pin in pins)
+        words = {"*": self._names.zones.get(("*",), ""), "*self": self._names.either}
+        source, target = (words.get(pin, pin) for pin in pins)
         lines = _Lines(self, section, source, target)
         if section.whole:
             yield f"within {source or 'any'} -> {target or 'any'} {{"
@@ -130,7 +137,10 @@ class _Lines:
             yield f"within {head} {{{_where(item.origins)}"
             yield from self.items(item.items, pinned or self._section.block[:4] not in ("node", "forw"))
             yield "}"
-        elif self._is_rule(item) or _plain(asked) == asked:
+        elif isinstance(item.action, Opaque) and self._section.hook == EITHER:
+            for hook in ("prerouting", "output"):
+                yield f"{self._opaque(item, item.action, hook)}{_where(item.origins)}"
+        elif self._is_rule(item) or _plain(asked) == asked or self._takes_options(item):
             yield f"{self._statement(item, pinned)}{_where(item.origins)}"
         else:
             kept = replace(asked, states=STATES, marks=(), source_ports=None, chance=0)
@@ -158,6 +168,10 @@ class _Lines:
             and (self._section.block != "raw" or item.action.verb == "leave")
         )
 
+    def _takes_options(self, item: Statement) -> bool:
+        """A statement of nat with its conditions."""
+        return self._section.block == "nat" and not isinstance(item.action, Mark) and item.asked.states == STATES
+
     # ---- Words
 
     def _end(self, asked: Asked, of_source: bool, pinned: bool) -> str:
@@ -173,30 +187,31 @@ class _Lines:
     def _statement(self, one: Statement, pinned: bool) -> str:
         asked, action = one.asked, one.action
         flow = self._ends(asked, pinned)
+        options = wording.conditions(asked)
         match action:
             case Verdict("keep"):
-                return f"keep source for {flow}"
+                return f"keep source for {flow}{options}"
             case Verdict("deny") if self._section.block == "raw":
                 return f"drop {flow}"
             case Verdict(verb, answer, log):
-                options = wording.conditions(asked) + (f" with {answer}" if answer else "")
+                options += f" with {answer}" if answer else ""
                 options += f" log{_log(log)}" if log is not None else ""
                 comment = " ".join(dict.fromkeys(origin.comment for origin in one.origins if origin.comment))
                 return f"{verb} {flow}{options}{_reason(comment) if verb != 'leave' else ''}"
             case Log():
-                return f"log {flow}{wording.conditions(asked)}{_log(action)}"
+                return f"log {flow}{options}{_log(action)}"
             case Dnat(version, address, port):
                 target = self._end(asked, False, pinned)
                 ports = "" if asked.ports is None else f" : {wording.ports(asked.ports, self._names)}"
                 there = str(IPv4Address(address) if version == 4 else IPv6Address(address))
                 at = "" if port is None else f" : {port}"
-                return f"dnat {self._end(asked, True, pinned)} to {target}{ports} -> {there}{at}"
+                return f"dnat {self._end(asked, True, pinned)} to {target}{ports} -> {there}{at}{options}"
             case Redirect(port):
-                return f"redirect {flow} to {port}"
+                return f"redirect {flow} to {port}{options}"
             case Snat(version, address):
-                return f"snat {flow} as {IPv4Address(address) if version == 4 else IPv6Address(address)}"
+                return f"snat {flow} as {IPv4Address(address) if version == 4 else IPv6Address(address)}{options}"
             case Masquerade():
-                return f"masquerade {flow}"
+                return f"masquerade {flow}{options}"
             case Mark(value, mask):
                 return f"mark {flow} {value:#x}" + ("" if mask == 0xFFFFFFFF else f"/{mask:#x}")
             case Dscp(value):
@@ -207,12 +222,15 @@ class _Lines:
                 return f"mss {'clamp pmtu' if size is None else f'set {size}'} for {flow}"
             case Notrack():
                 return f"notrack {flow}"
-            case Opaque(tool, version):
-                family = f" ipv{version}" if version and tool == "iptables" else ""
-                hook = "" if self._section.block[:7] == "forward" else f" {self._section.hook}"
-                word = "iptables" if tool == "iptables" else "nft"
-                return f"opaque {self._writer.opaque_name(one.origins)} {word}{family}{hook} {_quoted(one.words)}"
+            case Opaque():
+                return self._opaque(one, action, "" if self._section.block[:7] == "forward" else self._section.hook)
         raise AssertionError(f"{action} in a list")
+
+    def _opaque(self, one: Statement, action: Opaque, hook: str) -> str:
+        tool = "iptables" if action.tool == "iptables" else "nft"
+        family = f" ipv{action.version}" if action.version and action.tool == "iptables" else ""
+        name = self._writer.opaque_name(one.origins)
+        return f"opaque {name} {tool}{family}{hook and ' '}{hook} {_quoted(one.words)}"
 
 
 def _log(log: Log) -> str:
