@@ -48,6 +48,8 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.backends.target",
         "compiler.net",
     ),
+    # Pure arithmetic on jobs and boxes: knows neither rules nor packets.
+    "compiler.ordering": (),
     "compiler.passes": ("compiler.ir", "compiler.backends.target", "compiler.net"),
     "compiler.backends": ("compiler.backends.target", "compiler.ir", "compiler.errors", "compiler.net"),
     # Rules of other tools as programs. Not by the readers of semantics, which prove it.

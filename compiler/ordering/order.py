@@ -1,0 +1,128 @@
+"""Jobs -> the order that costs least, or close to it, with a certificate of how close.
+
+The cost of an order is the sum over all jobs of weight times the time when the job is done: with weights as matches and
+costs as prices of comparisons, what all packets together pay for comparing. The problem is strongly NP-hard in general
+(1|prec|sum w_j C_j), but most of what firewalls bring is not hard: `parts` cuts it into what an optimal order goes
+through one after the other, `exact` solves parts of a few dozen jobs. For what is left there is `search`, and `bound`
+tells how far from the best its result is at most.
+
+Same jobs, same order: work is counted in steps, not in seconds. An order that is its own input comes out unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from compiler.ordering.bound import bound
+from compiler.ordering.exact import Pairs, cheapest
+from compiler.ordering.jobs import Jobs
+from compiler.ordering.parts import parts
+from compiler.ordering.search import Work, built, improved
+
+#: Parts of more jobs are not searched for their optimum.
+EXACT_JOBS = 64
+#: Steps of the search for an optimum: initial parts times jobs.
+_EXACT_STEPS = 800_000
+#: Jobs that the search for a good row may look at, for each job of the part, in building and in each improvement.
+_SEARCH_STEPS = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Jobs that stand together. Costs and `bound` (no order of these jobs costs less) are of the part alone, the time
+    when it begins apart, in the units of `Jobs`."""
+
+    row: tuple[int, ...]
+    cost: int
+    bound: int
+
+    @property
+    def proven(self) -> bool:
+        """Whether no order of these jobs is better."""
+        return self.cost == self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """`row`: the jobs in their order, the author's own when the best that was found does not gain enough. `cost`: of
+    that; `written`: of the author's; `bound`: no order costs less, whatever its parts. `parts`: of the order that was
+    found, whether it was taken or not."""
+
+    row: tuple[int, ...]
+    cost: Fraction
+    written: Fraction
+    bound: Fraction
+    parts: tuple[Part, ...]
+
+    @property
+    def gap(self) -> Fraction:
+        """By which part of the bound the cost is above it, at most."""
+        return self.cost / self.bound - 1 if self.bound else Fraction(0)
+
+    @property
+    def optimal(self) -> bool:
+        """Whether it is proved that no order is better."""
+        return self.cost == self.bound
+
+
+def order(jobs: Jobs, threshold: Fraction = Fraction(0)) -> Ordering:
+    """The best order that was found; the author's unless that saves more than the `threshold`, a part of its cost."""
+    found = tuple(_part(row, jobs) for row in parts(jobs))
+    row = tuple(job for part in found for job in part.row)
+    before = rest = 0
+    least = 0
+    for part in found:
+        weight = sum(jobs.weights[job] for job in part.row)
+        rest += before * weight
+        least += before * weight + part.bound
+        before += sum(jobs.costs[job] for job in part.row)
+    cost, written = rest + sum(part.cost for part in found), jobs.cost(range(len(jobs.weights)))
+    if not written - cost > threshold * written:
+        row, cost = tuple(range(len(jobs.weights))), written
+    return Ordering(row, cost * jobs.unit, written * jobs.unit, least * jobs.unit, found)
+
+
+def _part(row: tuple[int, ...], jobs: Jobs) -> Part:
+    """A part in its order: what was found is taken for the author's order and ordered again until nothing changes."""
+    if len(row) < 3:  # one job, or two that must stand so
+        cost = jobs.cost(row)
+        return Part(row, cost, cost)
+    own, least = jobs.only(row), 0
+    while True:
+        best, cost, bound = _once(own)
+        row, least = tuple(row[job] for job in best), max(least, bound)
+        if cost == least or best == tuple(range(len(row))):
+            return Part(row, cost, least)
+        own = own.reordered(best)
+
+
+def _once(own: Jobs) -> tuple[tuple[int, ...], int, int]:
+    """A row, its cost and what none costs less than. Of equal costs the author's order is taken."""
+    pairs = Pairs(own)
+    least = pairs.least
+    best: tuple[int, ...] = tuple(range(len(own.weights)))
+    cost = own.cost(best)
+    if cost > least and len(best) <= EXACT_JOBS:
+        found = cheapest(own, pairs, _EXACT_STEPS // len(best))
+        least = found.bound
+        if found.row is not None and found.bound < cost:
+            best, cost = found.row, found.bound
+    if cost > least:
+        after = own.after()
+        least = max(least, ceil(bound(own, after)))
+        if cost > least:
+            best, cost = _searched(own, after)
+    return best, cost, least
+
+
+def _searched(own: Jobs, after: list[int]) -> tuple[tuple[int, ...], int]:
+    """The best row that improving finds, from the author's and from one that is built."""
+    each = _SEARCH_STEPS * len(own.weights)
+    written = list(range(len(own.weights)))
+    best = written
+    for start in (written, built(own, Work(each))):
+        row = improved(start, own, after, Work(each))
+        best = min(best, row, key=own.cost)
+    return tuple(best), own.cost(best)

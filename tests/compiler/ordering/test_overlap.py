@@ -1,0 +1,62 @@
+"""What overlaps, and what follows from it, beside the definitions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiler.ordering.bits import members
+from compiler.ordering.overlap import Box, closed, overlaps, reduced, relaxed
+
+INTERVALS = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(lambda pair: (min(pair), max(pair)))
+BOXES = st.lists(st.tuples(INTERVALS, INTERVALS, INTERVALS), max_size=12)
+ROWS = st.lists(st.integers(0, 1 << 40), max_size=10).map(lambda rows: [r & (1 << n) - 1 for n, r in enumerate(rows)])
+
+
+@given(BOXES)
+def test_boxes_overlap_when_a_point_is_in_both(boxes: list[Box]) -> None:
+    points = [
+        {(x, y, z) for x in range(a, b + 1) for y in range(c, d + 1) for z in range(e, f + 1)}
+        for (a, b), (c, d), (e, f) in boxes
+    ]
+    expected = [[i for i in range(j) if points[i] & points[j]] for j in range(len(boxes))]
+    assert [members(row) for row in overlaps(boxes)] == expected
+
+
+def test_addresses_of_128_bits_are_numbers_like_others() -> None:
+    wide, narrow, other = (0, (1 << 128) - 1), (1 << 127, 1 << 127), ((1 << 127) + 1, (1 << 127) + 5)
+    assert overlaps([(wide,), (narrow,), (other,), (wide,)]) == [0b0, 0b1, 0b1, 0b111]
+
+
+@given(ROWS, st.data())
+def test_only_different_actions_keep_their_order(rows: list[int], data: st.DataObject) -> None:
+    actions = [data.draw(st.sampled_from("AD")) for _ in rows]
+    kept = relaxed(rows, actions)
+    for j, row in enumerate(rows):
+        assert members(kept[j]) == [i for i in members(row) if actions[i] != actions[j]]
+
+
+@given(ROWS)
+def test_closure_is_what_can_be_reached(rows: list[int]) -> None:
+    whole = closed(rows)
+    for j, row in enumerate(rows):
+        reached = set(members(row))
+        for i in members(row):
+            reached |= set(members(whole[i]))
+        assert set(members(whole[j])) == reached
+
+
+@given(ROWS)
+def test_reduction_says_the_same_with_nothing_to_spare(rows: list[int]) -> None:
+    few = reduced(rows)
+    whole = closed(rows)
+    assert closed(few) == whole
+    for j, row in enumerate(few):
+        for i in members(row):
+            assert closed([*few[:j], row & ~(1 << i), *few[j + 1 :]])[j] != whole[j]
+
+
+@pytest.mark.parametrize("boxes", [[], [()]])
+def test_nothing_is_fine(boxes: list[Box]) -> None:
+    assert overlaps(boxes) == [0] * len(boxes)
