@@ -26,7 +26,7 @@ from compiler.errors import Diagnostic, Severity
 from grammar.format import format_file
 from grammar.source import printable
 
-#: Seconds without a change after which a text is checked, at least and at most: what the last check took is between.
+#: Seconds without a change after which texts are checked, at least and at most; between, a share of the last check's.
 SOONEST, LATEST = 0.02, 1.0
 _SEVERITY = {Severity.ERROR: lsp.DiagnosticSeverity.Error, Severity.WARNING: lsp.DiagnosticSeverity.Warning}
 _KINDS = {
@@ -69,7 +69,7 @@ class Server(LanguageServer):
         """Checks all programs when the editor pauses: changes that come together cost one check."""
         if self._timer is not None:
             self._timer.cancel()
-        delay = min(max(SOONEST, self._took / 2), LATEST)
+        delay = min(max(SOONEST, self._took / 4), LATEST)
         self._timer = asyncio.get_running_loop().call_later(delay, self.check)
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class Session:
 def _cluster(paths: Sequence[str], node: str | None) -> Cluster:
     try:
         found = cluster.read_objects(paths)
-        return Cluster(translate(found.policies), Holdings(cluster.snapshot(found), node))
+        made = Cluster(translate(found.policies), Holdings(cluster.snapshot(found), node))
+        gc.freeze()  # it may be large and stays: texts that come and go are looked through without it
+        return made
     except NetpolcError as error:
         return Cluster(wrong=error.render())

@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,11 @@ class Editor:
     def settled(self) -> None:
         """Waits until all texts are checked as they are: the server does that before it answers."""
         self.outline(next(iter(self.texts), "none.np"))
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Waits for what the server tells by itself."""
+        with self._news:
+            assert self._news.wait_for(done, PATIENCE)
 
     def outline(self, name: str) -> Json:
         return self.ask("textDocument/documentSymbol", textDocument={"uri": self.uri(name)})
