@@ -9,13 +9,18 @@ from compiler.analysis.quotes import Quotes, title
 from compiler.errors import NetpolcError
 from compiler.resources.language import NO_PROGRAM, Program, Rule
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.odds import Odds
 from compiler.semantics.diagrams.space import ACCEPT, Path
 from compiler.semantics.proof.case import Case, Decided, Said
+from compiler.semantics.proof.flows import Turn
 from compiler.semantics.proof.verify import Equal, Verifier, Witness
 from compiler.semantics.proof.verify_alone import AloneVerifier
+from compiler.semantics.proof.verify_tables import TableWitness
+from compiler.semantics.proof.way_words import told as words_of
 from compiler.semantics.rules import rulesets
+from compiler.semantics.rules.effects import Outcome
 from compiler.semantics.rules.journey import Trace
-from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
+from compiler.semantics.rules.netfilter import AddressType, Hook, Ruleset, State
 from compiler.semantics.verdict import Because, Direction, Ruling
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
@@ -62,21 +67,24 @@ class Prover:
         texts: Iterable[tuple[str, str]],
         families: Sequence[int] = (4, 6),
         failsafe: Sequence[Rule] = (),
+        exempt: Sequence[Rule] = (),
     ) -> Proof:
         """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
-        `families`: 4 and 6; `failsafe`: rules in front of the program's list for the node. Raises NotProved."""
+        `families`: 4 and 6; `failsafe`: rules in front of the program's list for the node; `exempt`: of what its raw
+        statements never drop. Raises NotProved."""
         ruleset = understood(texts)
         try:
             if self._alone is not None:
                 found = self._alone.verify(node, ruleset, families)
             else:
-                found = self._verifier.verify(node, ruleset, families, failsafe)
+                found = self._verifier.verify(node, ruleset, families, failsafe, exempt)
         except Unprovable as error:
             raise NotProved(f"cannot be proved: {error}") from None
         if isinstance(found, Equal):
             return Proof(found.families, given=found.given, wanted=self._wanted)
         quotes = Quotes(self._policies)
-        return Proof(tuple(families), tuple("\n".join(_told(witness, quotes)) for witness in found.witnesses))
+        told = (_told_of_table(one) if isinstance(one, TableWitness) else _told(one, quotes) for one in found.witnesses)
+        return Proof(tuple(families), tuple("\n".join(lines) for lines in told))
 
 
 def understood(texts: Iterable[tuple[str, str]]) -> Ruleset:
@@ -97,18 +105,38 @@ def _told(witness: Witness, quotes: Quotes) -> Iterator[str]:
     yield from (f"    {line}" for line in _way(witness.trace))
 
 
-def packet(case: Case) -> str:
-    """The packet, and what else is known of it."""
-    beside = (
-        [_WHERE[case.path], f"state {case.state.name.lower()}"] if case.state is not State.NEW else [_WHERE[case.path]]
-    )
+def _told_of_table(witness: TableWitness) -> Iterator[str]:
+    case = witness.case
+    kind = "filter chains" if witness.filters else "nat" if witness.nat else "raw and mangle"
+    yield packet(case, f"{witness.hook.value}, {kind}", witness.hook)
+    yield f"  program: {outcome(witness.said, case.packet.version)}"
+    for turn in witness.turns:
+        yield f"    {turn_place(turn)}: {printable(turn.statement.text)}"
+    yield f"  rules: {outcome(witness.found, case.packet.version)}"
+    yield from (f"    {line}" for line in _way(witness.trace))
+
+
+def outcome(found: Outcome | Odds, version: int) -> str:
+    """What becomes of a packet, in words."""
+    if isinstance(found, Outcome):
+        return printable(words_of(found, version))
+    each = sorted((share, words_of(one, version)) for one, share in found.outcomes if isinstance(one, Outcome))
+    return printable("; or ".join(f"{share} of them: {words}" for share, words in reversed(each)))
+
+
+def packet(case: Case, where: str = "", hook: Hook | None = None) -> str:
+    """The packet, and what else is known of it; `hook`: where it is, "" of a path."""
+    beside = [where or _WHERE[case.path]]
+    beside += [f"state {case.state.name.lower()}"] * (case.state is not State.NEW)
     if case.source_type is AddressType.LOCAL:
         beside.append("the source is the node's own address")
+    if hook is not None and case.destination_type is AddressType.LOCAL:
+        beside.append("the destination is the node's own address")
     if case.packet.hop_limit == 255 and case.packet.icmp_type is not None:
         beside.append("hop limit 255")
-    beside += [f"in by {printable(case.input)}"] * bool(case.input) + [f"out by {printable(case.output)}"] * bool(
-        case.output
-    )
+    came = case.input if hook not in (Hook.OUTPUT,) else ""
+    goes = case.output if hook not in (Hook.PREROUTING, Hook.INPUT) else ""
+    beside += [f"in by {printable(came)}"] * bool(came) + [f"out by {printable(goes)}"] * bool(goes)
     beside += [f"mark {case.mark:#x}"] * bool(case.mark)
     beside += [f"{printable(text)}: {'yes' if holds else 'no'}" for text, holds in case.others.items()]
     return f"{case.packet} ({', '.join(beside)})"
@@ -128,6 +156,11 @@ def _verdict(said: Said) -> str:
     if said.answer:
         return f"rejected, with {said.answer}"
     return "allowed" if said.allowed else "denied"
+
+
+def turn_place(turn: Turn) -> str:
+    """The block or list that a statement stands in, its place there, and file and line."""
+    return f"{turn.where}[{turn.index}] ({turn.statement.span.file_line})"
 
 
 def place(decided: Decided) -> str:

@@ -38,7 +38,7 @@ from compiler.semantics.diagrams.space import ACCEPT, DROP, Level, Path, space
 from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case, Decided, Said
 from compiler.semantics.proof.items import Label, lists
-from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
+from compiler.semantics.proof.program import ProgramOracle, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, names, of_program
 from compiler.semantics.rules.netfilter import State
@@ -84,13 +84,8 @@ def judge(
     families: Sequence[int] = (4, 6),
     failsafe: Sequence[Rule] = (),
 ) -> Judged:
-    """The expectations of a program. Raises Unprovable for programs that translate, and for expectations of that."""
-    expected = []
-    for one in program.expectations:
-        if not isinstance(one, Reaches):
-            raise Unprovable(f"{one.span.file_line}: expectations of translation are not proved yet")
-        expected.append(one)
-    filters(program)
+    """The expectations of a program about who can reach whom. Raises Unprovable."""
+    expected = [one for one in program.expectations if isinstance(one, Reaches)]
     known = tuple(policies)
     sides = [_family(program, expected, known, snapshot, version, failsafe) for version in families]
     oracle = ProgramOracle(program, known, snapshot, None, failsafe)

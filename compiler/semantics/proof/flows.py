@@ -123,7 +123,7 @@ def rewrites(program: Program) -> bool:
 
 def turns(program: Program, hook: Hook, exempt: Sequence[Rule] = ()) -> Turns:
     """`exempt`: rules of a failsafe for raw, to be asked like a drop."""
-    kept = [] if hook not in (Hook.PREROUTING, Hook.OUTPUT) else [_way(one, hook) for one in exempt]
+    kept = [] if hook not in (Hook.PREROUTING, Hook.OUTPUT) else [way_of(one, hook) for one in exempt]
     return Turns(
         tuple(_Placing("raw", hook).of(program.raw)),
         tuple(_Placing("mangle", hook).of(program.mangle)),
@@ -144,7 +144,7 @@ class _Placing:
             label, self._number = (self._table, self._number), self._number + 1
             if isinstance(item, NatWithin):
                 inner = tuple(self.of(item.items, f"{where or self._table} list[{n}]"))
-                ways: tuple[OneWay, ...] = (_way(item, self._hook),) if inner else ()
+                ways: tuple[OneWay, ...] = (way_of(item, self._hook),) if inner else ()
             else:
                 inner, ways = (), tuple(self._ways(item, around))
             if ways or (isinstance(item, Opaque) and item.hook == self._hook.value):
@@ -154,7 +154,7 @@ class _Placing:
         """`around`: the hooks at which the list is asked, by the statements that say so themselves."""
         if isinstance(statement, Rule):
             if self._hook in around:
-                yield _way(statement, self._hook)
+                yield way_of(statement, self._hook)
             return
         flow, own = flow_of(statement), hooks(statement)
         if self._table == "nat" and isinstance(statement, Mark):
@@ -224,7 +224,8 @@ def _is_self(end: End) -> bool:
     return isinstance(end, ThisNode)
 
 
-def _way(rule: Rule | NatWithin, hook: Hook) -> OneWay:
+def way_of(rule: Rule | NatWithin, hook: Hook) -> OneWay:
+    """What a rule, or the head of a list, is about at a hook."""
     source = rule.source if rule.unless is None else Less.model_construct(end=rule.source, without=rule.unless)
     return _one_way(source, rule.target, rule.ports, hook)
 

@@ -97,9 +97,7 @@ class Unordered(Unprovable):
 
 
 def filters(program: Program) -> bool:
-    """Whether it has rules that let packets pass or stop them. Raises Unprovable for what else it has that rules do."""
-    for other in (*program.nat, *program.mangle, *program.raw):
-        raise Unprovable(f"{other.span.file_line}: statements of nat, mangle and raw are not proved yet")
+    """Whether it has lists of rules that let packets pass or stop them."""
     lists = (program.node, program.forward, program.node_packets, program.forward_packets)
     return bool(program.policies or any(lists))
 

@@ -40,7 +40,7 @@ from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Level, Path, Space
 from compiler.semantics.diagrams.variables import Answer, Variables
 from compiler.semantics.packet import TCP
-from compiler.semantics.proof.flows import ANYONE, OneWay, Turn, turns
+from compiler.semantics.proof.flows import ANYONE, OneWay, Turn, turns, way_of
 from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.proof.rule_diagram import RuleDiagrams
 from compiler.semantics.rules.effects import AS_IT_CAME, Change, Effect, change_of, translation_of
@@ -83,6 +83,8 @@ class TableDiagrams:
         self._matches, self._variables, self._chains = shared
         self.about = RuleDiagrams(ends, over, self._matches)
         self.turns = {hook: turns(program, hook, exempt) for hook in Hook}
+        #: Ends live as long as what is known of them.
+        self._kept: list[OneWay] = []
         self._not_lo = self._made.outside(self._made.inside(Level.INPUT, [_LO]))
 
     def packets(self, hook: Hook) -> int:
@@ -114,6 +116,12 @@ class TableDiagrams:
                     yield from among(turn.inner, self._by_name(turn, hook, admitted))
 
         yield from among(found.nat if nat else (*found.raw, *found.mangle), NOTHING)
+
+    def arriving(self, rule: Rule) -> int:
+        """The packets that arrive and match the rule's ends and ports."""
+        way = way_of(rule, Hook.PREROUTING)
+        self._kept.append(way)
+        return self._way(way, Hook.PREROUTING, NOTHING)
 
     def first_packets(self, diagram: int) -> int:
         """What it says of packets that nat is asked about."""

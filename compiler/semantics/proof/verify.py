@@ -30,10 +30,13 @@ from compiler.semantics.packet import Packet
 from compiler.semantics.proof.as_written import found_in
 from compiler.semantics.proof.boxes import case_of, numbers_of
 from compiler.semantics.proof.case import Case, Said, said
+from compiler.semantics.proof.flows import rewrites
 from compiler.semantics.proof.items import lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
 from compiler.semantics.proof.program_ends import ProgramEnds, of_program
+from compiler.semantics.proof.text_parts import of_filter
+from compiler.semantics.proof.verify_tables import CARRIED, TableComparison, TableWitness
 from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
 from compiler.semantics.rules.netfilter import Field, Ruleset
 from compiler.semantics.rules.trace import Tracer
@@ -69,7 +72,7 @@ class Equal:
 class Different:
     """At least one."""
 
-    witnesses: tuple[Witness, ...]
+    witnesses: tuple[Witness | TableWitness, ...]
 
 
 class _Says:
@@ -145,14 +148,25 @@ class Verifier:
         ruleset: Ruleset,
         families: Sequence[int] = (4, 6),
         failsafe: Sequence[Rule] = (),
+        exempt: Sequence[Rule] = (),
     ) -> Equal | Different:
         """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). `failsafe`:
-        rules in front of the program's list for the node. Raises `Unprovable` for rules that no diagram can hold."""
+        rules in front of the program's list for the node; `exempt`: of what its raw statements never drop. Raises
+        `Unprovable` for rules that no diagram can hold."""
         if self.obstacle:
             raise Unprovable(self.obstacle)
         says = _Says(self._policies, self._snapshot, self._program, node, tuple(failsafe))
-        found = [witness for version in families for witness in self._differences(says, ruleset, version)]
-        return Different(tuple(found)) if found else Equal(tuple(families), says.given)
+        deciding = of_filter(ruleset) if rewrites(self._program) else ruleset
+        found: list[Witness | TableWitness] = []
+        given = [says.given]
+        for version in families:
+            found += self._differences(says, deciding, version)
+        for version in families if rewrites(self._program) else ():
+            tables = TableComparison(self._program, self._ends[version], ruleset, exempt)
+            found += tables.witnesses()
+            given += [f"the mark's bits {CARRIED:#x} being netpolc's own"] * tables.carries
+        told = ", ".join(dict.fromkeys(filter(None, given)))
+        return Different(tuple(found)) if found else Equal(tuple(families), told)
 
     def _differences(self, says: _Says, ruleset: Ruleset, version: int) -> list[Witness]:
         clauses = self._clauses.get(version)
@@ -215,9 +229,10 @@ def verify(
     families: Sequence[int] = (4, 6),
     program: Program = NO_PROGRAM,
     failsafe: Sequence[Rule] = (),
+    exempt: Sequence[Rule] = (),
 ) -> Equal | Different:
     """The rules of one node, from scratch."""
-    return Verifier(policies, snapshot, program).verify(node, ruleset, families, failsafe)
+    return Verifier(policies, snapshot, program).verify(node, ruleset, families, failsafe, exempt)
 
 
 def _translated(packet: Packet, given: Mapping[Field, int]) -> Packet:

@@ -372,6 +372,8 @@ def _beyond(module: str, options: list[Option]) -> Condition:
         return Barrier(same)
     if module == "tcp" and (flags := same_words.tcp_flags(options[0])) is not None:
         return Opaque(flags, options[0].negated)
+    if module == "rpfilter" and (found := same_words.no_way_back(options)) is not None:
+        return Opaque(found)
     texts = [f"{'! ' * (o.negated and not negated)}{' '.join((o.name, *(v.text for v in o.values)))}" for o in options]
     text = " ".join((f"-m {module}", *texts))
     return Opaque(text, negated) if pure else Barrier(text)

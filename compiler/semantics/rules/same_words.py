@@ -10,6 +10,7 @@ counterpart in the other one, or not in all of it, its own words stay.
 | NFLOG | `log group` | nf_log_packet to a group of nfnetlink_log |
 | TCPMSS | `tcp option maxseg size set` | smaller, never larger; to a SYN without one, TCPMSS alone adds it |
 | `-m tcp --tcp-flags`, `--syn` | `tcp flags a / b` | of those flags exactly these are set |
+| `-m rpfilter --invert` | `fib saddr . iif oif missing` | no way back to the source by the interface it came by |
 | statistic, random | `numgen random` | one of so many; xt_statistic's share is one of 2^31 parts |
 """
 
@@ -48,6 +49,11 @@ def limit(options: Sequence[Option]) -> str | None:
     if name is None or not count.isdecimal() or not f"{name}s".startswith((unit or "s").lower()):
         return None
     return f"limit rate {count}/{name} burst {given.get('--limit-burst', _BURST)} packets"
+
+
+def no_way_back(options: Sequence[Option]) -> str | None:
+    """Of `-m rpfilter`; None for what it asks beside that."""
+    return "fib saddr . iif oif missing" if _given(options) == {"--invert": ""} else None
 
 
 def chance(options: Sequence[Option]) -> str | None:

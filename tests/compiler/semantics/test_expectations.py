@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler.resources.language import Anyone, Item, Program, Reaches, Rule, Within
-from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.space import Path
 from compiler.semantics.proof.case import Case
 from compiler.semantics.proof.expectations import Judged, judge
@@ -115,13 +114,6 @@ def test_a_machine_by_itself() -> None:
     """Without pods and policies."""
     text = "policy p { deny iface lan -> world : tcp/25 } expect { iface lan cannot reach world : 25 "
     assert judge(program(text + "world can reach self }"), [], Snapshot()).failed == ()
-
-
-def test_translation_is_refused() -> None:
-    with pytest.raises(Unprovable, match=r"edge.np:2: expectations of translation are not proved yet"):
-        judged("expect { world : 8443 translates to web : 443 }")
-    with pytest.raises(Unprovable, match=r"edge.np:2: statements of nat, mangle and raw are not proved yet"):
-        judged("nat { masquerade pods -> world } expect { world can reach web }")
 
 
 def contradicts(oracle: ProgramOracle, expected: Reaches, case: Case) -> bool:

@@ -28,6 +28,7 @@ PAIRS = [
         "-p tcp -m tcp --syn -j TCPMSS --set-mss 1400",
         "tcp flags syn / fin,syn,rst,ack tcp option maxseg size set 1400",
     ),
+    ("-m rpfilter --invert -j DROP", "fib saddr . iif oif missing drop"),
     ("-p tcp -m tcp ! --syn -j DROP", "tcp flags != syn / fin,syn,rst,ack drop"),
 ]
 OTHERS = [
@@ -40,6 +41,7 @@ OTHERS = [
     ("-m statistic --mode random --probability 0.4 -j DROP", "numgen random mod 3 0 drop"),
     ("-m statistic --mode nth --every 3 --packet 0 -j DROP", "numgen random mod 3 0 drop"),
     ("-p tcp -m tcp --syn -j DROP", "tcp flags syn / syn,rst drop"),
+    ("-m rpfilter --loose --invert -j DROP", "fib saddr . iif oif missing drop"),
     ("-p tcp -j TCPMSS --set-mss 1400", "meta l4proto tcp tcp option maxseg size set 1300"),
 ]
 
