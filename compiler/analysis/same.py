@@ -26,12 +26,17 @@ class Difference:
 
 
 def differences(
-    one: Iterable[tuple[str, str]], two: Iterable[tuple[str, str]], families: Sequence[int], names: tuple[str, str]
+    one: Iterable[tuple[str, str]],
+    two: Iterable[tuple[str, str]],
+    families: Sequence[int],
+    names: tuple[str, str],
+    apart: bool = False,
 ) -> tuple[Difference, ...]:
     """Where texts of rules, (name, text) each, differ for packets of these families: some packets, or nothing when all
-    fare alike. `names`: what the two sides are called. Raises NotProved."""
+    fare alike. `names`: what the two sides are called; `apart`: where limits keep their counts does not matter. Raises
+    NotProved."""
     try:
-        found = equivalent(understood(one), understood(two), families)
+        found = equivalent(understood(one), understood(two), families, apart)
     except Unprovable as error:
         raise NotProved(f"cannot be compared: {error}") from None
     if isinstance(found, Equal):

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.errors import Unsupported
 from compiler.importing import iptables, nftables
-from compiler.importing.families import both_ways, together
+from compiler.importing.families import EITHER, both_ways, together
 from compiler.importing.lists import statements
 from compiler.importing.naming import names
 from compiler.importing.sections import Section, sections
-from compiler.importing.values import Account, Opaque, Origin
+from compiler.importing.values import Account, Lines, Log, Opaque, Origin, Statement, Verdict
 from compiler.importing.writing import needs_everywhere, program
 from grammar.source import Source
 
 _IPTABLES = re.compile(r"^\*[a-z]+\s*$", re.MULTILINE)
 _IPV6 = re.compile(r"ip6tables")
+#: Words of matches that remember packets.
+_COUNTING = ("limit", "hashlimit", "connlimit", "recent", "quota", "nth", "connbytes")
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
     """`text` is not laid out. `tool`: iptables or nftables; `versions`: the families that the rules were for. `opaque`,
     `dropped` and `lost`: rules that stay in the tool's words, that have no effect, and that nothing stands for, each
-    with the reason."""
+    with the reason. `apart`: rules that keep one count for several ways to their chain, where the program keeps one for
+    each."""
 
     text: str
     tool: str
@@ -34,11 +38,12 @@ class Imported:
     opaque: tuple[tuple[Origin, str], ...]
     dropped: tuple[tuple[Origin, str], ...]
     lost: tuple[tuple[Origin, str], ...]
+    apart: tuple[Origin, ...] = ()
 
 
-def imported(sources: Sequence[Source]) -> Imported:
-    """The texts together, of one tool. Raises Refused for a text that is none of rules, Unsupported for rules that
-    would be too many statements."""
+def imported(sources: Sequence[Source], as_written: Lines = frozenset()) -> Imported:
+    """The texts together, of one tool; rules at these lines stay in its own words. Raises Refused for a text that is
+    none of rules, Unsupported for rules that would be too many statements."""
     tools = {"iptables" if _IPTABLES.search(source.text) else "nftables" for source in sources}
     if len(tools) != 1:
         raise Unsupported("rules of iptables and of nftables: import them one by one")
@@ -46,12 +51,12 @@ def imported(sources: Sequence[Source]) -> Imported:
     account = Account()
     found: dict[int, list[Section]] = {}
     for source in sources:
-        made = nftables.tables(source, account)
+        made = nftables.tables(source, account, as_written)
         if tool == "iptables":
             version = _version(source)
             if version in found:
                 raise Unsupported(f"two rulesets for IPv{version}: import them one by one")
-            made = iptables.tables(source, version)
+            made = iptables.tables(source, version, as_written)
         for table in made:
             found.setdefault(table.version, []).extend(sections([table], account))
     return _program(tool, sources, found, account)
@@ -70,7 +75,25 @@ def _program(tool: str, sources: Sequence[Source], found: dict[int, list[Section
     made = [one for section in whole for one in statements(section.items)]
     opaque = [(origin, one.why) for one in made if isinstance(one.action, Opaque) for origin in one.origins]
     dropped, lost = _once(account.dropped), _once(account.lost)
-    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), dropped, lost)
+    apart = tuple(_counted_apart(whole))
+    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), dropped, lost, apart)
+
+
+def _counted_apart(sections: Iterable[Section]) -> Iterator[Origin]:
+    """Rules that count, and stand for several statements."""
+    times: Counter[Origin] = Counter()
+    for section in sections:
+        for one in statements(section.items):
+            if _counts(one):
+                times[one.origins[-1]] += 2 if section.hook == EITHER else 1
+    return (origin for origin, count in times.items() if count > 1)
+
+
+def _counts(one: Statement) -> bool:
+    action = one.action.log if isinstance(one.action, Verdict) else one.action
+    if isinstance(action, Log):
+        return bool(action.limit)
+    return isinstance(action, Opaque) and any(f" {word} " in f" {one.words} " for word in _COUNTING)
 
 
 def _head(tool: str, sources: Sequence[Source], versions: tuple[int, ...]) -> Iterator[str]:

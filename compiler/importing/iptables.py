@@ -9,11 +9,13 @@ from compiler.importing.iptables_asks import asks
 from compiler.importing.iptables_does import does, limit
 from compiler.importing.values import (
     EVERYTHING,
+    NOT_PROVED,
     Action,
     Asked,
     Chain,
     Inexpressible,
     Jump,
+    Lines,
     Log,
     Mss,
     Nothing,
@@ -54,19 +56,20 @@ _CHANGES = """
 _GOES_ON = frozenset(_CHANGES.split())
 
 
-def tables(source: Source, version: int) -> Iterator[Table]:
-    """Every table of a text for one family. Raises Refused where it is none."""
+def tables(source: Source, version: int, as_written: Lines = frozenset()) -> Iterator[Table]:
+    """Every table of a text for one family; rules at these lines stay in iptables' words. Raises Refused where it is
+    none."""
     for text in iptables.tables(source):
         if text.name.text not in _HOOKS:
             raise text.name.place.refused(f"there is no table {text.name.text}")
-        yield _Reader(text, version, source.name.rpartition("/")[2]).table()
+        yield _Reader(text, version, source.name.rpartition("/")[2], as_written).table()
 
 
 class _Reader:
     """Of one table."""
 
-    def __init__(self, text: iptables.Table, version: int, file: str) -> None:
-        self._text, self._version, self._file = text, version, file
+    def __init__(self, text: iptables.Table, version: int, file: str, as_written: Lines) -> None:
+        self._text, self._version, self._file, self._as_written = text, version, file, as_written
         self._hooks = _HOOKS[text.name.text]
         self._policies: dict[str, tuple[str, Origin]] = {}
         self._rules: dict[str, list[Rule]] = {name: [] for name in self._hooks}
@@ -120,6 +123,8 @@ class _Reader:
         words = _words(options)
         try:
             _counts_last(matches)
+            if not jumps and (self._file, origin.line) in self._as_written:
+                raise Inexpressible(NOT_PROVED)
             action: Action = Nothing()
             if jumps:
                 action = Jump(name, _JUMPS[target[0].name])

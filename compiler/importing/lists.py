@@ -28,6 +28,11 @@ MOST = 60_000
 #: How deep lists stand in each other at most.
 DEEPEST = 16
 
+#: Options of iptables that a rule has once.
+_ONCE = re.compile(r"(?:^|(?<= ))(?:! )?(?P<name>-[psdio]) \S+")
+_JUMP = re.compile(r"(?:^|(?<= ))(?:-[jg]|--jump|--goto|jump|goto) \S+")
+_RETURN = {"iptables": "-j RETURN", "nftables": "return"}
+
 
 class Lists:
     """Of one table. `account` is told of rules that become nothing."""
@@ -103,9 +108,10 @@ class Lists:
         elif rule.asked == EVERYTHING and not jump.goto and not _leaves(inner):
             yield from inner
         elif inner:
-            yield Within(rule.asked, inner, (rule.origin,))
+            yield Within(rule.asked, inner, (rule.origin,), _matches(rule.words))
         if jump.goto and comes_back and not (rule.asked.chance or rule.besides):
-            yield Statement(rule.asked, Verdict("leave"), (rule.origin,))
+            words = f"{_matches(rule.words)} {_RETURN[self._table.tool]}".strip()
+            yield Statement(rule.asked, Verdict("leave"), (rule.origin,), words)
 
     def _lose(self, rule: Rule, jump: Jump, why: str) -> None:
         self._account.lost.append((rule.origin, f"{why}, and it leads to the chain {jump.chain}"))
@@ -167,16 +173,20 @@ def _besides(items: Iterable[Item], rule: Rule, table: Table) -> Iterator[Item]:
 
 
 def joined_words(besides: str, words: str) -> str:
-    """Of iptables: matches in front of a rule's own; -p is said once."""
-    found = re.match(r"(?:! )?-p \S+ ?", besides)
-    again = re.search(r"(?:^| )(?:! )?-p \S+", words)
-    if found and again:
-        if found.group().strip() != again.group().strip():
+    """Matches in front of a rule's own; of iptables, those that may be said once are. Raises Inexpressible where both
+    have one and say different things."""
+    for found in list(_ONCE.finditer(besides)):
+        again = next((one for one in _ONCE.finditer(words) if one["name"] == found["name"]), None)
+        if again and again.group().split() != found.group().split():
             raise Inexpressible(f"{found.group().strip()} and {again.group().strip()}")
-        besides = besides[found.end() :]
-        at = again.end()
-        return f"{words[:at].lstrip()} {besides}{words[at:]}"
-    return f"{besides} {words}"
+        if again:
+            words = f"{words[: again.start()]} {words[again.end() :]}"
+    return " ".join(f"{besides} {words}".split())
+
+
+def _matches(words: str) -> str:
+    """The words of a rule without what it does."""
+    return _JUMP.sub("", words).strip()
 
 
 def _ended(item: Item, final: Verdict) -> Item:

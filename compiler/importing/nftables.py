@@ -11,12 +11,14 @@ from compiler.importing.nftables_does import does, limit, verdict
 from compiler.importing.numbers import between, joined
 from compiler.importing.values import (
     EVERYTHING,
+    NOT_PROVED,
     Account,
     Action,
     Asked,
     Chain,
     Inexpressible,
     Jump,
+    Lines,
     Log,
     Mss,
     Nothing,
@@ -53,15 +55,15 @@ class _Objects:
     types: dict[str, str] = field(default_factory=dict)
 
 
-def tables(source: Source, account: Account) -> Iterator[Table]:
-    """Every table, taken apart by what its base chains are. Raises Refused where the text is none of nft, Unsupported
-    where several base chains at a hook would have to be one."""
+def tables(source: Source, account: Account, as_written: Lines = frozenset()) -> Iterator[Table]:
+    """Every table, taken apart by what its base chains are; rules at these lines stay in nft's words. Raises Refused
+    where the text is none of nft, Unsupported where several base chains at a hook would have to be one."""
     found: dict[tuple[str, str], _Objects] = {}
     for command in nftables.commands(source):
         _take(command, found)
     seen: set[tuple[str, str, int]] = set()
     for objects in found.values():
-        yield from _Reader(source, objects, account).tables(seen)
+        yield from _Reader(source, objects, account, as_written).tables(seen)
 
 
 def _take(command: tree.Command, found: dict[tuple[str, str], _Objects]) -> None:
@@ -87,8 +89,8 @@ def _take(command: tree.Command, found: dict[tuple[str, str], _Objects]) -> None
 
 
 class _Reader:
-    def __init__(self, source: Source, objects: _Objects, account: Account) -> None:
-        self._source, self._objects, self._account = source, objects, account
+    def __init__(self, source: Source, objects: _Objects, account: Account, as_written: Lines) -> None:
+        self._objects, self._account, self._as_written = objects, account, as_written
         self._file = source.name.rpartition("/")[2]
         self._version = objects.version
         for name, elements in objects.sets.items():
@@ -152,6 +154,9 @@ class _Reader:
             for part in parts
         )
         try:
+            jumps = any(isinstance(part, tree.Verdict) and part.chain for part in parts)
+            if not jumps and (self._file, origin.line) in self._as_written:
+                raise Inexpressible(NOT_PROVED)
             yield from self._made(parts, origin, words)
         except (Inexpressible, ValueError) as error:
             last = parts[-1]

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from compiler.importing.filtering import halves
-from compiler.importing.lists import Lists, size, verdict
-from compiler.importing.tidying import tidied
+from compiler.importing.lists import Lists, joined_words, size, verdict
+from compiler.importing.tidying import conjunction, tidied
 from compiler.importing.values import (
     EVERYTHING,
     Account,
+    Asked,
     Dnat,
     Dscp,
+    Inexpressible,
     Item,
     Mark,
     Masquerade,
@@ -27,6 +29,7 @@ from compiler.importing.values import (
     Verdict,
     Within,
 )
+from grammar.dsl_words import STATEMENTS
 
 #: What the language says at a hook, by the block that says it.
 _SAID: Mapping[tuple[str, str], tuple[type, ...]] = {
@@ -41,6 +44,8 @@ _SAID: Mapping[tuple[str, str], tuple[type, ...]] = {
     ("raw", "prerouting"): (Notrack,),
     ("raw", "output"): (Notrack,),
 }
+#: Blocks whose lists may have lists in them.
+_NESTED = frozenset(block for block in ("nat", "mangle", "raw") if "within" in STATEMENTS[block])
 _BLOCKS = {"input": "node", "output": "node", "forward": "forward"}
 
 
@@ -76,17 +81,17 @@ def _of_hook(table: Table, hook: str, items: tuple[Item, ...], account: Account)
         if found.first:
             yield Section(_BLOCKS[hook], hook, tidied(found.first))
     elif items:
-        fit = _Fit(table, hook)
-        found_items = tidied(fit.items(items, True))
+        fit = _Fit(table, hook, account)
+        found_items = tidied(fit.items(items, True) if table.kind in _NESTED else fit.flat(items))
         leaves = any(isinstance(item, Statement) and verdict(item) == "leave" for item in found_items)
-        yield Section(table.kind, hook, found_items, leaves)
+        yield Section(table.kind, hook, found_items, leaves and table.kind in _NESTED)
 
 
 class _Fit:
     """Of one hook of nat, mangle or raw: what the language does not say there is opaque."""
 
-    def __init__(self, table: Table, hook: str) -> None:
-        self._table, self._hook = table, hook
+    def __init__(self, table: Table, hook: str, account: Account) -> None:
+        self._table, self._hook, self._account = table, hook, account
         self._said = _SAID.get((table.kind, hook), ())
 
     def items(self, items: Iterable[Item], top: bool) -> Iterator[Item]:
@@ -111,3 +116,43 @@ class _Fit:
         why = f"there is no statement for it in {self._table.kind} at the hook {self._hook}"
         opaque = Opaque(self._table.tool, self._table.version, ends.replace("reject", "deny"))
         return replace(one, asked=EVERYTHING, action=opaque, why=one.why or why)
+
+    # ---- Where the language has no lists in lists
+
+    def flat(
+        self, items: Iterable[Item], head: Asked = EVERYTHING, words: str = "", last: bool = True
+    ) -> Iterator[Item]:
+        """The same without lists and conditions; `head`, `words`: of the list around; `last`: nothing is behind it, so
+        that who leaves it leaves all."""
+        every = list(items)
+        for number, item in enumerate(every, 1):
+            both = conjunction(head, item.asked)
+            try:
+                if isinstance(item, Within):
+                    if both is None:
+                        raise Inexpressible("two questions about the same")
+                    yield from self.flat(
+                        item.items, both, joined_words(words, item.words), last and number == len(every)
+                    )
+                else:
+                    yield self._flat_statement(item, both, words, last)
+            except Inexpressible as error:
+                self._account.lost += [(origin, str(error)) for origin in item.origins]
+
+    def _flat_statement(self, one: Statement, asked: Asked | None, words: str, last: bool) -> Item:
+        found = self._statement(one, False)
+        leaves = verdict(found) in ("leave", "allow") if isinstance(found, Statement) else False
+        if leaves and not last:
+            raise Inexpressible(f"leaves a list, which {self._table.kind} does not have")
+        said = isinstance(found, Statement) and not isinstance(found.action, Opaque) and not leaves
+        if said and asked is not None and _plain(asked) == asked:
+            return replace(found, asked=asked)
+        opaque = Opaque(self._table.tool, self._table.version, verdict(one).replace("reject", "deny"))
+        why = one.why or f"{self._table.kind} has no lists in lists and no conditions"
+        return replace(one, asked=EVERYTHING, action=opaque, words=joined_words(words, one.words), why=why)
+
+
+def _plain(asked: Asked) -> Asked:
+    """What statements without options ask."""
+    kept = Asked(asked.source, asked.target, asked.ports)
+    return replace(kept, version=asked.version)

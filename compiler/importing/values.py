@@ -20,6 +20,12 @@ WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 ICMP_OF = {4: 1, 6: 58}
 
 
+#: Places of rules: the file's name without its folder, and the line.
+Lines = frozenset[tuple[str, int]]
+#: Why a rule stays that the language could say.
+NOT_PROVED = "its translation did something else"
+
+
 class Inexpressible(Exception):
     """A rule asks or does what the language has no words for; the message names it."""
 
@@ -250,11 +256,12 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A nested list."""
+    """A nested list. `words` are those of its head's matches in the tool's own words."""
 
     asked: Asked
     items: tuple[Item, ...]
     origins: tuple[Origin, ...]
+    words: str = ""
 
 
 Item = Statement | Within
