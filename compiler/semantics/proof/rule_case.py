@@ -62,7 +62,7 @@ class RuleCases:
             and (not rule.states or case.state.name.lower() in rule.states)
             and (rule.marked is None or case.mark & rule.marked.mask == rule.marked.value)
             and (not rule.source_ports or _from(rule.source_ports, case.packet))
-            and (rule.chance is None or case.others.get(throw(rule), False))
+            and (rule.chance in (None, 1) or case.others.get(throw(rule), False))
         )
 
     def _is(self, end: End, case: Case, source: bool) -> bool:

@@ -65,7 +65,7 @@ class RuleDiagrams:
         if rule.source_ports:
             ports = made.inside(Level.SPORT, rule.source_ports)
             yield made.inside(Level.PROTOCOL, [(protocol, protocol) for protocol in WITH_PORTS], ports)
-        if rule.chance is not None:
+        if rule.chance is not None and rule.chance > 1:
             yield self._matches.coin(throw(rule), Fraction(1, rule.chance))
 
     def end(self, end: End, path: Path, source: bool) -> int:
