@@ -25,9 +25,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from bench.rule_lists import classbench
 from compiler.backends.target import Backend
 from compiler.resources import NetworkPolicy
 from compiler.resources.cluster import Node, Pod
@@ -136,7 +137,7 @@ def _node(backend: Backend, nodes: int) -> None:
 
 
 def _lists() -> None:
-    lines = list(_classbench(random.Random(1)))
+    lines = list(classbench(random.Random(1), _LIST))
     one = "\n".join(["*filter", *(f"-A FORWARD {line}" for line in lines), "COMMIT", ""])
     calls = [f"-A FORWARD -j part-{n}" for n in range(0, _LIST, 100)]
     heads = [f":part-{n} - [0:0]" for n in range(0, _LIST, 100)]
@@ -149,38 +150,6 @@ def _lists() -> None:
         assert len(found) == 1
 
     _measure(f"lists: {_LIST:,} rules like ClassBench's, twice", proof, LISTS_SECONDS)
-
-
-def _classbench(draw: random.Random) -> Iterator[str]:
-    """Prefixes that nest, few wildcards, exact ports and ranges."""
-    sources, destinations = (list(_prefixes(draw, _LIST // share)) for share in (3, 4))
-    for _ in range(_LIST):
-        source = draw.choice(sources) if draw.random() < 0.85 else ""
-        destination = draw.choice(destinations) if draw.random() < 0.92 or not source else ""
-        words = [f"-s {source}"] * bool(source) + [f"-d {destination}"] * bool(destination)
-        protocol = draw.choices(("tcp", "udp", "icmp", ""), (60, 25, 5, 10))[0]
-        words += [f"-p {protocol}"] * bool(protocol)
-        if protocol in ("tcp", "udp"):
-            low = draw.randrange(65000)
-            exact = str(draw.choice((22, 25, 53, 80, 110, 161, 443, 1433, 1521)))
-            wide = draw.choice(("1024:65535", "0:1023", "5000:5999", "6000:6063"))
-            ports = draw.choices((exact, wide, f"{low}:{low + draw.randrange(200)}", ""), (50, 20, 10, 20))[0]
-            words += [f"-m {protocol} --dport {ports}"] * bool(ports)
-        yield " ".join([*words, "-j", draw.choices(("ACCEPT", "DROP"), (70, 30))[0]])
-
-
-def _prefixes(draw: random.Random, count: int) -> Iterator[str]:
-    lengths, weights = (8, 12, 16, 20, 22, 24, 25, 26, 27, 28, 30, 32), (2, 2, 6, 5, 8, 24, 5, 5, 8, 8, 6, 40)
-    known: list[tuple[int, int]] = []
-    for _ in range(count):
-        length, base = draw.choices(lengths, weights)[0], draw.getrandbits(32)
-        if known and draw.random() < 0.6:
-            outer, shorter = draw.choice(known)
-            length = max(length, shorter)
-            base = outer | base & (1 << 32 - shorter) - 1
-        base = base >> 32 - length << 32 - length
-        known.append((base, length))
-        yield f"{_text(base)}/{length}"
 
 
 def _policy(name: str, spec: object) -> NetworkPolicy:
