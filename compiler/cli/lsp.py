@@ -31,6 +31,6 @@ def command(cluster: tuple[str, ...], node: str | None, stdio: bool) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("pygls", "lsprotocol"):
             raise
-        click.echo("error: netpolc lsp needs pygls, which is not installed: pip install 'netpolc[editor]'", err=True)
+        click.echo("error: netpolc lsp needs pygls, which is not installed: pip install 'pygls>=2.1,<3'", err=True)
         sys.exit(2)
     sys.exit(serve(cluster, node))

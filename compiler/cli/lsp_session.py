@@ -44,7 +44,7 @@ class Session:
 
     def take_cluster(self, inputs: Sequence[str]) -> None:
         """The files and folders with the cluster's objects."""
-        paths = [os.path.join(self.files.path(""), one) for one in inputs]
+        paths = [os.path.normpath(os.path.join(self.files.path(""), one)) for one in inputs]
         self._cluster = Watched(paths, lambda: _cluster(paths, self.node)) if paths else None
 
     @property

@@ -444,7 +444,7 @@ def test_without_pygls_one_line_says_what_to_install(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", hidden], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: netpolc lsp needs pygls, which is not installed: pip install 'netpolc[editor]'\n"
+    assert done.stderr == "error: netpolc lsp needs pygls, which is not installed: pip install 'pygls>=2.1,<3'\n"
 
 
 def test_help_imports_nothing_of_it() -> None:
