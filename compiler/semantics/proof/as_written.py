@@ -21,7 +21,7 @@ from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Space
 from compiler.semantics.diagrams.way_diagram import rules_met
 from compiler.semantics.proof.case import Case
-from compiler.semantics.rules import rulesets
+from compiler.semantics.rules import reads_iptables, reads_nftables
 from compiler.semantics.rules.membership import Membership
 from compiler.semantics.rules.netfilter import (
     Accept,
@@ -42,9 +42,9 @@ from compiler.semantics.rules.netfilter import (
 )
 from compiler.semantics.rules.numbers import interface
 from grammar.ruletext import Refused
+from grammar.source import Source
 
 _CHAIN = "as-written"
-_NAMES = {4: "iptables", 6: "ip6tables"}
 Ends = Accept | Drop | Return | Unmodelled | None
 
 
@@ -66,12 +66,13 @@ def written(item: Statement, version: int) -> Written:
 
 @lru_cache(4096)
 def _read(tool: str, text: str, version: int, where: str) -> Written:
-    if tool == "iptables":
-        name, whole = _NAMES[version], f"*filter\n:{_CHAIN} - [0:0]\n-A {_CHAIN} {text}\nCOMMIT\n"
-    else:
-        name, whole = "nftables", f"table inet t {{\n chain {_CHAIN} {{\n {text}\n }}\n}}\n"
     try:
-        (table,) = rulesets.read([(f"{where}, {name}", whole)]).tables
+        if tool == "iptables":
+            whole = f"*filter\n:{_CHAIN} - [0:0]\n-A {_CHAIN} {text}\nCOMMIT\n"
+            (table,) = reads_iptables.read(Source(where, whole), version, {})
+        else:
+            whole = f"table inet t {{\n chain {_CHAIN} {{\n {text}\n }}\n}}\n"
+            (table,) = reads_nftables.read(Source(where, whole))
     except Refused as error:
         raise Unprovable(f"{where}: {error.flaw.message}") from None
     found = [_asked(rule, where) for rule in table.chains[_CHAIN].rules]

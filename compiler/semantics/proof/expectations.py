@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compiler.resources.language import Item, Nodes, PolicyBlock, Program, Reaches, Rule, ThisNode
+from compiler.resources.language import Item, Nodes, Opaque, PolicyBlock, Program, Reaches, Rule, ThisNode
 from compiler.semantics.diagrams.cells import Unforeseen
 from compiler.semantics.diagrams.clauses import Clauses
 from compiler.semantics.diagrams.diagram import IN, NOTHING
@@ -178,7 +178,9 @@ class _Side:
                 for rule in self._baseline
             )
             lists = ((first, made.where(left, come)), (blocks, beside), (last, made.where(taken, come)))
-            unknown = self._said(says.at(path), lambda said: str(said).startswith("unknown: "))
+            opaque = any(isinstance(one.item, Opaque) for one in says.lists.every())
+            whole = says.at(path) if opaque else NOTHING
+            unknown = self._said(whole, lambda said: str(said).startswith("unknown: "))
             found = self._paths[path] = _OnPath(lists, passing, made.outside(passing), turned, unknown)
         return found
 
