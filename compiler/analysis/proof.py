@@ -188,6 +188,8 @@ def _found(witness: Witness) -> str:
         return "accepted"
     if witness.found.startswith("reject "):
         return f"rejected, with {witness.found.removeprefix('reject ')}"
+    if witness.found.startswith("by chance, "):
+        return witness.found
     return "dropped" if witness.found == "drop" else f"no answer, {printable(witness.found)}"
 
 

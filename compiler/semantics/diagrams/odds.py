@@ -25,7 +25,7 @@ class Odds(NamedTuple):
     outcomes: frozenset[tuple[Hashable, Fraction]]
 
     def __str__(self) -> str:
-        return " or ".join(sorted(f"{outcome} ({share})" for outcome, share in self.outcomes))
+        return "by chance, " + " or ".join(sorted(f"{outcome} ({share})" for outcome, share in self.outcomes))
 
 
 def probability(text: str) -> Fraction | None:

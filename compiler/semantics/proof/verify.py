@@ -217,7 +217,7 @@ class Verifier:
                     words = () if behind == case else (f"translated: {behind.packet}",)
                     trace = way_of(ruleset, case, behind.packet.dst)
                     told = says.of_one(behind)
-                    told = replace(told, note=f"by chance, {wants}") if isinstance(wants, Odds) else told
+                    told = replace(told, note=str(wants)) if isinstance(wants, Odds) else told
                     yield Witness(case, told, str(found), trace, words)
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from compiler.analysis.proof import Prover
 from compiler.resources.language import (
     Addresses,
     Anyone,
@@ -273,3 +274,10 @@ def test_conditions_and_other_lists() -> None:
     ):
         assert part in text
         assert not proved(program, {"nft": text.replace(part, mistake)}), mistake
+
+
+def test_a_witness_of_chance_has_both_sides_odds() -> None:
+    texts = iptables("-m statistic --mode random --probability 0.25 -j DROP")
+    told, *_ = Prover([], Snapshot(), of_node(L.rule("deny", chance=3))).prove(None, texts.items(), (4,)).witnesses
+    assert "policies: allowed: by chance, accept (2/3) or drop (1/3)" in told
+    assert "rules: by chance, accept (3/4) or drop (1/4)" in told
