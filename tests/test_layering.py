@@ -102,8 +102,6 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.resources",
         "compiler.sources.language",
         "compiler.snapshot",
-        "compiler.policy",
-        "compiler.translate.program",
         "compiler.resolve",
     ),
     "compiler.pipeline": (

@@ -11,22 +11,27 @@ from compiler.cli import cluster
 from compiler.cli.lsp_files import Files, Watched
 from compiler.editor.holds import Holdings
 from compiler.editor.positions import Lines, Units
-from compiler.editor.project import Project
+from compiler.editor.project import Check, Project
 from compiler.errors import Diagnostic, NetpolcError
-from compiler.policy import Policy
+from compiler.resources.language import Program
 from compiler.translate import translate
+from compiler.translate.program import check_program
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """`wrong`: why the objects cannot be read."""
+    """`check`: what cannot be compiled for it; `wrong`: why the objects cannot be read."""
 
-    policies: tuple[Policy, ...] = ()
+    check: Check
     holdings: Holdings | None = None
     wrong: str = ""
 
 
-NO_CLUSTER = Cluster()
+def _check_alone(program: Program) -> None:
+    check_program(program, ())
+
+
+NO_CLUSTER = Cluster(_check_alone)
 
 
 class Session:
@@ -58,7 +63,7 @@ class Session:
         if texts != self._seen:
             self._lines.clear()
             self._seen = texts
-        self.project.see(texts, self.cluster.policies)
+        self.project.see(texts, self.cluster.check)
         return self.project
 
     def flaws(self) -> Mapping[str, Sequence[Diagnostic]]:
@@ -80,8 +85,9 @@ class Session:
 def _cluster(paths: Sequence[str], node: str | None) -> Cluster:
     try:
         found = cluster.read_objects(paths)
-        made = Cluster(translate(found.policies), Holdings(cluster.snapshot(found), node))
+        policies = translate(found.policies)
+        made = Cluster(lambda program: check_program(program, policies), Holdings(cluster.snapshot(found), node))
         gc.freeze()  # it may be large and stays: texts that come and go are looked through without it
         return made
     except NetpolcError as error:
-        return Cluster(wrong=error.render())
+        return Cluster(_check_alone, wrong=error.render())

@@ -6,21 +6,23 @@ read and programs compiled again only when something of theirs has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from compiler.editor.walk import Occurrence, occurrences, sound
 from compiler.errors import Collector, Diagnostic, InvalidInput, Severity
-from compiler.policy import Policy
+from compiler.resources import language as resources
 from compiler.sources import language
 from compiler.sources.language.files import Include, Text
 from compiler.sources.language.names import Names
-from compiler.translate.program import check_program
 from grammar import dsl
 from grammar import dsl_tree as t
 from grammar.encoding import decode
 from grammar.source import Flaw, Source, printable
+
+#: Raises InvalidInput for what cannot be compiled.
+Check = Callable[[resources.Program], None]
 
 
 class Reading:
@@ -85,19 +87,19 @@ class Program:
 
 
 class Project:
-    """All programs of a workspace. `policies` are the cluster's, beside which programs are to be compiled."""
+    """All programs of a workspace."""
 
     def __init__(self, include: Include) -> None:
         self._include = include
-        self._policies: tuple[Policy, ...] = ()
+        self._check: Check | None = None
         self._readings: dict[str, Reading] = {}
         self._programs: dict[str, Program] = {}
 
-    def see(self, texts: Mapping[str, bytes], policies: Iterable[Policy] = ()) -> None:
-        """Takes the files of the workspace as they are now, each with its name."""
-        policies = tuple(policies)
-        before = self._programs if policies == self._policies else {}
-        self._policies = policies
+    def see(self, texts: Mapping[str, bytes], check: Check | None = None) -> None:
+        """Takes the files of the workspace as they are now, each with its name, and the check of what is right by
+        itself; another one, and all programs are compiled again."""
+        before = self._programs if check is self._check else {}
+        self._check = check
         self._programs = {name: self._again(before.get(name), name, texts[name]) for name in self._roots(texts)}
         used = {name for program in self._programs.values() for name in program.files}
         self._readings = {name: one for name, one in self._readings.items() if name in used}
@@ -174,7 +176,8 @@ class Project:
         self._collect(program, include, name, data)
         try:
             made = language.load([(name, data)], include, self._reader)
-            check_program(made, self._policies)
+            if self._check is not None:
+                self._check(made)
         except InvalidInput as error:
             program.told = error.diagnostics
         return program

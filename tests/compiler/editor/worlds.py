@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Callable, Mapping
 
 from compiler.editor.project import Project
+from compiler.resources.language import Program
+from compiler.translate.program import check_program
 from grammar.source import printable
 
 Include = Callable[[str, str], tuple[str, bytes] | str]
@@ -19,6 +21,11 @@ def among(texts: Mapping[str, bytes]) -> Include:
         return (name, texts[name]) if name in texts else "No such file or directory"
 
     return include
+
+
+def check(program: Program) -> None:
+    """As for no cluster."""
+    check_program(program, ())
 
 
 class World:
@@ -35,7 +42,7 @@ class World:
         self.look()
 
     def look(self) -> None:
-        self.project.see(self.texts)
+        self.project.see(self.texts, check)
 
     def wrong(self) -> dict[str, list[str]]:
         """File -> `LINE:COLUMN: MESSAGE [CODE]`, of those with any."""
