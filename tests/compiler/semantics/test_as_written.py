@@ -16,11 +16,13 @@ from compiler.resources.language import (
     PolicyBlock,
     PortRange,
     Program,
+    Reaches,
     Rule,
     ThisNode,
     Within,
 )
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.proof.expectations import judge
 from compiler.semantics.proof.verify import Different, Equal, verify
 from compiler.semantics.rules import rulesets
 from compiler.snapshot import Snapshot
@@ -281,3 +283,31 @@ def test_a_witness_of_chance_has_both_sides_odds() -> None:
     told, *_ = Prover([], Snapshot(), of_node(L.rule("deny", chance=3))).prove(None, texts.items(), (4,)).witnesses
     assert "policies: allowed: by chance, accept (2/3) or drop (1/3)" in told
     assert "rules: by chance, accept (3/4) or drop (1/4)" in told
+
+
+def expecting(can: bool, *items: Item) -> Program:
+    place = Span("p.np", 900, 1, 900, 2)
+    wanted = Reaches(source=LOW, target=US, ports=None, can=can, only=False, text="expected", span=place)
+    return Program(node=items, expectations=(wanted,))
+
+
+@pytest.mark.parametrize(
+    ("can", "item", "holds"),
+    [
+        (True, L.opaque("-m recent --name n --set"), True),
+        (True, L.opaque("-p udp -m recent --name n --rcheck -j DROP"), False),  # some fail, at times
+        (False, L.opaque("-m recent --name n --rcheck -j DROP"), False),
+        (False, L.opaque("-j DROP"), True),
+        (True, L.rule("deny", chance=1000), False),
+        (False, L.rule("deny", chance=2), False),
+    ],
+)
+def test_expectations_hold_however_unknowns_and_throws_end(can: bool, item: Item, holds: bool) -> None:
+    judged = judge(expecting(can, item), [], Snapshot())
+    assert bool(judged.failed) is not holds
+    assert not judged.unconstrained or isinstance(item, Rule)  # what is as written is not counted
+
+
+def test_nobody_can_expect_anything_of_a_statement_that_is_not_known() -> None:
+    with pytest.raises(Unprovable, match=r"p.np:900: nobody knows what becomes of some of its packets"):
+        judge(expecting(False, L.opaque("-p udp -j NFQUEUE --queue-num 1"), L.rule("deny")), [], Snapshot())
