@@ -60,7 +60,7 @@ def command(files: tuple[str, ...], output: Path | None, proving: bool) -> None:
     gc.disable()  # everything lives to the end
     try:
         texts = rules.texts(files, live=False)
-        found, text = _proved(texts, output) if proving else _written(texts, output)[:2]
+        found, text = _proved(texts, output) if proving else written(texts, output)[:2]
         for line in _notes(found):
             click.echo(line, err=True)
         if proving:
@@ -77,7 +77,7 @@ def command(files: tuple[str, ...], output: Path | None, proving: bool) -> None:
         sys.exit(2)
 
 
-def _written(
+def written(
     texts: Sequence[tuple[str, str]], output: Path | None, as_written: Lines = frozenset()
 ) -> tuple[Imported, str, Program]:
     """What was imported, the program's text as `fmt` lays it out, and what it says, read from there. Raises
@@ -99,7 +99,7 @@ def _proved(texts: Sequence[tuple[str, str]], output: Path | None) -> tuple[Impo
     not help, this ends the run."""
     as_written: Lines = frozenset()
     while True:
-        found, text, program = _written(texts, output, as_written)
+        found, text, program = written(texts, output, as_written)
         differ = _differences(texts, found, Compiler((), build((), (), ()), program, None))
         if not differ:
             return found, text

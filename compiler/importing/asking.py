@@ -17,6 +17,7 @@ from compiler.importing.values import (
     Side,
 )
 from compiler.net import Intervals
+from grammar import dsl_literals
 
 _EVERY_PROTOCOL: Intervals = ((0, 255),)
 
@@ -50,6 +51,9 @@ class Asking:
 
     def interfaces(self, of_source: bool, names: tuple[str, ...], negated: bool) -> None:
         side = self.source if of_source else self.target
+        for name in names:
+            if dsl_literals.interface(name) is not None:
+                raise Inexpressible(f"the interface {name}")
         if negated:
             side = replace(side, not_interfaces=side.not_interfaces + names)
         elif side.interfaces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from compiler.importing.numbers import number, parsed_end
+from compiler.importing.numbers import number, parsed_end, rate
 from compiler.importing.values import (
     ALL_BITS,
     Action,
@@ -55,7 +55,7 @@ def does(name: str, options: Sequence[Option]) -> Action:
         return Verdict(_VERDICTS[name])
     try:
         return _does(name, given)
-    except ValueError:
+    except (ValueError, KeyError):
         raise Inexpressible(_words(name, given)) from None
 
 
@@ -69,7 +69,7 @@ def limit(options: Sequence[Option]) -> str:
     burst = given.get("--limit-burst", "5")
     if not count.isdecimal() or not burst.isdecimal():
         raise Inexpressible(f"a limit of {given.get('--limit')}")
-    return f"{count}/{unit}" + ("" if burst == "5" else f" burst {burst}")
+    return rate(int(count), unit, int(burst))
 
 
 def _does(name: str, given: Mapping[str, str]) -> Action:

@@ -13,6 +13,7 @@ from compiler.importing.sections import Section
 from compiler.importing.values import Addresses, Asked, Item, Masquerade, Origin, Port, Snat, Within
 from compiler.importing.wording import Names, ports_text
 from compiler.net import Intervals
+from grammar.dsl_literals import BY_NUMBER, PROTOCOLS
 from grammar.dsl_words import RESERVED
 
 _KNOWN_INTERFACES = (
@@ -59,9 +60,9 @@ _KNOWN_PORTS = {
 #: Words that are taken beside those of `RESERVED`: of the statements that lists are made of.
 _WORDS = """
     bogons within leave log opaque forward packets chance state marked source local broadcast multicast kernel iptables
-    nftables ipv4 ipv6 prerouting input output postrouting new established related invalid untracked port
+    nft ipv4 ipv6 prerouting input output postrouting new established related invalid untracked port
 """
-_TAKEN = frozenset(_WORDS.split())
+_TAKEN = frozenset(_WORDS.split()) | PROTOCOLS | {BY_NUMBER}
 
 
 def names(

@@ -137,13 +137,19 @@ class _Reader:
         if declared is None or not declared.hook:
             return Chain(name, rules)
         origin = Origin(self._file, declared.place.span.line, f"{name}'s policy")
-        priority = _priority(declared.priority)
+        try:
+            priority = _priority(declared.priority)
+        except ValueError:
+            raise declared.place.refused(f"{' '.join(declared.priority)} is no priority") from None
         return Chain(name, rules, declared.hook, "drop" if declared.policy == "drop" else "accept", origin, priority)
 
     # ---- Rules
 
     def _rules(self, chain: str, rule: tree.Rule) -> Iterator[Rule]:
-        """One for each thing that it does."""
+        """One for each thing that it does. Raises Refused where it leads to a chain that is not there."""
+        for led in self._led(rule.parts):
+            if led and led not in self._objects.chains:
+                raise rule.place.refused(f"there is no chain {led}")
         comment = next((_comment(part) for part in rule.parts if _is(part, "comment")), "")
         origin = Origin(self._file, rule.place.span.line, chain, comment)
         parts = [part for part in rule.parts if not any(_is(part, head) for head in _NO_EFFECT)]
@@ -167,6 +173,15 @@ class _Reader:
                 kind = ends.get(last.kind, "") if isinstance(last, tree.Verdict) else ""
                 kind = "deny" if _is(last, "reject") else kind
                 yield Rule(EVERYTHING, Opaque("nftables", self._version, kind), origin, words, str(error))
+
+    def _led(self, parts: Sequence[tree.Part]) -> Iterator[str]:
+        """The chains that a rule leads to."""
+        for part in parts:
+            if isinstance(part, tree.Verdict):
+                yield part.chain
+            elif isinstance(part, tree.VerdictMap):
+                elements = self._elements(part.right)
+                yield from (element.verdict.chain for element in elements if element.verdict is not None)
 
     def _made(self, parts: Sequence[tree.Part], origin: Origin, words: str) -> Iterator[Rule]:
         matches = [part for part in parts if isinstance(part, tree.Match)]
@@ -197,8 +212,7 @@ class _Reader:
         return does(_words(part), self._version)
 
     def _map(self, part: tree.VerdictMap, before: Asked, origin: Origin, words: str) -> Iterator[Rule]:
-        right = part.right
-        elements = right.elements if isinstance(right, tree.Anonymous) else self._objects.sets[right.name]
+        elements = self._elements(part.right)
         by_verdict: dict[Action, list[tree.Element]] = {}
         for element in elements:
             if element.verdict is None:
@@ -207,6 +221,9 @@ class _Reader:
         for action, some in by_verdict.items():
             for asked in keyed(part.left, [element.key for element in some], self._version, before):
                 yield Rule(self._of(asked), action, origin, words)
+
+    def _elements(self, right: tree.Named | tree.Anonymous) -> tuple[tree.Element, ...]:
+        return right.elements if isinstance(right, tree.Anonymous) else self._objects.sets.get(right.name, ())
 
     def _of(self, asked: Asked) -> Asked:
         """In a table of one family nothing has to say so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.importing.numbers import number, parsed_end
+from compiler.importing.numbers import number, parsed_end, rate
 from compiler.importing.values import (
     ALL_BITS,
     Action,
@@ -94,14 +94,14 @@ def does(words: Sequence[str], version: int) -> tuple[Action, int]:
 
 def limit(words: Sequence[str]) -> str:
     """The language's words for a rate."""
-    rate, *rest = "".join(words[2:]).partition("burst")
-    count, _, unit = rate.partition("/")
+    often, *rest = "".join(words[2:]).partition("burst")
+    count, _, unit = often.partition("/")
     if words[1:2] != ["rate"] or not count.isdecimal() or unit not in _UNITS:
         raise Inexpressible(" ".join(words))
     burst = rest[-1].removesuffix("packets") or "5"
     if not burst.isdecimal():
         raise Inexpressible(" ".join(words))
-    return f"{count}/{_UNITS[unit]}" + ("" if burst == "5" else f" burst {burst}")
+    return rate(int(count), _UNITS[unit], int(burst))
 
 
 def _log(rest: Sequence[str], words: Sequence[str]) -> Log:

@@ -111,3 +111,10 @@ def parsed_end(word: str) -> tuple[int, int, int | None]:
     if first != last or "/" in base:
         raise ValueError(f"{word} is not one address")
     return version, first, port
+
+
+def rate(count: int, unit: str, burst: int) -> str:
+    """How often, in the language's words, which leave out the burst that both tools have by themselves."""
+    if not 1 <= count <= 10_000 or not 1 <= burst <= 10_000:
+        raise ValueError(f"a rate of {count} or a burst of {burst}")
+    return f"{count}/{unit}" + ("" if burst == 5 else f" burst {burst}")

@@ -16,6 +16,7 @@ from compiler.importing.values import (
     Dscp,
     Inexpressible,
     Item,
+    Log,
     Mark,
     Masquerade,
     Mss,
@@ -43,6 +44,7 @@ _SAID: Mapping[tuple[str, str], tuple[type, ...]] = {
     ("mangle", "postrouting"): (Dscp, Ttl, Mss),
     ("raw", "prerouting"): (Notrack,),
     ("raw", "output"): (Notrack,),
+    **dict.fromkeys((("filter", hook) for hook in ("input", "forward", "output")), (Verdict, Log)),
 }
 #: Blocks whose lists may have lists in them.
 _NESTED = frozenset(block for block in ("nat", "mangle", "raw") if "within" in STATEMENTS[block])
@@ -75,7 +77,7 @@ def sections(tables: Iterable[Table], account: Account) -> Iterator[Section]:
 
 def _of_hook(table: Table, hook: str, items: tuple[Item, ...], account: Account) -> Iterator[Section]:
     if table.kind == "filter":
-        found = halves(items, account)
+        found = halves(tuple(_Fit(table, hook, account).items(items, True)), account)
         if found.packets:
             yield Section(f"{_BLOCKS[hook]} packets", hook, tidied(found.packets))
         if found.first:

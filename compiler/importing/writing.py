@@ -118,47 +118,47 @@ class _Writer:
 
 
 class _Lines:
-    """Of one section. `pinned`: a list around says already at which hook its items are."""
+    """Of one section. `inside`: of a list in a list, whose head says already at which hook its items are."""
 
     def __init__(self, writer: _Writer, section: Section, source: str, target: str) -> None:
         self._writer, self._names = writer, writer._names
         self._section, self._pins = section, (source, target)
 
-    def items(self, items: Iterable[Item], pinned: bool) -> Iterator[str]:
+    def items(self, items: Iterable[Item], inside: bool) -> Iterator[str]:
         for item in items:
-            yield from self._item(item, pinned)
+            yield from self._item(item, inside)
 
-    def _item(self, item: Item, pinned: bool) -> Iterator[str]:
+    def _item(self, item: Item, inside: bool) -> Iterator[str]:
         asked = item.asked
         if asked.not_marks:
-            yield from self._unless_marked(item, pinned)
+            yield from self._unless_marked(item, inside)
         elif isinstance(item, Within):
-            head = self._ends(asked, pinned) + wording.conditions(asked)
+            head = self._ends(asked, inside) + wording.conditions(asked)
             yield f"within {head} {{{_where(item.origins)}"
-            yield from self.items(item.items, pinned or self._section.block[:4] not in ("node", "forw"))
+            yield from self.items(item.items, True)
             yield "}"
         elif isinstance(item.action, Opaque) and self._section.hook == EITHER:
             for hook in ("prerouting", "output"):
                 yield f"{self._opaque(item, item.action, hook)}{_where(item.origins)}"
         elif self._is_rule(item) or _plain(asked) == asked or self._takes_options(item):
-            yield f"{self._statement(item, pinned)}{_where(item.origins)}"
+            yield f"{self._statement(item, inside)}{_where(item.origins)}"
         else:
             kept = replace(asked, states=STATES, marks=(), source_ports=None, chance=0)
             around = replace(_plain(EVERYTHING), states=asked.states, marks=asked.marks, chance=asked.chance)
             if asked.source_ports is not None:
                 around = replace(around, source_ports=asked.source_ports, ports=asked.ports)
-            yield from self._item(Within(around, (replace(item, asked=kept),), item.origins), pinned)
+            yield from self._item(Within(around, (replace(item, asked=kept),), item.origins), inside)
 
-    def _unless_marked(self, item: Item, pinned: bool) -> Iterator[str]:
+    def _unless_marked(self, item: Item, inside: bool) -> Iterator[str]:
         """One bit that is not so is the other way; more need a list that those leave."""
         (value, mask), *more = item.asked.not_marks
         if mask & mask - 1 == 0:
             asked = replace(item.asked, not_marks=tuple(more), marks=(*item.asked.marks, (value ^ mask & mask, mask)))
-            yield from self._item(replace(item, asked=asked), pinned)
+            yield from self._item(replace(item, asked=asked), inside)
             return
         leave = Statement(replace(EVERYTHING, marks=((value, mask),)), Verdict("leave"), item.origins)
         inner = replace(item, asked=replace(item.asked, not_marks=tuple(more)))
-        yield from self._item(Within(EVERYTHING, (leave, inner), item.origins), pinned)
+        yield from self._item(Within(EVERYTHING, (leave, inner), item.origins), inside)
 
     def _is_rule(self, item: Statement) -> bool:
         """A verb with options."""
@@ -174,19 +174,20 @@ class _Lines:
 
     # ---- Words
 
-    def _end(self, asked: Asked, of_source: bool, pinned: bool) -> str:
-        pin = "" if pinned else self._pins[0 if of_source else 1]
+    def _end(self, asked: Asked, of_source: bool, inside: bool) -> str:
+        told = inside and self._section.block[:4] not in ("node", "forw")
+        pin = "" if told else self._pins[0 if of_source else 1]
         side = asked.source if of_source else asked.target
         version = asked.version if of_source and not _says_family(asked) else 0
         return wording.end(side, self._names, version, pin)
 
-    def _ends(self, asked: Asked, pinned: bool) -> str:
-        ends = f"{self._end(asked, True, pinned)} -> {self._end(asked, False, pinned)}"
+    def _ends(self, asked: Asked, inside: bool) -> str:
+        ends = f"{self._end(asked, True, inside)} -> {self._end(asked, False, inside)}"
         return ends if asked.ports is None else f"{ends} : {wording.ports(asked.ports, self._names)}"
 
-    def _statement(self, one: Statement, pinned: bool) -> str:
+    def _statement(self, one: Statement, inside: bool) -> str:
         asked, action = one.asked, one.action
-        flow = self._ends(asked, pinned)
+        flow = self._ends(asked, inside)
         options = wording.conditions(asked)
         match action:
             case Verdict("keep"):
@@ -201,11 +202,11 @@ class _Lines:
             case Log():
                 return f"log {flow}{options}{_log(action)}"
             case Dnat(version, address, port):
-                target = self._end(asked, False, pinned)
+                target = self._end(asked, False, inside)
                 ports = "" if asked.ports is None else f" : {wording.ports(asked.ports, self._names)}"
                 there = str(IPv4Address(address) if version == 4 else IPv6Address(address))
                 at = "" if port is None else f" : {port}"
-                return f"dnat {self._end(asked, True, pinned)} to {target}{ports} -> {there}{at}{options}"
+                return f"dnat {self._end(asked, True, inside)} to {target}{ports} -> {there}{at}{options}"
             case Redirect(port):
                 return f"redirect {flow} to {port}{options}"
             case Snat(version, address):
@@ -223,7 +224,9 @@ class _Lines:
             case Notrack():
                 return f"notrack {flow}"
             case Opaque():
-                return self._opaque(one, action, "" if self._section.block[:7] == "forward" else self._section.hook)
+                block, hook = self._section.block, self._section.hook
+                told = block[:7] == "forward" or (inside and block[:4] == "node")
+                return self._opaque(one, action, "" if told else hook)
         raise AssertionError(f"{action} in a list")
 
     def _opaque(self, one: Statement, action: Opaque, hook: str) -> str:
