@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
 
 import click
 
-from compiler.analysis.proof import NotProved, Prover
+from compiler.analysis.expected import Expected, expected
+from compiler.analysis.proof import NotProved, Proof, Prover
 from compiler.backends.target import Target
 from compiler.cli import cluster
 from compiler.cli.rules import BARE, RulesCommand, texts
@@ -50,9 +52,9 @@ def command(
     INPUT is as for compile, with the pods, and with the program that was compiled; of policies alone, the rules are
     proved for whoever is in their sets, which the comments on these tell. The rules are files of any of the tools, as
     written or as saved (iptables-save, ip6tables-save, ipset save, nft list ruleset), a folder that compile wrote, or
-    those of this machine.
+    those of this machine. What a program expects is judged, too, as compile does it.
 
-    Exit status: 0 equal, 1 different, 2 bad input or rules that are not understood.
+    Exit status: 0 equal; 1 different, or an expectation does not hold; 2 bad input or rules that are not understood.
     """
     gc.disable()  # as in compile: everything lives to the end
     try:
@@ -70,18 +72,31 @@ def command(
             compiler = Compiler(found.policies, snapshot, program, cluster.ssh_ports() if failsafe else None)
             kept = compiler.failsafe(Target(node=node, families=tuple(map(Family, families))))
         proof = Prover(found.policies, snapshot, program).prove(node, texts(files, live, node), families, kept)
+        judged = expected(program, found.policies, snapshot, families, kept)
     except NotProved as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     except NetpolcError as error:
         click.echo(error.render(), err=True)
         sys.exit(2)
-    shown = " and ".join(f"IPv{version}" for version in proof.families)
+    for remark in judged.remarks:
+        click.echo(f"note: {remark}", err=True)
+    for line in _told(proof, judged, len(program.expectations)):
+        click.echo(line)
+    sys.exit(0 if proof.equal and not judged.failed else 1)
+
+
+def _told(proof: Proof, judged: Expected, many: int) -> Iterator[str]:
+    """The answer about the rules, then that about `many` expectations of the program, which is what rules that are
+    equal to it keep."""
     if proof.equal:
-        claim = ", ".join(filter(None, [f"every {shown} packet fares as {proof.wanted}", proof.given]))
-        click.echo(f"equal: {claim}")
-        sys.exit(0)
-    click.echo("different: " + ("one packet" if len(proof.witnesses) == 1 else f"{len(proof.witnesses)} packets, say"))
-    for witness in proof.witnesses:
-        click.echo(f"\n{witness}")
-    sys.exit(1)
+        shown = " and ".join(f"IPv{version}" for version in proof.families)
+        yield "equal: " + ", ".join(filter(None, [f"every {shown} packet fares as {proof.wanted}", proof.given]))
+    else:
+        yield "different: " + ("one packet" if len(proof.witnesses) == 1 else f"{len(proof.witnesses)} packets, say")
+        yield from (f"\n{witness}" for witness in proof.witnesses)
+    if judged.failed:
+        yield f"\nexpectations: {len(judged.failed)} of {many} fail"
+        yield from (f"\n{failed}" for failed in judged.failed)
+    elif many:
+        yield f"expectations: {many} of {many} hold"

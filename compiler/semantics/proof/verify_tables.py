@@ -69,18 +69,18 @@ class TableComparison:
     def __init__(
         self, program: Program, ends: ProgramEnds, ruleset: Ruleset, exempt: Sequence[Rule] = (), carried: int = CARRIED
     ) -> None:
-        over = self._over = space(ends.ends.version)
+        over = self.over = space(ends.ends.version)
         self._made, self._ruleset = over.made, ruleset
-        self._matches = Matches(over)
-        self._matches.unknown(SYN)  # nothing that rules do makes another segment of it
-        self._variables = Variables(over, self._matches)
-        shared, places = (self._matches, self._variables), Places()
+        self.matches = Matches(over)
+        self.matches.unknown(SYN)  # nothing that rules do makes another segment of it
+        self.variables = Variables(over, self.matches)
+        shared, places = (self.matches, self.variables), Places()
         self._text = WayDiagrams(others(ruleset), over, (*shared, places))
         chains = ChainDiagrams(over, *shared, IN, {})
         self._says = TableDiagrams(program, ends, over, (*shared, chains), exempt)
         self._finer = Settled(over)
         self._carried = 0 if any(_bits(one) & carried for one in (*program.mangle, *program.nat)) else carried
-        self._witnesses = Witnesses((ruleset, ruleset), over, self._matches, self._variables)
+        self._witnesses = Witnesses((ruleset, ruleset), over, self.matches, self.variables)
 
     @property
     def carries(self) -> bool:
@@ -90,12 +90,12 @@ class TableComparison:
     def witnesses(self) -> Iterator[TableWitness]:
         """None where program and text agree. Raises Unprovable."""
         for hook in Hook:
-            yield from self._compared(hook, False, *self._packets(hook))
-            yield from self._compared(hook, True, *self._connections(hook))
+            for nat in (False, True):
+                yield from self._compared(hook, nat, *self.sides(hook, nat))
         yield from self._changed_by_filters()
 
     def _compared(self, hook: Hook, nat: bool, one: int, two: int, filters: bool = False) -> Iterator[TableWitness]:
-        found = differing(one, two, self._over, self._variables, self._witnesses)
+        found = differing(one, two, self.over, self.variables, self._witnesses)
         for values in islice(found, MOST_WITNESSES):
             asked = self._made.asked(one) | self._made.asked(two)
             case = self._case(values, asked)
@@ -107,6 +107,10 @@ class TableComparison:
             yield TableWitness(hook, nat, filters, case, said, met, does, _trace(part, hook, case))
 
     # Both sides
+
+    def sides(self, hook: Hook, nat: bool) -> tuple[int, int]:
+        """What program and text say of packets at a hook: outcomes, or odds of several."""
+        return self._connections(hook) if nat else self._packets(hook)
 
     def _packets(self, hook: Hook) -> tuple[int, int]:
         sides = [self._text.ended(self._says.packets(hook)), self._text.at(hook, nat=False)]
@@ -122,10 +126,10 @@ class TableComparison:
 
     def _by_chance(self, diagram: int) -> int:
         """With the odds of what is left to chance."""
-        names = self._variables.names().items()
+        names = self.variables.names().items()
         coins = {level: share for name, level in names if isinstance(name, Asked) and (share := probability(name.text))}
         diagram = self._changed(diagram, _without_throws)
-        return settled(self._made, diagram, {**coins, **self._matches.coins})
+        return settled(self._made, diagram, {**coins, **self.matches.coins})
 
     def _by_hops(self, diagram: int) -> int:
         """With the hop limit that each packet has in the end, and none where it is what it was."""
@@ -179,10 +183,10 @@ class TableComparison:
     def _changed_by_filters(self) -> Iterator[TableWitness]:
         """Filter chains decide, and change nothing."""
         part = of_filter(self._ruleset)
-        parts = (one for rule in rules_met(part, self._over.version) for one in rule.parts)
+        parts = (one for rule in rules_met(part, self.over.version) for one in rule.parts)
         if not any(isinstance(one, SetMark | NoTrack | SetHops | Rewrite) for one in parts):
             return
-        ways = WayDiagrams(part, self._over, (self._matches, self._variables, Places()))
+        ways = WayDiagrams(part, self.over, (self.matches, self.variables, Places()))
         for hook in _FILTERED:
             found = self._changed(ways.at(hook, nat=False), lambda one: one._replace(events=()))
             kept = self._changed(found, lambda one: one._replace(change=AS_IT_CAME))
@@ -192,9 +196,9 @@ class TableComparison:
 
     def _case(self, values: Mapping[int, int], asked: frozenset[int]) -> Case:
         box = {level: (value, value) for level, value in values.items()}
-        opaque = {level: text for level, text in self._matches.opaque.items() if level in asked}
-        case = case_of(Path.FORWARD, self._over, box, opaque)
-        names = ((name, level) for name, level in self._variables.names().items() if level in asked)
+        opaque = {level: text for level, text in self.matches.opaque.items() if level in asked}
+        case = case_of(Path.FORWARD, self.over, box, opaque)
+        names = ((name, level) for name, level in self.variables.names().items() if level in asked)
         answers = {name.text: values[level] == 1 for name, level in names if isinstance(name, Answer | Asked)}
         return replace(case, others={**case.others, **answers})
 

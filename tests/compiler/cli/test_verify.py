@@ -186,3 +186,27 @@ def test_programs_are_verified_as_they_were_compiled(
     assert (said.status, said.stdout) == (0, "equal: every IPv4 and IPv6 packet fares as program and policies say\n")
     assert netpolc("verify", *asked, "--rules", "rules", *other).status == 1
     assert netpolc("verify", "in.yaml", "--node", "n1", "--rules", "rules").status == 1
+
+
+def test_expectations_are_judged_too(netpolc: Netpolc, tmp_path: Path) -> None:
+    """By the program, so the rules keep them where they are equal to it."""
+    (tmp_path / "in.yaml").write_text(CLUSTER)
+    program = "node { deny any -> self : tcp/1-1024 }\nexpect { any cannot reach self : 25 "
+    asked = ("in.yaml", "edge.np", "--node", "n1")
+    (tmp_path / "edge.np").write_text(program + "}\n")
+    assert netpolc("compile", *asked, "-o", "rules").status == 0
+    said = netpolc("verify", *asked, "--rules", "rules")
+    equal = "equal: every IPv4 and IPv6 packet fares as program and policies say\n"
+    assert (said.status, said.stdout) == (0, f"{equal}expectations: 1 of 1 hold\n")
+    (tmp_path / "edge.np").write_text(program + " any can reach self : 80 }\n")
+    said = netpolc("verify", *asked, "--rules", "rules")
+    assert said.status == 1
+    assert said.stdout.startswith(
+        f"{equal}\nexpectations: 1 of 2 fail\n\nedge.np:2:38: error: this does not hold: any can"
+    )
+    assert "node rule[0] (edge.np:1): deny any -> self : tcp/1-1024" in said.stdout
+    (tmp_path / "edge.np").write_text(program.replace("deny", "reject") + "}\n")
+    said = netpolc("verify", *asked, "--rules", "rules")
+    assert said.status == 1
+    assert said.stdout.startswith("different: ")
+    assert said.stdout.endswith("\nexpectations: 1 of 1 hold\n")

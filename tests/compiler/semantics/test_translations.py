@@ -21,7 +21,7 @@ SHOP = build([pod("a", "10.0.0.1"), pod("b", "10.0.0.2"), pod("c", "10.0.0.3", a
 
 
 def judged(text: str, snapshot: Snapshot = SHOP) -> Expected:
-    program = load([("edge.np", f"{HEAD}\n{text}".encode())], lambda *_: None)
+    program = load([("edge.np", f"{HEAD}\n{text}".encode())], lambda name, _: name)
     return expected(program, [], snapshot)
 
 
