@@ -6,7 +6,7 @@ a set, so that a statement is a handful of rules however large its sets are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -15,6 +15,7 @@ from compiler.ir.match import (
     ICMP,
     WITH_PORTS,
     Field,
+    FromPorts,
     IcmpType,
     Inbound,
     InPrefix,
@@ -30,8 +31,8 @@ from compiler.ir.match import (
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import PrefixSet, Set
 from compiler.lower.ports import batches
-from compiler.lower.prefixes import nested, prefixes
-from compiler.net import EVERY_PORT, Family, Intervals, Prefix, union
+from compiler.lower.prefixes import nested
+from compiler.net import EVERY_PORT, Family, Intervals, Prefix, prefixes, union
 from compiler.policy import NamedPort as ModelPort
 from compiler.resolve.ends import Alternative, Ends, Side, everything
 from compiler.resources.language import (
@@ -42,6 +43,7 @@ from compiler.resources.language import (
     PortRange,
     Ports,
     Rule,
+    Statement,
     WholeProtocol,
 )
 
@@ -57,6 +59,15 @@ class Question:
 
     matches: tuple[Match, ...]
     exceptions: tuple[Match, ...] = ()
+
+
+def once(made: Mapping[Family, Sequence[Question]]) -> list[tuple[Family | None, Question]]:
+    """What is asked of each family in the same words is asked once."""
+    first, *others = made.values()
+    shared = [question for question in first if others and all(question in other for other in others)]
+    asked: list[tuple[Family | None, Question]] = [(None, question) for question in shared]
+    asked += ((family, one) for family, questions in made.items() for one in questions if one not in shared)
+    return asked
 
 
 class Asking:
@@ -80,17 +91,36 @@ class Asking:
 
     def questions(self, rule: Rule, family: Family, source: Side, target: Side) -> tuple[Question, ...]:
         """The ways in which a packet of the family can meet the rule at a hook with these ends."""
-        self._note = f"asked by {rule.text} ({rule.span.file_line})"
         begin: End = rule.source if rule.unless is None else Less(end=rule.source, without=rule.unless)
-        sources = self._ends.alternatives(begin, family, source)
-        targets = self._ends.alternatives(rule.target, family, target)
+        return self.between(rule, begin, rule.target, rule.ports, family, (source, target))
+
+    def between(
+        self,
+        by: Statement,
+        begin: End,
+        end: End,
+        ports: Ports,
+        family: Family,
+        sides: tuple[Side, Side],
+        answering: bool = False,
+    ) -> tuple[Question, ...]:
+        """The ways in which a packet of the family can go from the one end to the other with these ports, asked by a
+        statement. `answering`: they are the source's."""
+        self._note = f"asked by {by.text} ({by.span.file_line})"
+        sources = self._ends.alternatives(begin, family, sides[0])
+        targets = self._ends.alternatives(end, family, sides[1])
         found: list[Question] = []
         for one, other in product(sources, targets):
             asked = (*_asked(one, Inbound, LocalSource()), *_asked(other, Outbound, LocalDestination()))
             exceptions = (*_exceptions(one, Inbound, LocalSource()), *_exceptions(other, Outbound, LocalDestination()))
-            for ports, spans in self._ports(rule.ports, family, other.addresses):
+            if answering:
+                for matches, spans in self._source_ports(ports, family, one.addresses):
+                    for addresses in self._addresses(spans, other.addresses, family):
+                        found.append(Question((*asked, *addresses, *matches), exceptions))
+                continue
+            for matches, spans in self._ports(ports, family, other.addresses):
                 for addresses in self._addresses(one.addresses, spans, family):
-                    found.append(Question((*asked, *addresses, *ports), exceptions))
+                    found.append(Question((*asked, *addresses, *matches), exceptions))
         return tuple(found)
 
     def sources(self, addresses: Intervals, family: Family) -> tuple[tuple[Match, ...], ...]:
@@ -169,6 +199,33 @@ class Asking:
             yield (IcmpType(family, kind),), targets
         if named:
             yield (InSet(_TRIPLE, self._triples(named, family)),), everything(family)
+
+    def _source_ports(
+        self, ports: Ports, family: Family, sources: Intervals
+    ) -> Iterator[tuple[tuple[Match, ...], Intervals]]:
+        """The same of source ports, each with the sources that are still to be asked for. Named ports are those of the
+        source, less what the numbers hold anyway."""
+        plain = tuple(one for one in ports or () if not isinstance(one, NamedPort))
+        spans: dict[int, Intervals] = {}
+        for one in plain:
+            if isinstance(one, PortRange):
+                spans[one.protocol] = union(spans.get(one.protocol, ()), ((one.first, one.last),))
+            elif isinstance(one, WholeProtocol) and one.protocol in WITH_PORTS:
+                spans[one.protocol] = EVERY_PORT
+        for protocol, found in sorted(spans.items()):
+            for first, last in found:
+                yield (FromPorts(protocol, first, last),), sources
+        rest = tuple(one for one in plain if one.protocol not in WITH_PORTS)
+        if ports is None or rest:
+            yield from self._ports(rest or None, family, sources)
+        named: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for name in ports or ():
+            if isinstance(name, NamedPort):
+                for address, protocol, port in self._serving(ModelPort(name.name, name.protocol), family, sources):
+                    if not any(low <= port <= high for low, high in spans.get(protocol, ())):
+                        named.setdefault((protocol, port), []).append((address, address))
+        for (protocol, port), holders in sorted(named.items()):
+            yield (FromPorts(protocol, port, port),), union(tuple(holders))
 
     def _spans(self, spans: dict[int, Intervals]) -> Iterator[Match]:
         """As few matches as the back end can do with."""

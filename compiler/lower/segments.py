@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from compiler.ir.match import Match
+from compiler.ir.match import InPrefix, Match
 from compiler.ir.ruleset import Chain, Goto, Return, Rule, Verdict
 from compiler.lower.asking import Question
 from compiler.net import Family
@@ -23,6 +23,9 @@ class Segments:
         self._notes = tuple(notes)
         self._done: list[Chain] = []
         self._open: list[Rule] = []
+        #: What the open chain leaves out of all that is in it.
+        self._excepted: tuple[Match, ...] = ()
+        self._excepted_of: Family | None = None
 
     def add(self, like: Rule, questions: Sequence[tuple[Family | None, Question]]) -> None:
         """A rule that decides for packets that meet one of the questions."""
@@ -30,20 +33,27 @@ class Segments:
         for family, question in questions:
             groups.setdefault(question.exceptions, []).append((family, question))
         for exceptions, group in groups.items():
-            if exceptions:
-                self._cut()
-            families = {family for family, _ in group}
-            past = Goto(self._label(len(self._done) + 2))
-            for match in exceptions:
-                self._open.append(replace(like, matches=(match,), verdict=past, family=_only(families), effects=()))
-            self._open += (replace(like, matches=question.matches, family=family) for family, question in group)
-            if exceptions:
-                self._cut()
+            if group:
+                self._except(like, exceptions, _only({family for family, _ in group}))
+                self._open += (replace(like, matches=question.matches, family=family) for family, question in group)
+
+    def _except(self, like: Rule, exceptions: tuple[Match, ...], family: Family | None) -> None:
+        """What follows is not for packets that meet one of these: neighbours with the same ones share a chain."""
+        if exceptions == self._excepted and (not exceptions or self._excepted_of in (None, family)):
+            return
+        self._cut()
+        past = Goto(self._label(len(self._done) + 2))
+        for match in exceptions:
+            own = match.prefix.family if isinstance(match, InPrefix) else family
+            self._open.append(replace(like, matches=(match,), verdict=past, family=own, effects=()))
+        self._excepted, self._excepted_of = exceptions, family
 
     def chains(self, end: Verdict) -> tuple[Chain, ...]:
         """All chains; `end` is for what no rule matches. No chain when there is no rule."""
         if not self._open and not self._done:
             return ()
+        if self._excepted:
+            self._cut()
         last = [] if self._open and end == Return() else [Rule((), end)]
         return (*self._done, self._chain(len(self._done) + 1, [*self._open, *last]))
 

@@ -9,7 +9,7 @@ of the language is the same operation on these sets. What comes of it are *alter
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
@@ -34,6 +34,7 @@ from compiler.resources.language import (
 )
 
 NOBODY: Intervals = ()
+LOOPBACK = "lo"
 
 
 class Here(Enum):
@@ -46,10 +47,14 @@ class Here(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end of the packets of a hook: `here` is who this node is there, `interfaces` whether they have one."""
+    """One end of the packets of a hook: `here` is who this node is there, `interfaces` whether they have one.
+    `arriving`: what came by `lo` is the node's own and was met before, so that it is at ends alone that name the
+    interface. `optional`: packets may have none, and `*` is those that have one."""
 
     here: Here
     interfaces: bool = True
+    arriving: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,10 @@ class Ends:
 
     def alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         """The ways in which the address of a packet can be at this end; none when nobody is."""
-        named = sorted(set(_patterns(end)), key=_breadth) if side.interfaces else []
-        patterns: tuple[str | None, ...] = tuple(named) if "*" in named else (None, *named)  # "*" is the root by name
+        names = {*_patterns(end), *([LOOPBACK] if side.arriving else ())}
+        named = sorted(names, key=_breadth) if side.interfaces else []
+        rooted = "*" in named and not side.optional  # "*" is the root by name
+        patterns: tuple[str | None, ...] = tuple(named) if rooted else (None, *named)
         flags: tuple[bool | None, ...] = (None,)
         if side.here is Here.ASKED and _asks_node(end):
             flags = (False, True)
@@ -90,7 +97,7 @@ class Ends:
             cells = {None: cells[True]}
         for flag, spans in cells.items():
             found += _covered(spans, flag)
-        return tuple(found)
+        return tuple(replace(one, interface=None) if rooted and one.interface == "*" else one for one in found)
 
     def meet(self, ends: Sequence[End], family: Family, side: Side) -> bool:
         """Whether somebody is at all of these ends."""
@@ -140,7 +147,21 @@ class Ends:
                 case _:
                     assert_never(one)
 
-        return spans(end)
+        def by_interface(one: End) -> Intervals:
+            """The addresses that an end has because it names this interface."""
+            match one:
+                case Interfaces():
+                    return spans(one)
+                case Either(ends=ends):
+                    return union(*map(by_interface, ends))
+                case Both(ends=ends):
+                    return intersect(spans(one), union(*map(by_interface, ends)))
+                case Less(end=inner, without=cut):
+                    return subtract(by_interface(inner), spans(cut))
+                case _:
+                    return NOBODY
+
+        return by_interface(end) if side.arriving and cell == LOOPBACK else spans(end)
 
     def _either(self, end: Either, family: Family) -> Intervals:
         """A set of the program: it may be large, and many rules may ask it."""
@@ -161,8 +182,7 @@ class Ends:
 
     def _pods(self, end: Pods, family: Family) -> Iterator[int]:
         """Contested addresses and those of host-network pods are nobody's here: the inventory leaves them out."""
-        namespaces = end.namespaces if isinstance(end.namespaces, str) else _selector(end.namespaces)
-        for group in self.inventory.members(PodSelector(namespaces, _selector(end.labels))):
+        for group in self.inventory.members(pods_of(end)):
             yield from group.addresses(family)
 
     def _nodes(self, end: Nodes, family: Family) -> Iterator[int]:
@@ -196,7 +216,7 @@ def _covered(cells: dict[str | None, Intervals], local: bool | None) -> Iterator
                     done.update(dict.fromkeys(below, spans))
                 else:
                     outside.append(child)
-            yield Alternative(None if cell == "*" else cell, tuple(outside), local, spans)
+            yield Alternative(cell, tuple(outside), local, spans)
 
 
 def _covers(pattern: str | None, other: str | None) -> bool:
@@ -240,6 +260,12 @@ def _asks_node(end: End) -> bool:
 def is_node(end: End) -> bool:
     """Whether this node is some part of an end, not counting what is taken away."""
     return any(isinstance(one, ThisNode) for one in parts(end))
+
+
+def pods_of(end: Pods) -> PodSelector:
+    """Its selector, as Kubernetes' policies have them."""
+    namespaces = end.namespaces if isinstance(end.namespaces, str) else _selector(end.namespaces)
+    return PodSelector(namespaces, _selector(end.labels))
 
 
 def _is_plain(end: Either) -> bool:

@@ -11,6 +11,7 @@ from compiler.resolve.inventory import Inventory
 from compiler.resources.cluster import Node, Pod
 from compiler.resources.language import (
     Anyone,
+    Both,
     Either,
     End,
     Interfaces,
@@ -83,3 +84,34 @@ def test_pods_of_this_node() -> None:
     inventory = Inventory(build(pods, nodes=[Node("n1")]))
     assert Ends(inventory, "n1").own_pods(Family.IPV4) == (parse_address("10.0.0.2")[1],)
     assert len(Ends(inventory, None).own_pods(Family.IPV4)) == 2
+
+
+class TestArriving:
+    """What came by `lo` is at ends alone that name the interface."""
+
+    resolved = Ends(Inventory(build()), None)
+
+    def few(self, end: End, **side: bool) -> list[tuple[str | None, tuple[str, ...]]]:
+        found = self.resolved.alternatives(end, Family.IPV4, Side(Here.NEVER, **side))
+        return [(one.interface, one.outside) for one in found]
+
+    def test_addresses(self) -> None:
+        assert self.few(Anyone(), arriving=True) == [(None, ("lo",))]
+        assert self.few(Less(end=Anyone(), without=Interfaces(names=("eth0",))), arriving=True) == [
+            (None, ("lo", "eth0"))
+        ]
+
+    def test_interfaces(self) -> None:
+        for names in (("eth0",), ("lo",), ("l*",)):
+            assert self.few(Interfaces(names=names), arriving=True) == [(names[0], ())]
+        assert self.few(Interfaces(names=("*",)), arriving=True) == [(None, ())]
+        assert self.few(Both(ends=(Interfaces(names=("*",)), Anyone())), arriving=True) == [(None, ())]
+        assert self.few(Either(ends=(Interfaces(names=("lo",)), Anyone())), arriving=True) == [(None, ())]
+        no_lo = Less(end=Interfaces(names=("*",)), without=Interfaces(names=("lo",)))
+        assert self.few(no_lo, arriving=True) == [(None, ("lo",))]
+
+    def test_none_at_all(self) -> None:
+        """Behind routing a packet of the node itself came in by none."""
+        assert self.few(Anyone(), optional=True) == [(None, ())]
+        assert self.few(Interfaces(names=("*",)), optional=True) == [("*", ())]
+        assert self.few(Less(end=Anyone(), without=Interfaces(names=("*",))), optional=True) == [(None, ("*",))]
