@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from compiler.analysis.proof import NotProved
+from compiler.analysis.proof import NotProved, Prover
 from compiler.analysis.same import Difference, differences
 from compiler.backends.target import Backend, Target
 from compiler.cli import rules
 from compiler.cli.outputs import write
-from compiler.errors import Collector, NetpolcError
+from compiler.errors import Collector, InvalidInput, NetpolcError
 from compiler.importing.importer import Imported, imported
 from compiler.importing.values import Lines
 from compiler.net import Family
@@ -60,11 +60,15 @@ def command(files: tuple[str, ...], output: Path | None, proving: bool) -> None:
     gc.disable()  # everything lives to the end
     try:
         texts = rules.texts(files, live=False)
-        found, text = _proved(texts, output) if proving else written(texts, output)[:2]
+        claim = ""
+        if proving:
+            found, text, claim = _proved(texts, output)
+        else:
+            found, text, _ = written(texts, output)
         for line in _notes(found):
             click.echo(line, err=True)
-        if proving:
-            click.echo(f"proved: compiled again, every packet fares as with the rules{_given(found)}", err=True)
+        if claim:
+            click.echo(f"proved: {claim}{_given(found)}", err=True)
         if output is None:
             click.echo(text, nl=False)
         else:
@@ -94,15 +98,22 @@ def written(
     return found, text, language.load([(name, text.encode())], _include)
 
 
-def _proved(texts: Sequence[tuple[str, str]], output: Path | None) -> tuple[Imported, str]:
-    """The same, proved. Rules on the way of a packet that fares otherwise stay in the tool's own words; where that does
-    not help, this ends the run."""
+def _proved(texts: Sequence[tuple[str, str]], output: Path | None) -> tuple[Imported, str, str]:
+    """The same, proved, and what was. Rules on the way of a packet that fares otherwise stay in the tool's own words;
+    where that does not help, this ends the run."""
     as_written: Lines = frozenset()
     while True:
         found, text, program = written(texts, output, as_written)
-        differ = _differences(texts, found, Compiler((), build((), (), ()), program, None))
+        claim = "compiled again, every packet fares as with the rules"
+        try:
+            differ = _differences(texts, found, program)
+        except InvalidInput as error:
+            if any(one.code != "not-compiled" for one in error.diagnostics):
+                raise
+            claim = f"the program says what the rules do to every packet, but {error.diagnostics[0].message}"
+            differ = _meanings(texts, found, program)
         if not differ:
-            return found, text
+            return found, text, claim
         lines = frozenset((file.rpartition("/")[2], line) for one in differ for file, line in one.lines)
         if lines <= as_written or len(as_written) > _MOST_AS_WRITTEN:
             break
@@ -113,10 +124,23 @@ def _proved(texts: Sequence[tuple[str, str]], output: Path | None) -> tuple[Impo
     sys.exit(1)
 
 
-def _differences(texts: Sequence[tuple[str, str]], found: Imported, compiler: Compiler) -> tuple[Difference, ...]:
+def _differences(texts: Sequence[tuple[str, str]], found: Imported, program: Program) -> tuple[Difference, ...]:
+    """Between the rules and those that the program is compiled to. Raises InvalidInput where it cannot be."""
     backend = Backend.IPTABLES if found.tool == "iptables" else Backend.NFTABLES
+    compiler = Compiler((), build((), (), ()), program, None)
     made = compiler.compile(Target(backend, None, tuple(Family(version) for version in found.versions)))
     return differences(texts, made.files.items(), found.versions, ("rules", "program"), bool(found.apart))
+
+
+def _meanings(texts: Sequence[tuple[str, str]], found: Imported, program: Program) -> tuple[Difference, ...]:
+    """Between the rules and what the program means, as `netpolc verify` compares them. Raises NotProved also where they
+    differ in rules that stay in the tool's own words: whether two of these are one is not known from a program."""
+    proof = Prover((), build((), (), ()), program).prove(None, texts, found.versions)
+    if found.opaque and proof.witnesses:
+        raise NotProved(
+            f"{len(found.opaque)} rules in the tool's own words cannot be compared with what they come from"
+        )
+    return tuple(Difference(witness, frozenset()) for witness in proof.witnesses)
 
 
 def _laid_out(name: str, text: str) -> str:
