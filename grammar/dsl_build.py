@@ -201,7 +201,13 @@ class Builder:
         return number
 
     def node(self, c: Children) -> t.NodeBlock:
-        return _block(t.NodeBlock, c)
+        return t.NodeBlock(*_extent(c), begin(c[2]), begin(c[-1]), c[1] is not None, tuple(c[3:-1]))
+
+    def forward(self, c: Children) -> t.ForwardBlock:
+        return t.ForwardBlock(*_extent(c), begin(c[2]), begin(c[-1]), c[1] is not None, tuple(c[3:-1]))
+
+    def packets(self, c: Children) -> t.Node:
+        return t.Node(*_extent(c))
 
     def rule(self, c: Children) -> t.Rule:
         verb, source, _, target, _, ports, *written = c
@@ -214,11 +220,41 @@ class Builder:
                 options.append(option)
         return t.Rule(*_extent(c), _keyword(verb), source, target, ports, tuple(options))
 
+    def within(self, c: Children) -> t.Within:
+        _, source, _, target, _, ports, *rest, close = c
+        brace = next(n for n, one in enumerate(rest) if not isinstance(one, t.Node))
+        options, statements = tuple(rest[:brace]), tuple(rest[brace + 1 :])
+        return t.Within(*_extent(c), begin(rest[brace]), begin(close), source, target, ports, options, statements)
+
+    def opaque(self, c: Children) -> t.Opaque:
+        _, name, tool, version, hook, rule = c
+        return t.Opaque(*_extent(c), name, _keyword(tool), version, hook, t.Word(rule.begin, rule.end, rule.text))
+
+    def version(self, c: Children) -> t.Word:
+        return _keyword(c[0])
+
+    hook = version
+
     def reason(self, c: Children) -> t.Reason:
         return t.Reason(c[0].begin, c[0].end, c[0])
 
     def log(self, c: Children) -> t.Log:
         return t.Log(*_extent(c), None)
+
+    def to_kernel(self, c: Children) -> t.ToKernel:
+        return t.ToKernel(*_extent(c))
+
+    def state(self, c: Children) -> t.State:
+        return t.State(*_extent(c), _nodes(c))
+
+    def marked(self, c: Children) -> t.Marked:
+        return t.Marked(*_extent(c), c[1], c[3])
+
+    def source_ports(self, c: Children) -> t.SourcePorts:
+        return t.SourcePorts(*_extent(c), _nodes(c))
+
+    def chance(self, c: Children) -> t.Chance:
+        return t.Chance(*_extent(c), c[1], c[3])
 
     def limit(self, c: Children) -> t.Limit:
         return t.Limit(*_extent(c), c[1])
@@ -239,20 +275,20 @@ class Builder:
         return _block(t.NatBlock, c)
 
     def dnat(self, c: Children) -> t.Dnat:
-        _, source, _, to, _, ports, _, target, _, port = c
-        return t.Dnat(*_extent(c), source, to, ports, target, port)
+        _, source, _, to, _, ports, _, target, _, port, *options = c
+        return t.Dnat(*_extent(c), source, to, ports, target, port, tuple(options))
 
     def snat(self, c: Children) -> t.Snat:
-        return t.Snat(*_extent(c), c[1], c[3])
+        return t.Snat(*_extent(c), c[1], c[3], tuple(c[4:]))
 
     def masquerade(self, c: Children) -> t.Masquerade:
-        return t.Masquerade(*_extent(c), c[1])
+        return t.Masquerade(*_extent(c), c[1], tuple(c[2:]))
 
     def redirect(self, c: Children) -> t.Redirect:
-        return t.Redirect(*_extent(c), c[1], c[3])
+        return t.Redirect(*_extent(c), c[1], c[3], tuple(c[4:]))
 
     def keep_source(self, c: Children) -> t.KeepSource:
-        return t.KeepSource(*_extent(c), c[3])
+        return t.KeepSource(*_extent(c), c[3], tuple(c[4:]))
 
     # ---- mangle
 

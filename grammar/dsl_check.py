@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 
+from grammar import dsl_check_rules as of_rules
 from grammar import dsl_literals as literal
 from grammar import dsl_tree as t
+from grammar.dsl_check_rules import Found
+from grammar.dsl_check_rules import problem as _problem
 from grammar.dsl_parts import Finding
-
-Found = Iterator[tuple[t.Node, str, str]]
 
 #: The longest name of a set, service, zone or policy; the longest text.
 NAME, TEXT = 63, 255
@@ -38,13 +39,8 @@ def findings(tree: t.Node) -> Iterator[Finding]:
 
 def _parts(kind: type[t.Node]) -> tuple[str, ...]:
     """The fields that hold nodes; none of what is only looked at from above."""
-    leaves = ("begin", "end", "brace", "close", "text", "arrow", "only", "can", "spoofed", "may_be_empty", "relation")
-    return tuple(one.name for one in fields(kind) if one.name not in leaves)
-
-
-def _problem(at: t.Node, found: literal.Problem) -> Found:
-    if found is not None:
-        yield (at, *found)
+    leaves = "begin end brace close text arrow only can spoofed may_be_empty relation packets"
+    return tuple(one.name for one in fields(kind) if one.name not in leaves.split())
 
 
 # ---- Words
@@ -175,6 +171,11 @@ def _port(node: t.Port, protocol: str) -> Found:
         yield node, text, "bad-range"
 
 
+def _source_ports(node: t.SourcePorts) -> Found:
+    for port in node.ports:
+        yield from _port(port, "")
+
+
 def _type(node: t.Port, protocol: str) -> Found:
     """A type of ICMP."""
     if node.high is not None:
@@ -204,38 +205,7 @@ def _policy(node: t.PolicyBlock) -> Found:
     yield from _defined(node.name, "a policy")
     if node.priority is not None:
         yield from _problem(node.priority, literal.number(node.priority.text, 0, 1000, "a priority"))
-
-
-def _rule(node: t.Rule) -> Found:
-    seen: set[type[t.Node]] = set()
-    for option in node.options:
-        kind = type(option)
-        if kind in seen:
-            yield option, f"{_OPTIONS[kind]} is said twice", "twice"
-        seen.add(kind)
-        if isinstance(option, t.With) and node.verb.text != "reject":
-            yield option, f"{node.verb.text} gives no answer: with belongs to reject", "bad-option"
-        if isinstance(option, t.Limit) and not any(isinstance(other, t.Log) for other in node.options):
-            yield option, "limit bounds what log notes, and this rule has no log", "bad-option"
-
-
-_OPTIONS: dict[type[t.Node], str] = {
-    t.Reason: "the reason",
-    t.Log: "log",
-    t.Limit: "limit",
-    t.Unless: "unless from",
-    t.With: "with",
-}
-
-
-def _with(node: t.With) -> Found:
-    return _problem(node.answer, literal.known(node.answer.text, literal.ANSWERS, "answer", "unknown-answer"))
-
-
-def _rate(node: t.Rate) -> Found:
-    yield from _problem(node.count, literal.number(node.count.text, 1, 10_000, "a rate"))
-    if node.burst is not None:
-        yield from _problem(node.burst, literal.number(node.burst.text, 1, 10_000, "a burst"))
+    yield from of_rules.block(node)
 
 
 # ---- The other tables
@@ -244,19 +214,8 @@ def _rate(node: t.Rate) -> Found:
 def _target_port(node: t.Dnat | t.Redirect | t.Translates) -> Found:
     if node.port is not None:
         yield from _problem(node.port, literal.number(node.port.text, 1, 65535, "a port to go to"))
-
-
-def _mark(node: t.Mark) -> Found:
-    parts = [(node.mark, "a mark"), *([(node.mask, "a mask")] if node.mask else [])]
-    found = [(at, literal.number(at.text, 0, 0xFFFFFFFF, what, hexadecimal=True)) for at, what in parts]
-    for at, wrong in found:
-        yield from _problem(at, wrong)
-    if node.mask is None or any(wrong for _, wrong in found):
-        return
-    if not node.mask.number:
-        yield node.mask, "a mask of no bits marks nothing", "bad-mark"
-    elif node.mark.number & ~node.mask.number:
-        yield node.mark, f"{node.mark.text} has bits that its mask {node.mask.text} has not", "bad-mark"
+    if not isinstance(node, t.Translates):
+        yield from of_rules.conditions(node)
 
 
 def _dscp(node: t.Dscp) -> Found:
@@ -296,14 +255,14 @@ _CHECKS: dict[type[t.Node], Callable[..., Found]] = {
     t.Selector: _selector,
     t.Nodes: _nodes,
     t.PortSet: _port_set,
+    t.SourcePorts: _source_ports,
     t.PolicyBlock: _policy,
-    t.Rule: _rule,
-    t.With: _with,
-    t.Rate: _rate,
+    **of_rules.CHECKS,
+    **dict.fromkeys((t.NodeBlock, t.ForwardBlock, t.NatBlock, t.MangleBlock, t.RawBlock), of_rules.block),
     t.Dnat: _target_port,
     t.Redirect: _target_port,
+    **dict.fromkeys((t.Snat, t.Masquerade, t.KeepSource), of_rules.conditions),
     t.Translates: _target_port,
-    t.Mark: _mark,
     t.Dscp: _dscp,
     t.Ttl: _ttl,
     t.Mss: _mss,

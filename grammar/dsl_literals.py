@@ -41,8 +41,12 @@ _ANSWERS = """
     icmp-host-prohibited icmp-net-prohibited icmp-admin-prohibited
 """
 ANSWERS = frozenset(_ANSWERS.split())
+#: Conntrack's states of a packet.
+STATES = frozenset({"new", "established", "related", "invalid", "untracked"})
+#: Ends by what routing says of an address.
+ROUTED = frozenset({"local", "broadcast", "multicast"})
 #: What the language itself defines.
-BUILT_IN = frozenset({"bogons"})
+BUILT_IN = frozenset({"bogons"}) | ROUTED
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")

@@ -205,3 +205,19 @@ class Flow(Node):
     arrow: str | None
     target: End | None
     ports: Ports | None
+
+
+# ---- Braces
+
+
+@dataclass(frozen=True, slots=True)
+class Braced(Node):
+    """What has braces: `brace` is the offset of the opening one, `close` that of the closing one."""
+
+    brace: int = field(compare=False, repr=False)
+    close: int = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Braced):
+    """Statements in braces, in their order."""

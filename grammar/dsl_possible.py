@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class Possible:
 
 
 NOTHING = Possible({})
+_LOG = re.compile(r"\blog(?=\s+\Z)")
 
 
 class _AtTheEnd(Exception):
@@ -53,4 +55,7 @@ class _Beginning(Reading):
 def possible(beginning: str) -> Possible:
     """What could come behind a text, whatever is wrong with it before its last statement; nothing where that one is
     wrong."""
-    return _Beginning(Source("", beginning[: dsl.LARGEST + 1]), dsl.parser()).possible()
+    found = _Beginning(Source("", beginning[: dsl.LARGEST + 1]), dsl.parser()).possible()
+    if not found.tokens and (verb := _LOG.search(beginning)):  # what follows tells it from the option
+        return possible(beginning[: verb.start()] + "leave" + beginning[verb.end() :])
+    return found

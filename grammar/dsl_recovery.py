@@ -34,11 +34,13 @@ _NAME = r"[A-Za-z_][\w.-]*"
 #: Where a definition or a block begins, beyond doubt.
 _ITEM = re.compile(
     rf'(?:include\s*"|(?:set|service|zone)\s+{_NAME}\s*=|policy\s+{_NAME}\s*(?:\{{|tier\b|priority\b)'
-    r"|(?:node|nat|mangle|raw|expect)\s*\{)"
+    r"|(?:node|forward)\s+packets\s*\{|(?:node|forward|nat|mangle|raw|expect)\s*\{)"
 )
 _PIECE = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|[{}()]|[A-Za-z_][\w.-]*|\n|[^"#{}()A-Za-z_\n]+')
 #: A brace that is alone on its line closes the block, whatever else is open.
 _ALONE = re.compile(r"\}[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)")
+#: Nothing but a statement may begin on this line.
+_LAST = re.compile(r"[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)")
 _FOUND = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\w](?:[\w./@:*-]*[\w*])?|<->|->|[=!]=|\S|\Z', re.ASCII)
 #: What continues an expectation on a further line.
 _CONTINUES = frozenset({"can", "cannot", "reach", "translates", "to", "and", "except"})
@@ -246,8 +248,9 @@ class Reading:
         """Goes on behind an error at `at`; what is before `after` is lost."""
         context, base = self._context()
         begun = self._state.value_stack[base:]
-        if context == "file" and (brace := self._head(begun, at, after)) is not None:
-            self._go_on(brace)
+        head = self._head(begun, at, after) if context == "file" else self._within(begun, context, at, after)
+        if head is not None:
+            self._go_on(head)
             return
         depth = len(_open(begun))
         self._back(base)
@@ -274,6 +277,42 @@ class Reading:
             type_ = "NAME" if made == "x" else made.upper()
             self._state.feed_token(Token(type_, made, at, end_pos=at))
         return brace
+
+    def _within(self, begun: list[Any], context: str, at: int, after: int) -> int | None:
+        """The same for an error in what stands before the brace of a list in a list. That brace is the last one on a
+        line: others are of ends, and are closed on theirs."""
+        from lark import Token
+
+        possible = _STARTERS[context]
+        word = str(begun[0]) if begun else self._word(at)
+        if "within" not in possible or "within" not in (word, words.meant(word, possible)):
+            return None
+        brace = self._list_brace(context, after, len(_open(begun)))
+        if brace is None:
+            return None
+        _, base = self._context()
+        self._back(base)
+        for kind in ("WITHIN", "ANY", "ARROW", "ANY"):
+            self._state.feed_token(Token(kind, kind.lower(), at, end_pos=at))
+        return brace
+
+    def _list_brace(self, context: str, after: int, depth: int) -> int | None:
+        """The offset of the brace that a list begins with, from `after` on, where `depth` brackets are open. None when
+        a statement begins or a block ends before it."""
+        for found in _PIECE.finditer(self._text, after, after + _HEAD):
+            start, piece = found.start(), found.group()
+            if piece == "{" and _LAST.match(self._text, start + 1):
+                return start
+            if piece == "}" and not depth:
+                return None
+            if (
+                start > after
+                and piece in _STARTERS[context]
+                and (piece != "log" or words.LOG_VERB.match(self._text, start))
+            ):
+                return None
+            depth = max(0, depth + (piece in "{(") - (piece in "})"))
+        return None
 
     def _next(self, context: str, depth: int, after: int, here: bool) -> int:
         """The offset of the next statement or of the brace that closes the block, from `after` on; `here`: it may be
@@ -303,6 +342,8 @@ class Reading:
             return fresh_line and (piece in _STARTERS["file"] or words.meant(piece, words.BLOCKS) is not None)
         if context == "expect" and fresh_line and piece not in _CONTINUES:
             return _EXPECTATION.match(self._text, start) is not None
+        if piece == "log" and piece in _STARTERS[context]:
+            return words.LOG_VERB.match(self._text, start) is not None
         if piece in _STARTERS[context]:
             return True
         return fresh_line and (words.home(piece) or words.meant(piece, _STARTERS[context])) is not None

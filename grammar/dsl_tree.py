@@ -2,15 +2,17 @@
 
 Trees hold what was written, as it was written: numbers and addresses are texts that passed a check, names are not
 resolved. Two trees are equal when they say the same, wherever they stand. Words, ends and ports are of `dsl_parts`,
-and to be had from here, too.
+what lists of rules have of `dsl_rules`; both are to be had from here, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from grammar.dsl_parts import Address as Address
 from grammar.dsl_parts import Anyone as Anyone
+from grammar.dsl_parts import Block as Block
+from grammar.dsl_parts import Braced as Braced
 from grammar.dsl_parts import End as End
 from grammar.dsl_parts import Flow as Flow
 from grammar.dsl_parts import Group as Group
@@ -34,6 +36,22 @@ from grammar.dsl_parts import Term as Term
 from grammar.dsl_parts import Text as Text
 from grammar.dsl_parts import ThisNode as ThisNode
 from grammar.dsl_parts import Word as Word
+from grammar.dsl_rules import Chance as Chance
+from grammar.dsl_rules import Condition as Condition
+from grammar.dsl_rules import Limit as Limit
+from grammar.dsl_rules import Log as Log
+from grammar.dsl_rules import Marked as Marked
+from grammar.dsl_rules import Opaque as Opaque
+from grammar.dsl_rules import Option as Option
+from grammar.dsl_rules import Rate as Rate
+from grammar.dsl_rules import Reason as Reason
+from grammar.dsl_rules import Rule as Rule
+from grammar.dsl_rules import SourcePorts as SourcePorts
+from grammar.dsl_rules import State as State
+from grammar.dsl_rules import ToKernel as ToKernel
+from grammar.dsl_rules import Unless as Unless
+from grammar.dsl_rules import With as With
+from grammar.dsl_rules import Within as Within
 
 # ---- Definitions
 
@@ -52,14 +70,6 @@ class Without(Node):
 
 
 Entry = Name | Address | Range | Prefix | Without
-
-
-@dataclass(frozen=True, slots=True)
-class Braced(Node):
-    """What has braces: `brace` is the offset of the opening one, `close` that of the closing one."""
-
-    brace: int = field(compare=False, repr=False)
-    close: int = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,63 +92,6 @@ class ZoneDefinition(Node):
     may_be_empty: bool
 
 
-# ---- Rules
-
-
-@dataclass(frozen=True, slots=True)
-class Rate(Node):
-    """`count` per `unit`; `burst` more at once."""
-
-    count: Number
-    unit: Word
-    burst: Number | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reason(Node):
-    text: Text
-
-
-@dataclass(frozen=True, slots=True)
-class Log(Node):
-    prefix: Text | None
-
-
-@dataclass(frozen=True, slots=True)
-class Limit(Node):
-    """How many a log notes at most."""
-
-    rate: Rate
-
-
-@dataclass(frozen=True, slots=True)
-class Unless(Node):
-    """`unless from`: not for these sources."""
-
-    source: End
-
-
-@dataclass(frozen=True, slots=True)
-class With(Node):
-    """How `reject` answers."""
-
-    answer: Name
-
-
-Option = Reason | Log | Limit | Unless | With
-
-
-@dataclass(frozen=True, slots=True)
-class Rule(Node):
-    """`verb` is allow, deny, reject or pass. Options are as written, each kind at most once."""
-
-    verb: Word
-    source: End
-    target: End
-    ports: Ports | None
-    options: tuple[Option, ...]
-
-
 # ---- Statements of the other tables
 
 
@@ -151,23 +104,27 @@ class Dnat(Node):
     ports: Ports
     target: End
     port: Number | None
+    options: tuple[Marked | SourcePorts | Chance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snat(Node):
     flow: Flow
     address: Address
+    options: tuple[Marked | SourcePorts | Chance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Masquerade(Node):
     flow: Flow
+    options: tuple[Marked | SourcePorts | Chance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect(Node):
     flow: Flow
     port: Number
+    options: tuple[Marked | SourcePorts | Chance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +132,7 @@ class KeepSource(Node):
     """Exempt from snat and masquerade."""
 
     flow: Flow
+    options: tuple[Marked | SourcePorts | Chance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +208,9 @@ class Translates(Node):
 
 # ---- Blocks
 
-
-@dataclass(frozen=True, slots=True)
-class Block(Braced):
-    """Statements in braces, in their order."""
+ListItem = Rule | Within | Opaque
+NatStatement = Dnat | Snat | Masquerade | Redirect | KeepSource
+NatItem = NatStatement | Mark | Rule | Within | Opaque
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,27 +218,38 @@ class PolicyBlock(Block):
     name: Name
     tier: Word | None
     priority: Number | None
-    statements: tuple[Rule, ...]
+    statements: tuple[ListItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeBlock(Block):
-    statements: tuple[Rule, ...]
+    """`packets`: about every packet, not only the first ones of connections."""
+
+    packets: bool
+    statements: tuple[ListItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardBlock(Block):
+    """`packets`: as of `NodeBlock`."""
+
+    packets: bool
+    statements: tuple[ListItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NatBlock(Block):
-    statements: tuple[Dnat | Snat | Masquerade | Redirect | KeepSource, ...]
+    statements: tuple[NatItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MangleBlock(Block):
-    statements: tuple[Mark | Dscp | Ttl | Mss, ...]
+    statements: tuple[Mark | Dscp | Ttl | Mss | Opaque, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RawBlock(Block):
-    statements: tuple[Notrack | DropFrom | Drop, ...]
+    statements: tuple[Notrack | DropFrom | Drop | Opaque, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +258,7 @@ class ExpectBlock(Block):
 
 
 Definition = SetDefinition | ServiceDefinition | ZoneDefinition
-AnyBlock = PolicyBlock | NodeBlock | NatBlock | MangleBlock | RawBlock | ExpectBlock
+AnyBlock = PolicyBlock | NodeBlock | ForwardBlock | NatBlock | MangleBlock | RawBlock | ExpectBlock
 Item = Include | Definition | AnyBlock
 
 

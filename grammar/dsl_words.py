@@ -6,6 +6,7 @@ into the other: the first entry whose tokens are all possible speaks for them.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -14,15 +15,16 @@ from grammar.dsl_literals import PROTOCOLS
 
 #: First words of what stands outside of blocks, and of blocks.
 DEFINITIONS = ("include", "set", "service", "zone")
-BLOCKS = ("policy", "node", "nat", "mangle", "raw", "expect")
+BLOCKS = ("policy", "node", "forward", "nat", "mangle", "raw", "expect")
 #: First words of statements, by the block that they stand in. An expectation begins with an end or with `only`.
-_VERBS = ("allow", "deny", "reject", "pass")
+_VERBS = ("allow", "deny", "reject", "pass", "log", "leave", "within", "opaque")
 STATEMENTS: Mapping[str, tuple[str, ...]] = {
     "policy": _VERBS,
     "node": _VERBS,
-    "nat": ("dnat", "snat", "masquerade", "redirect", "keep"),
-    "mangle": ("mark", "dscp", "ttl", "mss"),
-    "raw": ("notrack", "drop"),
+    "forward": _VERBS,
+    "nat": ("dnat", "snat", "masquerade", "redirect", "keep", "mark", "log", "leave", "within", "opaque"),
+    "mangle": ("mark", "dscp", "ttl", "mss", "opaque"),
+    "raw": ("notrack", "drop", "opaque"),
     "expect": ("only",),
 }
 ENDS = ("any", "self", "pods", "nodes", "iface")
@@ -31,8 +33,13 @@ RESERVED = frozenset(
     {
         *(*DEFINITIONS, *BLOCKS, *ENDS, *(word for words in STATEMENTS.values() for word in words)),
         *("and", "except", "unless", "with", "log", "limit", "from", "to", "for", "as", "between", "spoofed"),
-        *("can", "cannot", "reach", "translates", "may", "burst"),
+        *("can", "cannot", "reach", "translates", "may", "burst", "state", "marked", "source", "chance"),
     }
+)
+#: "log" as the word that a statement begins with has an end behind it, as LOG_VERB of dsl.lark says.
+LOG_VERB = re.compile(
+    r"log(?![\w.-])(?=(?:\s|#[^\n]*\n)*(?!(?:limit|unless|with|to|state|marked|source|chance|allow|deny|reject|pass"
+    r"|leave|log|within|opaque|dnat|snat|masquerade|redirect|keep|mark)(?![\w.-]))[A-Za-z0-9_:{])"
 )
 
 
@@ -41,15 +48,24 @@ def _upper(*words: str) -> frozenset[str]:
     return frozenset(word.upper() for word in words)
 
 
+def _beginning(block: str) -> frozenset[str]:
+    """The tokens that statements of a block begin with."""
+    return _upper(*STATEMENTS[block]) - {"LOG"} | ({"LOG_VERB"} if "log" in STATEMENTS[block] else set())
+
+
 _END = frozenset({"NAME", "ADDRESS", "PREFIX", "LBRACE", "PODS", "NODES", "ANY", "SELF", "IFACE"})
 _END_TEXT = "an end (a zone, pods, nodes, any, self, iface, an address, { ... })"
+_CONDITIONS = ("MARKED", "SOURCE", "CHANCE")
+_OPTIONS_TEXT = 'an option (a "reason", log, limit, unless from, with, state, marked, source port, chance)'
 GROUPS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (_upper(*DEFINITIONS, *BLOCKS), ("set", "service", "zone", "include", "a block such as policy")),
     (_END | {"NUMBER"}, ("ports such as tcp/443", _END_TEXT)),
     (_END | {"ONLY"}, ("an expectation such as web can reach db : tcp/5432",)),
     (_END, (_END_TEXT,)),
-    (_upper("LOG", "LIMIT", "UNLESS", "WITH") | {"STRING"}, ('an option (a "reason", log, limit, unless from, with)',)),
-    *((_upper(*STATEMENTS[block]), STATEMENTS[block]) for block in ("policy", "nat", "mangle", "raw")),
+    (_upper("LOG", "LIMIT", "UNLESS", "WITH", "TO", "STATE", *_CONDITIONS) | {"STRING"}, (_OPTIONS_TEXT,)),
+    (_upper("UNLESS", "STATE", *_CONDITIONS), ("a condition (unless from, state, marked, source port, chance)",)),
+    (_upper(*_CONDITIONS), ("a condition (marked, source port, chance)",)),
+    *((_beginning(block), STATEMENTS[block]) for block in ("policy", "nat", "mangle", "raw")),
     (_upper("SEC", "SECOND", "MIN", "MINUTE", "HOUR", "DAY"), ("sec", "min", "hour", "day")),
     (frozenset({"NAME", "ADDRESS", "PREFIX"}), ("an address", "a prefix", "the name of a set")),
     (frozenset({"ADDRESS", "PREFIX"}), ("an address", "a prefix")),
@@ -58,6 +74,11 @@ GROUPS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"VALUE", "STRING"}), ("a value",)),
     (frozenset({"INTERFACE", "STRING"}), ("the name of an interface",)),
     (frozenset({"EQUAL", "DIFFERENT", "IN", "NOTIN"}), ("=", "!=", "in (...)", "notin (...)")),
+    (_upper("IPTABLES", "NFT"), ("iptables", "nft")),
+    (
+        _upper("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING") | {"STRING"},
+        ('the rule in "quotes"', "a hook such as input"),
+    ),
     (_upper("DEC", "INC", "SET"), ("dec", "inc", "set")),
     (_upper("CLAMP", "SET"), ("clamp pmtu", "set")),
 )
@@ -71,6 +92,7 @@ _SINGLE = {
     "KEY": "a label",
     "VALUE": "a value",
     "INTERFACE": "the name of an interface",
+    "LOG_VERB": "log",
     "$END": "the end of the file",
 }
 #: What it is called behind a certain word or sign.
@@ -89,6 +111,10 @@ _BEHIND: Mapping[str, Mapping[frozenset[str], str]] = {
     "INCLUDE": {frozenset({"STRING"}): 'the name of a file in "quotes"'},
     "WITH": {frozenset({"NAME"}): "an answer such as tcp-reset"},
     "LIMIT": {frozenset({"NUMBER"}): "a rate such as 5/min"},
+    "STATE": {frozenset({"NAME"}): "a state such as new"},
+    "MARKED": {frozenset({"NUMBER"}): "a mark such as 0x10/0xff"},
+    "PORT": {frozenset({"NUMBER"}): "a port or a range of ports"},
+    "CHANCE": {frozenset({"NUMBER"}): "a chance such as 1/2"},
 }
 #: Continuations that hardly anyone forgot: told only where nothing else is.
 _MINOR = (
@@ -105,6 +131,9 @@ _MINOR = (
     "LPAR",
     "TIER",
     "PRIORITY",
+    "PACKETS",
+    "IPV4",
+    "IPV6",
     "COLON",
     "$END",
 )
@@ -115,7 +144,7 @@ _FOREIGN = {
     **dict.fromkeys(["interface", "iif", "oif", "iifname", "oifname", "dev", "in-interface"], "iface"),
     **dict.fromkeys(["all", "anywhere", "everyone", "anyone", "world"], "any"),
     **dict.fromkeys(["host", "localhost", "this"], "self"),
-    **dict.fromkeys(["filter", "input", "forward", "chain", "table"], "policy"),
+    **dict.fromkeys(["filter", "input", "chain", "table"], "policy"),
     **dict.fromkeys(["ipset", "alias", "define", "group"], "set"),
     **dict.fromkeys(["port", "ports"], "service"),
     **dict.fromkeys(["may", "allowed"], "can"),
@@ -126,6 +155,13 @@ _FOREIGN = {
     **dict.fromkeys(["tcpmss", "maxseg"], "mss"),
     **dict.fromkeys(["not", "but", "excluding", "without"], "except"),
     **dict.fromkeys(["assert", "test", "check"], "expect"),
+    **dict.fromkeys(["return", "RETURN"], "leave"),
+    **dict.fromkeys(["jump", "goto", "call"], "within"),
+    **dict.fromkeys(["nftables"], "nft"),
+    **dict.fromkeys(["ctstate", "conntrack"], "state"),
+    **dict.fromkeys(["sport"], "source"),
+    **dict.fromkeys(["probability"], "chance"),
+    **dict.fromkeys(["LOG"], "log"),
 }
 #: Characters that look like what was meant, or stand for it in other places.
 _LOOKALIKES = {
@@ -226,7 +262,7 @@ def advice(word: str, accepted: Collection[str], previous: str) -> str | None:
 def home(word: str) -> str | None:
     """Where a statement that begins with this word belongs: `a nat block`, `a policy or node block`."""
     blocks = [block for block, words in STATEMENTS.items() if word in words]
-    return f"a {' or '.join(blocks)} block" if blocks else None
+    return f"a {_listed(blocks)} block" if blocks else None
 
 
 def stray(char: str) -> str:

@@ -52,7 +52,7 @@ class _Layout:
     def file(self, tree: t.File) -> str:
         for item in tree.items:
             if isinstance(item, t.Block):
-                self._block(item)
+                self._block(item, 0)
             elif isinstance(item, t.SetDefinition) and self._is_long(item):
                 self._long_set(item)
             else:
@@ -68,12 +68,15 @@ class _Layout:
         kind = type(node)
         self._add(Line(indent, row(node), blank, _TOGETHER.get(kind, kind)), node.end)
 
-    def _block(self, block: t.Block) -> None:
-        self._open(block, head(block))
+    def _block(self, block: t.Block, indent: int) -> None:
+        self._open(block, head(block), indent)
         statements: Sequence[t.Node] = block.statements  # type: ignore[attr-defined]
         for statement in statements:
-            self._statement(statement, INDENT)
-        self._close(block, "}")
+            if isinstance(statement, t.Block):
+                self._block(statement, indent + INDENT)
+            else:
+                self._statement(statement, indent + INDENT)
+        self._close(block, "}", indent)
 
     def _is_long(self, node: t.SetDefinition) -> bool:
         """Whether a set does not fit on a line, or has comments between its braces."""
@@ -94,20 +97,20 @@ class _Layout:
                 self._add(Line(INDENT, (line,), False), node.entries[-1].end)
         self._close(node, "} may be empty" if node.may_be_empty else "}")
 
-    def _open(self, node: t.Braced, words: str) -> None:
-        blank = self._lead(node.begin, node.brace, 0)
-        self._add(Line(0, (f"{words} {{",), blank), node.brace + 1)
+    def _open(self, node: t.Braced, words: str, indent: int = 0) -> None:
+        blank = self._lead(node.begin, node.brace, indent)
+        self._add(Line(indent, (f"{words} {{",), blank), node.brace + 1)
         self._opened = True
 
-    def _close(self, node: t.Braced, words: str) -> None:
+    def _close(self, node: t.Braced, words: str, indent: int = 0) -> None:
         """The comments before a closing brace, and its line: that of the opening one when nothing is between."""
         for comment in self._take(node.end):
-            self._own_line(comment, INDENT, comment.begin < node.close and self._gap(comment.begin))
+            self._own_line(comment, indent + INDENT, comment.begin < node.close and self._gap(comment.begin))
         if self._opened and not self._lines[-1].comment:
             opening = self._lines.pop()
-            self._add(Line(0, (opening.cells[0] + words,), opening.blank), node.end)
+            self._add(Line(indent, (opening.cells[0] + words,), opening.blank), node.end)
         else:
-            self._add(Line(0, (words,), False), node.end)
+            self._add(Line(indent, (words,), False), node.end)
 
     # ---- Lines, comments and what is between
 

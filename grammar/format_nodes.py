@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from grammar import dsl_tree as t
-from grammar.format_lines import NOTHING, SPACE, Row
+from grammar.format_lines import NOTHING, SPACE, Row, flat
 
 
 def text(node: t.Node) -> str:
@@ -25,6 +25,10 @@ def row(node: t.Node) -> Row:
 
 def head(node: t.Block) -> str:
     """What stands before the brace of a block."""
+    if isinstance(node, t.Within):
+        return flat(_within(node))
+    if isinstance(node, t.NodeBlock | t.ForwardBlock):
+        return _HEADS[type(node)] + (" packets" if node.packets else "")
     if not isinstance(node, t.PolicyBlock):
         return _HEADS[type(node)]
     tier = f" tier {node.tier.text}" if node.tier else ""
@@ -34,6 +38,7 @@ def head(node: t.Block) -> str:
 
 _HEADS: dict[type[t.Node], str] = {
     t.NodeBlock: "node",
+    t.ForwardBlock: "forward",
     t.NatBlock: "nat",
     t.MangleBlock: "mangle",
     t.RawBlock: "raw",
@@ -138,12 +143,43 @@ def _option(node: t.Option) -> str:
             return f"unless from {text(node.source)}"
         case t.With():
             return f"with {node.answer.text}"
+        case t.ToKernel():
+            return "to kernel"
+        case t.State():
+            return "state " + f",{NOTHING}".join(name.text for name in node.names)
+        case t.Marked():
+            return f"marked {_masked(node)}"
+        case t.SourcePorts():
+            return "source port " + f",{NOTHING}".join(map(_port, node.ports))
+        case t.Chance():
+            return f"chance {node.one.text}/{node.of.text}"
+
+
+def _masked(node: t.Marked | t.Mark) -> str:
+    return node.mark.text + (f"/{node.mask.text}" if node.mask else "")
+
+
+def _options(node: t.Rule | t.Within | t.NatStatement) -> str:
+    return SPACE.join(map(_option, node.options))
+
+
+def _more(node: t.NatStatement) -> str:
+    return f"{SPACE}{_options(node)}" if node.options else ""
+
+
+def _within(node: t.Within) -> Row:
+    ports = f": {text(node.ports)}" if node.ports else ""
+    return "within", text(node.source), f"-> {text(node.target)}", ports, _options(node)
+
+
+def _opaque(node: t.Opaque) -> Row:
+    words = (word.text for word in (node.tool, node.version, node.hook) if word is not None)
+    return f"opaque {node.name.text}", " ".join(words), node.rule.text
 
 
 def _rule(node: t.Rule) -> Row:
     ports = f": {text(node.ports)}" if node.ports else ""
-    options = SPACE.join(map(_option, node.options))
-    return node.verb.text, text(node.source), f"-> {text(node.target)}", ports, options
+    return node.verb.text, text(node.source), f"-> {text(node.target)}", ports, _options(node)
 
 
 # ---- Definitions
@@ -163,11 +199,12 @@ def _set(node: t.SetDefinition) -> Row:
 
 def _dnat(node: t.Dnat) -> Row:
     to = f"{SPACE}to {text(node.to)}" if node.to else ""
-    return "dnat", f"{text(node.source)}{to}{_behind(node.ports)}{SPACE}-> {text(node.target)}{_behind(node.port)}"
+    target = f"{SPACE}-> {text(node.target)}{_behind(node.port)}"
+    return "dnat", f"{text(node.source)}{to}{_behind(node.ports)}{target}{_more(node)}"
 
 
 def _mark(node: t.Mark) -> Row:
-    return "mark", f"{text(node.flow)}{SPACE}{node.mark.text}" + (f"/{node.mask.text}" if node.mask else "")
+    return "mark", f"{text(node.flow)}{SPACE}{_masked(node)}"
 
 
 def _mss(node: t.Mss) -> Row:
@@ -195,11 +232,12 @@ _ROWS: dict[type[t.Node], Callable[[Any], Row]] = {
     t.ServiceDefinition: lambda node: (f"service {node.name.text}", f"= {text(node.ports)}"),
     t.ZoneDefinition: lambda node: (f"zone {node.name.text}", f"= {text(node.meaning)}{_empty(node)}"),
     t.Rule: _rule,
+    t.Opaque: _opaque,
     t.Dnat: _dnat,
-    t.Snat: lambda node: ("snat", f"{text(node.flow)}{SPACE}as {text(node.address)}"),
-    t.Masquerade: lambda node: ("masquerade", text(node.flow)),
-    t.Redirect: lambda node: ("redirect", f"{text(node.flow)}{SPACE}to {node.port.text}"),
-    t.KeepSource: lambda node: ("keep source for", text(node.flow)),
+    t.Snat: lambda node: ("snat", f"{text(node.flow)}{SPACE}as {text(node.address)}{_more(node)}"),
+    t.Masquerade: lambda node: ("masquerade", text(node.flow) + _more(node)),
+    t.Redirect: lambda node: ("redirect", f"{text(node.flow)}{SPACE}to {node.port.text}{_more(node)}"),
+    t.KeepSource: lambda node: ("keep source for", text(node.flow) + _more(node)),
     t.Mark: _mark,
     t.Dscp: lambda node: ("dscp", f"{text(node.flow)}{SPACE}{node.to.text}"),
     t.Ttl: lambda node: ("ttl", f"{node.change.text} {node.amount.text}{SPACE}for {text(node.flow)}"),

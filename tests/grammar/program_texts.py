@@ -116,8 +116,11 @@ def _block(node: Any) -> Iterator[Any]:
         yield from ("policy", node.name)
         yield from ("tier", node.tier) if node.tier else ()
         yield from ("priority", node.priority) if node.priority else ()
+    elif isinstance(node, t.Within):
+        yield from ("within", node.source, "->", node.target, *_ports(node.ports), *node.options)
     else:
         yield type(node).__name__.removesuffix("Block").lower()
+        yield from ("packets",) if getattr(node, "packets", False) else ()
     yield from ("{", *node.statements, "}")
 
 
@@ -136,17 +139,31 @@ def _statement(node: Any) -> Iterator[Any]:
             yield from ("unless", "from", node.source)
         case t.With():
             yield from ("with", node.answer)
+        case t.ToKernel():
+            yield from ("to", "kernel")
+        case t.State():
+            yield from ("state", *_between(node.names, ","))
+        case t.Marked():
+            yield from ("marked", node.mark, *(("/", node.mask) if node.mask else ()))
+        case t.SourcePorts():
+            yield from ("source", "port", *_between(node.ports, ","))
+        case t.Chance():
+            yield from ("chance", node.one, "/", node.of)
+        case t.Opaque():
+            yield from ("opaque", node.name, node.tool, *((node.version,) if node.version else ()))
+            yield from (*((node.hook,) if node.hook else ()), node.rule)
         case t.Dnat():
             to = ("to", node.to) if node.to else ()
             yield from ("dnat", node.source, *to, ":", node.ports, "->", node.target, *_ports(node.port))
+            yield from node.options
         case t.Snat():
-            yield from ("snat", node.flow, "as", node.address)
+            yield from ("snat", node.flow, "as", node.address, *node.options)
         case t.Masquerade():
-            yield from ("masquerade", node.flow)
+            yield from ("masquerade", node.flow, *node.options)
         case t.Redirect():
-            yield from ("redirect", node.flow, "to", node.port)
+            yield from ("redirect", node.flow, "to", node.port, *node.options)
         case t.KeepSource():
-            yield from ("keep", "source", "for", node.flow)
+            yield from ("keep", "source", "for", node.flow, *node.options)
         case t.Mark():
             yield from ("mark", node.flow, node.mark, *(("/", node.mask) if node.mask else ()))
         case t.Dscp():

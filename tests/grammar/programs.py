@@ -18,6 +18,7 @@ AT = (0, 0)
 BRACES = (0, 0, 0, 0)
 
 NAMES = ("web", "db", "admins", "lan", "wan", "dmz-1", "a.b", "_x", "fade", "Zone_9", "tier", "priority", "min")
+VERBS = ("allow", "deny", "reject", "pass", "log", "leave")
 LABELS = ("app", "tier", "app.kubernetes.io/name", "policy", "in", "x-1", "0")
 VALUES = ("web", "api", "node", "v1.2", "0", "allow", "A_b")
 
@@ -195,14 +196,46 @@ def flows(draw: st.DrawFn) -> t.Flow:
 # ---- Statements
 
 
+def _numbers() -> Strategy:
+    return _some(_port(named=False))
+
+
 @st.composite
-def rules(draw: st.DrawFn) -> t.Rule:
-    verb = draw(word("allow", "deny", "reject", "pass"))
-    log = draw(_maybe(_built(t.Log, _maybe(quoted()))))
+def _marked(draw: st.DrawFn) -> t.Marked:
+    mark = draw(_marks())
+    return t.Marked(*AT, mark.mark, mark.mask)
+
+
+def _chances() -> Strategy:
+    return number(1, 65535).map(lambda of: t.Chance(*AT, t.Number(*AT, "1"), of))
+
+
+@st.composite
+def conditions(draw: st.DrawFn, replies: bool = False) -> list[t.Condition]:
+    """`replies`: in a list that sees them."""
+    states = sorted(literals.STATES) if replies else ["invalid", "new", "untracked"]
+    names = st.lists(st.sampled_from(states), min_size=1, unique=True)
+    made = [
+        _built(t.Unless, ends()),
+        names.map(lambda found: t.State(*AT, tuple(t.Name(*AT, one) for one in found))),
+        _marked(),
+        _built(t.SourcePorts, _numbers()),
+        _chances(),
+    ]
+    found = [draw(_maybe(one)) for one in made] if draw(st.booleans()) else [draw(_maybe(made[0]))]
+    return [one for one in found if one is not None]
+
+
+@st.composite
+def rules(draw: st.DrawFn, replies: bool = False, verbs: tuple[str, ...] = VERBS) -> t.Rule:
+    verb = draw(word(*verbs))
+    log = draw(_maybe(_built(t.Log, _maybe(quoted())))) if verb.text != "log" else None
+    logs = log is not None or verb.text == "log"
     options: list[t.Option | None] = [
-        draw(_maybe(_built(t.Unless, ends()))),
+        *draw(conditions(replies)),
         draw(_maybe(_built(t.With, name(*sorted(literals.ANSWERS))))) if verb.text == "reject" else None,
-        draw(_maybe(_built(t.Limit, _rates()))) if log else None,
+        draw(_maybe(_built(t.Limit, _rates()))) if logs else None,
+        draw(_maybe(st.just(t.ToKernel(*AT)))) if logs else None,
         log,
     ]
     said = draw(st.permutations([one for one in options if one is not None]))
@@ -212,6 +245,28 @@ def rules(draw: st.DrawFn) -> t.Rule:
         said = list(said)
         said.insert(draw(st.sampled_from(places)), reason)
     return t.Rule(*AT, verb, draw(ends()), draw(ends()), draw(_maybe(ports())), tuple(said))
+
+
+@st.composite
+def withins(draw: st.DrawFn, inner: Strategy, replies: bool = False) -> t.Within:
+    head = (draw(ends()), draw(ends()), draw(_maybe(ports())), tuple(draw(conditions(replies))))
+    return t.Within(*BRACES, *head, draw(_some(inner, 3, 0)))
+
+
+def opaques(*hooks: str) -> Strategy:
+    """`hooks`: those of the block."""
+    version, hook = _maybe(word("ipv4", "ipv6")), word(*hooks) if hooks else st.none()
+    said = st.sampled_from(["-m u32 -j ACCEPT", "ip dscp 3 accept", '-m comment --comment \\"a\\" -j LOG'])
+    rule = said.map(lambda one: t.Word(*AT, f'"{one}"'))
+    return _built(t.Opaque, name(), word("iptables", "nft"), version, hook, rule)
+
+
+def lists(replies: bool, *hooks: str) -> Strategy:
+    """Items of a list, and lists in it."""
+    verbs = tuple(verb for verb in VERBS if verb != "pass" or not replies)
+    plain = st.one_of(rules(replies, verbs), rules(replies, verbs), opaques(*hooks))
+    nested = withins(st.one_of(plain, withins(plain, replies)), replies)
+    return st.one_of(plain, plain, nested)
 
 
 def _rates() -> Strategy:
@@ -228,24 +283,32 @@ def _marks(draw: st.DrawFn) -> t.Mark:
 
 
 PORT = number(1, 65535)
+NAT_OPTIONS = st.tuples(_maybe(_marked()), _maybe(_built(t.SourcePorts, _numbers())), _maybe(_chances())).map(
+    lambda found: tuple(one for one in found if one is not None)
+)
 NAT = (
-    _built(t.Dnat, ends(), _maybe(ends()), ports(), ends(), _maybe(PORT))
-    | _built(t.Snat, flows(), addresses())
-    | _built(t.Masquerade, flows())
-    | _built(t.Redirect, flows(), PORT)
-    | _built(t.KeepSource, flows())
+    _built(t.Dnat, ends(), _maybe(ends()), ports(), ends(), _maybe(PORT), NAT_OPTIONS)
+    | _built(t.Snat, flows(), addresses(), NAT_OPTIONS)
+    | _built(t.Masquerade, flows(), NAT_OPTIONS)
+    | _built(t.Redirect, flows(), PORT, NAT_OPTIONS)
+    | _built(t.KeepSource, flows(), NAT_OPTIONS)
+    | _marks()
+    | rules(verbs=("log", "leave"))
+    | opaques("prerouting", "input", "output", "postrouting")
 )
 MANGLE = (
     _marks()
     | _built(t.Dscp, flows(), name(*sorted(literals.DSCP_CLASSES)) | number(0, 63))
     | _built(t.Ttl, word("dec", "inc", "set"), number(1, 255), flows())
     | _built(t.Mss, _maybe(number(1, 65535)), flows())
+    | opaques("prerouting", "input", "forward", "output", "postrouting")
 )
 RAW = (
     _built(t.Notrack, flows(), st.none())
     | _built(t.Notrack, flows().filter(lambda flow: flow.target is None), ends())
     | _built(t.DropFrom, st.booleans(), ends())
     | _built(t.Drop, flows())
+    | opaques("prerouting", "output")
 )
 EXPECT = _built(t.Reach, st.booleans(), ends(), st.booleans(), ends(), _maybe(ports())) | _built(
     t.Translates, ends(), ports(), ends(), PORT
@@ -266,9 +329,12 @@ def items() -> Strategy:
         sets(),
         _built(t.ServiceDefinition, name(), ports()),
         _built(t.ZoneDefinition, name(), ends(), st.booleans()),
-        _built(t.PolicyBlock, name(), _maybe(word("admin", "baseline")), priority, _some(rules(), 4, 0)),
-        _built(t.NodeBlock, _some(rules(), 3, 0)),
-        _built(t.NatBlock, _some(NAT, 3, 0)),
+        _built(t.PolicyBlock, name(), _maybe(word("admin", "baseline")), priority, _some(lists(False), 4, 0)),
+        _built(t.NodeBlock, st.just(False), _some(lists(False, "input", "output"), 3, 0)),
+        _built(t.NodeBlock, st.just(True), _some(lists(True, "input", "output"), 3, 0)),
+        _built(t.ForwardBlock, st.just(False), _some(lists(False), 3, 0)),
+        _built(t.ForwardBlock, st.just(True), _some(lists(True), 3, 0)),
+        _built(t.NatBlock, _some(NAT | withins(NAT | withins(NAT)), 3, 0)),
         _built(t.MangleBlock, _some(MANGLE, 3, 0)),
         _built(t.RawBlock, _some(RAW, 3, 0)),
         _built(t.ExpectBlock, _some(EXPECT, 3, 0)),

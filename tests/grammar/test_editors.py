@@ -71,7 +71,7 @@ def scopes(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("word", sorted(RESERVED | PROTOCOLS | ANSWERS))
 def test_words_of_the_language_are_no_names(word: str) -> None:
-    text = f"{word} {{" if word in ("policy", "node", "nat", "mangle", "raw", "expect") else f"x {word} y"
+    text = f"{word} {{" if word in ("policy", "node", "forward", "nat", "mangle", "raw", "expect") else f"x {word} y"
     assert scopes(text)[word] != PLAIN
     assert scopes(f"x{word} {word}-x")[f"x{word}"] == PLAIN
 

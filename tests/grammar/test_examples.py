@@ -43,7 +43,9 @@ def test_there_are_examples_of_everything() -> None:
     for path in EXAMPLES:
         blocks = set(re.findall(r"^\w+", path.read_text(encoding="utf-8"), re.MULTILINE))
         assert path.stem in ("services", "guard") or {"node", "nat", "mangle", "raw", "expect"} <= blocks
-    assert {text.split()[0] for text in SHOWN} == {"set", "service", "zone", "policy", "nat", "mangle", "raw", "expect"}
+    assert {text.split()[0] for text in SHOWN} == {
+        *("set", "service", "zone", "policy", "forward", "nat", "mangle", "raw", "expect")
+    }
 
 
 def test_the_reference_knows_all_words() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -42,13 +41,18 @@ _RULES = (
         'deny a -> b log "x',
         "deny a é -> b",
     ),
+    *("within a -> b", "within a b {\n}", "witin a -> b {\n}", "within a -> b : tcp/ {\nleave a -> b\n}", "log a -> "),
+    *("opaque x", 'opaque x iptable "a"', "leave a -> b state", "log a -> b chance 1", "deny a -> b marked x"),
     *("deny a -> b limit 5/week", "deny a -> b } deny c -> d {", "permit any", "deny a -> pods(app in (x) ) )"),
 )
 #: Statements with one error each, by the block that they are put into.
 BROKEN: Mapping[type[t.Node], tuple[str, ...]] = {
     t.PolicyBlock: tuple(one for one in _RULES if "}" not in one),
-    t.NodeBlock: tuple(one for one in _RULES if "}" not in one),
+    t.NodeBlock: tuple(one for one in _RULES if "}" not in one or "within" in one),
+    t.ForwardBlock: tuple(one for one in _RULES if "}" not in one or "within" in one),
     t.NatBlock: (
+        "within a -> b",
+        "within a -> b chnce 1/2 {\n}",
         "dnat a -> b",
         "masquerad a",
         "snat a as",
@@ -100,13 +104,28 @@ def lines(tree: t.File) -> Iterator[tuple[str, t.Node | None]]:
     """The text of a tree, line by line, and the block that each line is in; a line may be put in front of any."""
     for item in tree.items:
         if isinstance(item, t.Block):
-            yield " ".join(takewhile("{".__ne__, program_texts.words(item))) + " {", None
-            for statement in item.statements:
-                yield " ".join(program_texts.words(statement)), item
+            yield _head(item), None
+            yield from _inside(item, item)
             yield "}", item
         else:
             yield " ".join(program_texts.words(item)), None
     yield "", None
+
+
+def _inside(block: t.Block, outermost: t.Block) -> Iterator[tuple[str, t.Node]]:
+    for statement in block.statements:  # type: ignore[attr-defined]
+        if isinstance(statement, t.Within):
+            yield _head(statement), outermost
+            yield from _inside(statement, outermost)
+            yield "}", outermost
+        else:
+            yield " ".join(program_texts.words(statement)), outermost
+
+
+def _head(block: t.Block) -> str:
+    """What stands before the statements of a block."""
+    empty: t.Block = dataclasses.replace(block, statements=())  # type: ignore[call-arg]
+    return " ".join([*program_texts.words(empty)][:-1])
 
 
 @SETTINGS
@@ -140,11 +159,18 @@ def flat(tree: t.File) -> list[object]:
     found: list[object] = []
     for item in tree.items:
         if isinstance(item, t.Block):
-            empty: t.Item = dataclasses.replace(item, statements=())  # type: ignore[arg-type]
-            found += [empty, *item.statements, "}"]
+            found += _flat(item)
         else:
             found.append(item)
     return found
+
+
+def _flat(block: t.Block) -> Iterator[object]:
+    """The same of one block."""
+    yield dataclasses.replace(block, statements=())  # type: ignore[call-arg]
+    for statement in block.statements:  # type: ignore[attr-defined]
+        yield from _flat(statement) if isinstance(statement, t.Within) else (statement,)
+    yield "}"
 
 
 @pytest.mark.parametrize("broken", ["zone a = { b", "policy p { deny a -> b", "zone a = pods(x"])

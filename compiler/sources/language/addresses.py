@@ -84,6 +84,8 @@ def versions(end: End) -> frozenset[int]:
             return frozenset(VERSIONS).intersection(*map(versions, ends))
         case Less(end=inner):
             return versions(inner)
+        case Routed(kind="broadcast"):
+            return frozenset({4})
         case _:
             return frozenset(VERSIONS)
 

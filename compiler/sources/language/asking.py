@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from compiler.errors import Collector
 from compiler.resources.language import (
     End,
     Flow,
+    Marked,
     MessageType,
     NamedPort,
     Pods,
@@ -57,6 +59,26 @@ class Asking:
             return None
         return found
 
+    def conditions(self, options: Sequence[t.Node], ports: Ports, at: t.Node | None) -> dict[str, Any] | None:
+        """The fields of a `Conditional` that these options are; others are passed over. `ports`: of the same statement,
+        which stand at `at`."""
+        found: dict[str, Any] = {}
+        for option in options:
+            match option:
+                case t.State(names=names):
+                    found["states"] = tuple(name.text for name in names)
+                case t.Marked(mark=mark, mask=mask):
+                    found["marked"] = Marked(value=mark.number, mask=mask.number if mask is not None else 0xFFFFFFFF)
+                case t.Chance(of=of):
+                    found["chance"] = of.number
+                case t.SourcePorts(ports=numbers):
+                    if not ports or not all(one.protocol in WITH_PORTS for one in ports):
+                        text = 'only some protocols have source ports: name them in front, as in ": udp source port 53"'
+                        self.flaw(at if ports and at is not None else option, text, "no-ports")
+                        return None
+                    found["source_ports"] = tuple(map(_numbers, numbers))
+        return found
+
     def agree(self, at: t.Node, *parts: End | Ports) -> bool:
         """Whether a packet of one IP version can have all of these."""
         left = _BOTH
@@ -89,6 +111,11 @@ class Asking:
             return True
         self.flaw(at, f"{what} changes ports: name a protocol that has some, such as tcp", "no-ports")
         return False
+
+
+def _numbers(port: t.Port) -> tuple[int, int]:
+    assert isinstance(port.low, t.Number), "the grammar has nothing else"
+    return port.low.number, port.high.number if port.high is not None else port.low.number
 
 
 def any_part(end: End, kind: type[Pods | ThisNode]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.errors import Collector
@@ -48,20 +48,26 @@ def read(
 def _read(
     name: str, data: bytes, include: Include, problems: Collector, reader: Reader, found: dict[str, Text | None]
 ) -> None:
-    if name in found:
-        return
-    found[name] = None
-    made = reader(name, data, problems.add)
-    if made is None:
-        return
-    text = found[name] = Text(*made)
+    """A file and those that it includes, however far that goes."""
+    opened = [(name, data)]
+    while opened:
+        name, data = opened.pop()
+        if name in found:
+            continue
+        made = reader(name, data, problems.add)
+        found[name] = text = Text(*made) if made is not None else None
+        if text is not None:
+            opened += reversed(list(_included(name, text, include, problems)))
+
+
+def _included(name: str, text: Text, include: Include, problems: Collector) -> Iterator[tuple[str, bytes]]:
     for item in text.tree.items:
         if isinstance(item, IncludeNode):
             opened = include(name, item.path.value)
             if isinstance(opened, str):
                 problems.add(text.flaw(item.path, opened, "unreadable-include"))
             else:
-                _read(*opened, include, problems, reader, found)
+                yield opened
 
 
 def _code(line: str) -> str:

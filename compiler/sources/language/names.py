@@ -20,11 +20,13 @@ from compiler.resources.language import (
     Nodes,
     Pods,
     PortSpec,
+    Routed,
     ThisNode,
 )
 from compiler.sources.language import ports
 from compiler.sources.language.addresses import bogons, known, versions
 from compiler.sources.language.files import Text
+from compiler.sources.language.heights import DEEPEST, too_deep
 from grammar import dsl_literals as literal
 from grammar import dsl_tree as t
 
@@ -39,6 +41,12 @@ _OPERATORS = {
     t.Relation.NOT_AMONG: "NotIn",
 }
 NOBODY = Either(ends=())
+#: Built in: by what routing says of an address.
+ROUTED: Mapping[str, End] = {
+    "local": Routed(kind="local"),
+    "broadcast": Routed(kind="broadcast"),
+    "multicast": Routed(kind="multicast"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ class Names:
     def __init__(self, files: Sequence[Text], problems: Collector) -> None:
         self._problems = problems
         self._defined: dict[str, Defined] = {}
-        self._ends: dict[str, End | None] = {"bogons": bogons()}
+        self._ends: dict[str, End | None] = {"bogons": bogons(), **ROUTED}
         self._versions: dict[int, frozenset[int]] = {}  # by id: of ends that have names, which live as long as we do
         self._services: dict[str, tuple[PortSpec, ...] | None] = {}
         self._open: list[str] = []
@@ -72,6 +80,8 @@ class Names:
             for item in text.tree.items:
                 if isinstance(item, t.SetDefinition | t.ServiceDefinition | t.ZoneDefinition):
                     self._define(Defined(text, item))
+        for name in too_deep({name: one.node for name, one in self._defined.items()}):
+            self._leave_out(self._defined[name])
         for name, one in self._defined.items():
             self._service(name) if one.kind == "service" else self._end(name)
 
@@ -80,6 +90,16 @@ class Names:
         old = self._defined.setdefault(name.text, new)
         if old is not new:
             self._flaw(new.text, name, f"{name.text} is already the {old.kind} at {old.place}", "duplicate-name")
+
+    def _leave_out(self, one: Defined) -> None:
+        """What is nested too deep is told at its name, and means nothing."""
+        name = one.node.name
+        message = f"{name.text} is made of names and braces that are nested more than {DEEPEST} deep"
+        self._flaw(one.text, name, message, "too-deep")
+        if one.kind == "service":
+            self._services[name.text] = None
+        else:
+            self._ends[name.text] = None
 
     def is_service(self, name: t.Name) -> bool:
         """Whether it is the name of a service."""
@@ -208,7 +228,7 @@ class Names:
             way = " -> ".join([*self._open[self._open.index(name.text) :], name.text])
             self._flaw(text, name, f"{name.text} is defined by itself: {way}", "cycle")
             return False
-        if name.text == "bogons" and "set" in kinds:
+        if (name.text == "bogons" and "set" in kinds) or (name.text in literal.ROUTED and "zone" in kinds):
             return True
         found = self._defined.get(name.text)
         wanted = " or ".join(kinds)
@@ -224,7 +244,8 @@ class Names:
         """What was meant, or what there is."""
         there = [*(known for known, one in self._defined.items() if one.kind in kinds)]
         there += ["bogons"] if "set" in kinds else []
-        near = get_close_matches(name, there, 1, 0.6)
+        near = get_close_matches(name, literal.ROUTED, 1, 0.8) if "zone" in kinds else []
+        near = get_close_matches(name, there, 1, 0.6) or near
         if near:
             return f": did you mean {near[0]}?"
         return f": defined are {', '.join(sorted(there)[:8])}" + (", ..." if len(there) > 8 else "") if there else ""

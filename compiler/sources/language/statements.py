@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, TypeVar, cast
 
 from compiler.errors import Collector
-from compiler.resources.language import PolicyBlock, Program
+from compiler.resources.language import Item, PolicyBlock, Program
 from compiler.sources.language.files import Text
 from compiler.sources.language.names import Names
-from compiler.sources.language.rules import Rules
 from compiler.sources.language.tables import Tables
 from grammar import dsl_tree as t
 
 _T = TypeVar("_T")
+_PARTS = ("node", "forward", "node_packets", "forward_packets", "nat", "mangle", "raw", "expectations")
 #: The priority of blocks that say none: behind those that do.
 LAST = 1000
 
@@ -21,23 +21,25 @@ LAST = 1000
 def statements(files: Sequence[Text], names: Names, problems: Collector) -> Program:
     """What these files say, in their order; what is wrong is reported."""
     policies: dict[str, PolicyBlock] = {}
-    found: dict[str, list[object]] = {part: [] for part in ("node", "nat", "mangle", "raw", "expectations")}
+    found: dict[str, list[object]] = {part: [] for part in _PARTS}
     for text in files:
-        rules, tables = Rules(text, names, problems), Tables(text, names, problems)
+        says = Tables(text, names, problems)
         for block in text.tree.items:
             match block:
                 case t.PolicyBlock():
-                    _policy(text, block, rules, policies, problems)
-                case t.NodeBlock(statements=inner):
-                    found["node"] += _made(map(rules.of_node, inner))
+                    _policy(text, block, says, policies, problems)
+                case t.NodeBlock(statements=inner, packets=packets):
+                    found["node_packets" if packets else "node"] += _made(map(says.of_node, inner))
+                case t.ForwardBlock(statements=inner, packets=packets):
+                    found["forward_packets" if packets else "forward"] += _made(map(says.of_forward, inner))
                 case t.NatBlock(statements=inner_nat):
-                    found["nat"] += _made(map(tables.nat, inner_nat))
+                    found["nat"] += _made(map(says.nat, inner_nat))
                 case t.MangleBlock(statements=inner_mangle):
-                    found["mangle"] += _made(map(tables.mangle, inner_mangle))
+                    found["mangle"] += _made(map(says.mangle, inner_mangle))
                 case t.RawBlock(statements=inner_raw):
-                    found["raw"] += _made(map(tables.raw, inner_raw))
+                    found["raw"] += _made(map(says.raw, inner_raw))
                 case t.ExpectBlock(statements=inner_expect):
-                    found["expectations"] += _made(map(rules.expectation, inner_expect))
+                    found["expectations"] += _made(map(says.expectation, inner_expect))
                 case _:
                     pass  # definitions, and includes, which were followed
     parts = {part: tuple(made) for part, made in found.items()}
@@ -45,9 +47,9 @@ def statements(files: Sequence[Text], names: Names, problems: Collector) -> Prog
 
 
 def _policy(
-    text: Text, node: t.PolicyBlock, rules: Rules, policies: dict[str, PolicyBlock], problems: Collector
+    text: Text, node: t.PolicyBlock, says: Tables, policies: dict[str, PolicyBlock], problems: Collector
 ) -> None:
-    made = tuple(_made(map(rules.of_policy, node.statements)))
+    made: list[Item] = _made(map(says.of_policy, node.statements))
     name = node.name.text
     if name in policies:
         first = policies[name].span.file_line
@@ -57,7 +59,7 @@ def _policy(
     priority = node.priority.number if node.priority is not None else LAST
     head = t.Node(node.begin, node.brace)
     span = text.source.span(node.begin, node.brace)
-    policies[name] = PolicyBlock(name=name, tier=tier, priority=priority, rules=made, text=text.line(head), span=span)
+    policies[name] = PolicyBlock(name=name, tier=tier, priority=priority, rules=tuple(made), text=text.line(head), span=span)
 
 
 def _made(statements: Iterable[_T | None]) -> list[_T]:

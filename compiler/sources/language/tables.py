@@ -18,7 +18,9 @@ from compiler.resources.language import (
     Mark,
     Masquerade,
     Mss,
+    NatItem,
     NatStatement,
+    NatWithin,
     Notrack,
     Pods,
     RawStatement,
@@ -27,23 +29,42 @@ from compiler.resources.language import (
     Ttl,
 )
 from compiler.sources.language.addresses import known, single
-from compiler.sources.language.asking import Asking, any_part
+from compiler.sources.language.asking import any_part
 from compiler.sources.language.ports import DSCP, TCP
+from compiler.sources.language.rules import Rules
 from grammar import dsl_tree as t
 
 _EVERY_BIT = 0xFFFFFFFF
 
 
-class Tables(Asking):
+class Tables(Rules):
     """These statements of one file."""
 
-    def nat(self, node: t.Dnat | t.Snat | t.Masquerade | t.Redirect | t.KeepSource) -> NatStatement | None:
-        if isinstance(node, t.Dnat):
-            return self._dnat(node)
+    def nat(self, node: t.NatItem) -> NatItem | None:
+        match node:
+            case t.Opaque():
+                return self.opaque(node)
+            case t.Rule():
+                return self.of_nat(node)
+            case t.Mark():
+                return self._mark(node)
+            case t.Within():
+                head, items = self.matching(node), [self.nat(one) for one in node.statements]  # type: ignore[arg-type]
+                if head is None or None in items:
+                    return None
+                made = tuple(one for one in items if one is not None)
+                return NatWithin(items=made, **head, **self.head(t.Node(node.begin, node.brace)))
+            case t.Dnat():
+                return self._dnat(node)
+            case _:
+                return self._translation(node)
+
+    def _translation(self, node: t.Snat | t.Masquerade | t.Redirect | t.KeepSource) -> NatStatement | None:
         flow = self.flow(node.flow)
-        if flow is None:
+        conditions = self.conditions(node.options, flow.ports, node.flow) if flow is not None else None
+        if flow is None or conditions is None:
             return None
-        head = self.head(node)
+        head = self.head(node) | conditions
         match node:
             case t.Snat(address=address):
                 new = ip_address(address.text)
@@ -71,7 +92,10 @@ class Tables(Asking):
         source, target = self.end(node.source), self.end(node.target)
         to = self.end(node.to) if node.to is not None else None
         ports = self.ports(node.ports, target, node.target)
+        conditions = self.conditions(node.options, ports, node.ports)
         if source is None or target is None or ports is None or (node.to is not None and to is None):
+            return None
+        if conditions is None:
             return None
         if not self.only_ports(node.ports, ports, "dnat") or not self.agree(node, source, to, target):
             return None
@@ -81,16 +105,25 @@ class Tables(Asking):
             self.flaw(node.target, f"dnat goes to one address of a family, or to pods: {what}", "many-targets")
             return None
         port = node.port.number if node.port is not None else None
-        return Dnat(source=source, to=to, ports=ports, target=target, port=port, **self.head(node))
+        return Dnat(source=source, to=to, ports=ports, target=target, port=port, **conditions, **self.head(node))
 
-    def mangle(self, node: t.Mark | t.Dscp | t.Ttl | t.Mss) -> MangleStatement | None:
+    def _mark(self, node: t.Mark) -> Mark | None:
+        flow = self.flow(node.flow)
+        if flow is None:
+            return None
+        mask = node.mask.number if node.mask is not None else _EVERY_BIT
+        return Mark(flow=flow, value=node.mark.number, mask=mask, **self.head(node))
+
+    def mangle(self, node: t.Mark | t.Dscp | t.Ttl | t.Mss | t.Opaque) -> MangleStatement | None:
+        if isinstance(node, t.Opaque):
+            return self.opaque(node)
+        if isinstance(node, t.Mark):
+            return self._mark(node)
         flow = self.flow(node.flow)
         if flow is None:
             return None
         head = self.head(node)
         match node:
-            case t.Mark(mark=mark, mask=mask):
-                return Mark(flow=flow, value=mark.number, mask=mask.number if mask is not None else _EVERY_BIT, **head)
             case t.Dscp(to=to):
                 return Dscp(flow=flow, value=to.number if isinstance(to, t.Number) else DSCP[to.text], **head)
             case t.Ttl(change=change, amount=amount):
@@ -104,8 +137,10 @@ class Tables(Asking):
             case _:
                 assert_never(node)
 
-    def raw(self, node: t.Notrack | t.DropFrom | t.Drop) -> RawStatement | None:
+    def raw(self, node: t.Notrack | t.DropFrom | t.Drop | t.Opaque) -> RawStatement | None:
         match node:
+            case t.Opaque():
+                return self.opaque(node)
             case t.DropFrom(source=source, spoofed=spoofed):
                 end = self.end(source)
                 return None if end is None else DropFrom(source=end, spoofed=spoofed, **self.head(node))
