@@ -8,8 +8,8 @@ takes and gives.
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -65,6 +65,17 @@ def without(prefix: Prefix, cuts: Iterable[Prefix]) -> tuple[Prefix, ...]:
     half = 1 << prefix.family.bits - prefix.length - 1
     halves = (prefix._replace(length=prefix.length + 1), Prefix(prefix.version, prefix.base + half, prefix.length + 1))
     return tuple(left for part in halves for left in without(part, inside))
+
+
+def prefixes(spans: Intervals, family: Family) -> list[Prefix]:
+    """As few prefixes as hold these addresses and no others, sorted."""
+    found = []
+    for low, high in spans:
+        while low <= high:
+            size = min(low & -low or 1 << family.bits, 1 << (high - low + 1).bit_length() - 1)
+            found.append(Prefix(family.value, low, family.bits + 1 - size.bit_length()))
+            low += size
+    return found
 
 
 def parse_address(text: str) -> tuple[Family, int]:
@@ -139,53 +150,70 @@ def intersect(one: Intervals, two: Intervals) -> Intervals:
 class PortSet:
     """A set of (protocol, destination port) points: what a policy lets through towards one peer.
 
-    `other` stands for every protocol without a port that policies can name: ICMP and the rest pass or fail
-    together (SEMANTICS, "other protocols").
+    `other` stands for every protocol without a port that policies of Kubernetes can name: ICMP and the rest pass or
+    fail together (SEMANTICS, "other protocols"). Programs can name them: `apart` are those that are not as `other`
+    says, by number, with what is in the set: ports, types of ICMP, or all.
     """
 
     tcp: Intervals = ()
     udp: Intervals = ()
     sctp: Intervals = ()
     other: bool = False
+    apart: tuple[tuple[int, Intervals], ...] = field(default=(), repr=False)
 
     def __or__(self, more: PortSet) -> PortSet:
         return all_of((self, more))
 
     def __sub__(self, less: PortSet) -> PortSet:
+        other = self.other and not less.other
+        apart = _numbers((self, less))
         return PortSet(
             subtract(self.tcp, less.tcp),
             subtract(self.udp, less.udp),
             subtract(self.sctp, less.sctp),
-            self.other and not less.other,
+            other,
+            _apart({n: subtract(self.spans(n), less.spans(n)) for n in apart}, other) if apart else (),
         )
 
     def __and__(self, both: PortSet) -> PortSet:
         return self - (self - both)
 
     def __bool__(self) -> bool:
-        return bool(self.tcp or self.udp or self.sctp or self.other)
+        return bool(self.tcp or self.udp or self.sctp or self.other or self.apart)
 
     def items(self) -> tuple[tuple[int, int, int], ...]:
-        """(protocol, first port, last port) of every interval, protocols in numeric order."""
+        """(protocol, first port, last port) of every interval of TCP, UDP and SCTP, in numeric order."""
         pairs = ((TCP, self.tcp), (UDP, self.udp), (SCTP, self.sctp))
         return tuple((protocol, low, high) for protocol, spans in pairs for low, high in spans)
 
+    def spans(self, protocol: int) -> Intervals:
+        """What the set has of a protocol."""
+        known = {TCP: self.tcp, UDP: self.udp, SCTP: self.sctp}.get(protocol)
+        if known is None:
+            known = dict(self.apart).get(protocol, EVERY_PORT if self.other else ())
+        return known
+
+    @property
+    def listed(self) -> tuple[tuple[int, Intervals], ...]:
+        """The shorter list of what the set has of the protocols apart: with `other`, of what it has not."""
+        return tuple((n, subtract(EVERY_PORT, spans)) for n, spans in self.apart) if self.other else self.apart
+
     def has(self, protocol: int, port: int) -> bool:
-        """Whether the point is in the set; `port` is ignored for protocols without policy ports."""
-        spans = {TCP: self.tcp, UDP: self.udp, SCTP: self.sctp}.get(protocol)
-        return self.other if spans is None else any(low <= port <= high for low, high in spans)
+        """Whether the point is in the set; `port` is ignored for protocols that `other` speaks of."""
+        return any(low <= port <= high for low, high in self.spans(protocol))
 
     def __str__(self) -> str:
         if self == ALL_PORTS:
             return "everything"
         shown = []
         for name in PROTOCOL_NAMES.values():
-            spans = getattr(self, name)
-            if spans == EVERY_PORT:
-                shown.append(name)
-            elif spans:
-                shown.append(f"{name} " + ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans))
-        return "; ".join([*shown, *(["other protocols"] if self.other else [])]) or "nothing"
+            shown += _shown(name, getattr(self, name))
+        others = [f"{n}" if part == EVERY_PORT else _shown(f"{n}:", part)[0] for n, part in self.listed]
+        if self.other:
+            shown.append("other protocols" + f" but {' and '.join(others)}" * bool(others))
+        else:
+            shown += (f"protocol {one}" for one in others)
+        return "; ".join(shown) or "nothing"
 
 
 NO_PORTS = PortSet()
@@ -195,7 +223,9 @@ ALL_PORTS = PortSet(EVERY_PORT, EVERY_PORT, EVERY_PORT, True)
 def all_of(sets: Collection[PortSet]) -> PortSet:
     """All ports that lie in any of these."""
     tcp, udp, sctp = ({one.tcp for one in sets}, {one.udp for one in sets}, {one.sctp for one in sets})
-    return PortSet(_joined(tcp), _joined(udp), _joined(sctp), any(one.other for one in sets))
+    other, apart = any(one.other for one in sets), _numbers(sets)
+    more = _apart({n: union(*(one.spans(n) for one in sets)) for n in apart}, other) if apart else ()
+    return PortSet(_joined(tcp), _joined(udp), _joined(sctp), other, more)
 
 
 def _joined(distinct: set[Intervals]) -> Intervals:
@@ -203,9 +233,26 @@ def _joined(distinct: set[Intervals]) -> Intervals:
     return full.pop() if len(full) == 1 else union(*full)
 
 
+def _numbers(sets: Collection[PortSet]) -> set[int]:
+    """The protocols that some of these sets have apart."""
+    return {number for one in sets for number, _ in one.apart}
+
+
+def _apart(spans: Mapping[int, Intervals], other: bool) -> tuple[tuple[int, Intervals], ...]:
+    whole = EVERY_PORT if other else ()
+    return tuple((number, found) for number, found in sorted(spans.items()) if found != whole)
+
+
+def _shown(name: str, spans: Intervals) -> list[str]:
+    if not spans or spans == EVERY_PORT:
+        return [name] if spans else []
+    return [f"{name} " + ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)]
+
+
 def port_set(items: Iterable[tuple[int, int, int]]) -> PortSet:
-    """The set of these (protocol, first, last) intervals; protocols are TCP, UDP or SCTP."""
+    """The set of these (protocol, first, last) intervals."""
     spans: dict[int, list[tuple[int, int]]] = {TCP: [], UDP: [], SCTP: []}
     for protocol, low, high in items:
-        spans[protocol].append((low, high))
-    return PortSet(union(tuple(spans[TCP])), union(tuple(spans[UDP])), union(tuple(spans[SCTP])))
+        spans.setdefault(protocol, []).append((low, high))
+    tcp, udp, sctp = (union(tuple(spans.pop(protocol))) for protocol in (TCP, UDP, SCTP))
+    return PortSet(tcp, udp, sctp, apart=_apart({n: union(tuple(found)) for n, found in spans.items()}, False))

@@ -24,6 +24,7 @@ from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Policy
+from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends, Here, Side
 from compiler.resolve.failsafe import failsafe
@@ -79,7 +80,9 @@ class Compiler:
         self.closed = closed(policies)
         self._ssh = ssh
         self._inventory = Inventory(snapshot)
-        check_program(program, self.policies)
+        check_program(program, self.policies, not self._inventory.symbolic)
+        #: With the blocks of the program that are among them.
+        self._deciding = with_blocks(self.policies, program, Ends(self._inventory, None))
 
     def remarks(self) -> Iterator[str]:
         """What somebody who reads the result must know: rules that cannot mean all that they say. What cannot be
@@ -96,7 +99,8 @@ class Compiler:
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
                     yield f"{rule.origin}: matches no node: the input holds no Node objects"
         ends = Ends(self._inventory, None)
-        for one in (*of_blocks(self.program), *of_node(every_rule(self.program.node))):
+        blocks = (*of_blocks(self.program), *of_blocks(self.program, "baseline"))
+        for one in (*blocks, *of_node(every_rule(self.program.node))):
             for what, end in (("source", one.rule.source), ("target", one.rule.target)):
                 if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
                     yield f"{one.origin}: matches nothing: nobody in the input is its {what}"
@@ -125,7 +129,7 @@ class Compiler:
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
         if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):
             return lower_lists(self.policies, self._inventory, target, denials)
-        found = classes(self._inventory, self.policies, target.node)
+        found = classes(self._inventory, self._deciding, target.node)
         return lower(found, Reacher(self._inventory), target, denials)
 
     def _head(self, target: Target) -> tuple[str, ...]:

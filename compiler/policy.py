@@ -8,11 +8,13 @@ the model from API objects and decides every default there; the policy language 
 from __future__ import annotations
 
 import string
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from operator import itemgetter
 
-from compiler.net import PROTOCOL_NAMES, Prefix
+from compiler.net import PROTOCOL_NAMES, Family, Intervals, Prefix
 from grammar.source import Span
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + "-._/")
@@ -146,6 +148,22 @@ class NodeSelector:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """An end of a program as the addresses that it is in one cluster, whoever holds them; `text` says which end."""
+
+    text: str
+    addresses: Mapping[Family, Intervals]
+
+    def holds(self, family: Family, address: int) -> bool:
+        spans = self.addresses.get(family, ())
+        n = bisect_right(spans, address, key=itemgetter(0))
+        return n > 0 and address <= spans[n - 1][1]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Domains:
     """Addresses learnt from DNS answers for these names; a compile from files knows none."""
 
@@ -163,7 +181,7 @@ class Anyone:
         return "anyone"
 
 
-Peer = PodSelector | Block | NodeSelector | Domains | Anyone
+Peer = PodSelector | Block | NodeSelector | Resolved | Domains | Anyone
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +198,8 @@ class NamedPort:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a rule says of ports. `spans` are (protocol, first, last), inclusive; `everything` overrides both."""
+    """What a rule says of ports. `spans` are (protocol, first, last), inclusive, of ICMP types; `everything` overrides
+    both."""
 
     everything: bool = False
     spans: tuple[tuple[int, int, int], ...] = ()
@@ -201,7 +220,8 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One policy. `isolates` lists the directions in which selecting a pod makes what no rule allows denied;
-    only the application tier uses it. Rules keep their order: first match wins inside a tier."""
+    only the application tier uses it. Rules keep their order: first match wins inside a tier. `only`: of the subject's
+    pods, those with such addresses, and in these connections alone; a block of a program has it."""
 
     tier: Tier
     priority: int
@@ -210,6 +230,12 @@ class Policy:
     ingress: tuple[Rule, ...]
     egress: tuple[Rule, ...]
     origin: Origin
+    only: Resolved | None = None
+
+    @property
+    def is_of_program(self) -> bool:
+        """Whether a block of a program says it, and no object."""
+        return self.origin.kind == "policy"
 
     def rules(self, direction: Direction) -> tuple[Rule, ...]:
         return self.ingress if direction is Direction.INGRESS else self.egress

@@ -83,5 +83,6 @@ def _single_ports(reach: Reach) -> Iterator[tuple[int, int, int]]:
 def _points(ports: PortSet) -> tuple[tuple[int, int], ...] | None:
     """A port set as (protocol, port) points; None when it is more than a few."""
     items = ports.items()
-    few = not ports.other and len(items) <= _MOST_PORTS and all(low == high for _, low, high in items)
-    return tuple((protocol, low) for protocol, low, _ in items) if few else None
+    few = len(items) <= _MOST_PORTS and all(low == high for _, low, high in items)
+    alone = few and not ports.other and not ports.apart
+    return tuple((protocol, low) for protocol, low, _ in items) if alone else None

@@ -31,6 +31,7 @@ from compiler.policy import (
     Peer,
     PodSelector,
     Policy,
+    Resolved,
     Tier,
 )
 from compiler.policy import Rule as PolicyRule
@@ -148,6 +149,8 @@ class _Lists:
                 yield (InSet((field,), self._by_hand(peer, str(peer), str(peer), (Field.SOURCE,), family)),)
             case Anyone():
                 yield ()
+            case Resolved():
+                raise AssertionError("blocks of programs need pods")
             case _:
                 assert_never(peer)
 

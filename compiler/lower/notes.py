@@ -47,7 +47,7 @@ def ports_text(ports: Ports) -> str:
         return "any port"
     shown = []
     for protocol, first, last in ports.spans:
-        name = PROTOCOL_NAMES[protocol]
+        name = PROTOCOL_NAMES.get(protocol, f"protocol {protocol}")
         span = "" if (first, last) == (0, 65535) else f"/{first}" if first == last else f"/{first}-{last}"
         shown.append(f"{name}{span}")
     return shortened([*shown, *map(str, ports.named)])

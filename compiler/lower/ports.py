@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.backends.target import Capabilities
-from compiler.ir.match import Field, InSet, ToAnyPort, ToPorts
+from compiler.ir.match import ICMP, WITH_PORTS, Field, IcmpType, InSet, IsProtocol, ToAnyPort, ToPorts
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import Chain, Goto, Return, Rule, Set, Verdict
 from compiler.lower.deny import DENY
 from compiler.lower.notes import shortened
-from compiler.net import ALL_PORTS, NO_PORTS, PortSet
+from compiler.net import ALL_PORTS, EVERY_PORT, NO_PORTS, Intervals, PortSet, subtract
 from compiler.policy import Origin
 
 
@@ -49,7 +49,8 @@ class PortChains:
             return Return()
         chain = self._chains.get(ports)
         if chain is None:
-            name = self._namer.name("p", str(ports).replace("everything", ""), repr(ports))
+            key = str(ports) if ports.apart else repr(ports)
+            name = self._namer.name("p", str(ports).replace("everything", ""), key)
             chain = self._chains[ports] = Chain(name, tuple(self._rules(name, ports)), notes=(f"allows {ports}",))
         self._users.setdefault(ports, {})[user] = origins
         return Goto(chain.name)
@@ -72,7 +73,26 @@ class PortChains:
             yield from (Rule((ToPorts(*item),), hit) for item in ranges)
         else:
             yield from (Rule((ToPorts(*item),), hit) for item in listed.items())
+        for protocol, spans in listed.apart:
+            yield from self._apart(protocol, spans, hit, rest)
         yield Rule((), rest)
+
+    def _apart(self, protocol: int, spans: Intervals, hit: Verdict, rest: Verdict) -> Iterator[Rule]:
+        """Rules for a protocol that only programs name: some of its ports or types of messages, or all of it."""
+        family = next((family for family, number in ICMP.items() if number == protocol), None)
+        if family is not None and spans != EVERY_PORT:
+            whole = spans[-1][1] == EVERY_PORT[0][1]  # of messages: all but some types
+            types = subtract(EVERY_PORT, spans) if whole else spans
+            for kind in (kind for low, high in types for kind in range(low, high + 1)):
+                yield Rule((IcmpType(family, kind),), rest if whole else hit, family)
+            if not whole:
+                return
+        if protocol not in WITH_PORTS:
+            yield Rule((IsProtocol(protocol),), hit)
+        elif self._capabilities.multiport:
+            yield from (_ports_rule(protocol, batch, hit) for batch in batches(spans, self._capabilities.multiport))
+        else:
+            yield from (Rule((ToPorts(protocol, *span),), hit) for span in spans)
 
     def _multiport(self, listed: PortSet, hit: Verdict) -> Iterator[Rule]:
         """As few rules as the limit of ports a rule allows; a range counts as two (xt_multiport)."""

@@ -1,4 +1,4 @@
-"""Intervals of addresses as prefixes."""
+"""Intervals of addresses as few nested prefixes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,8 @@ from typing import Any
 from compiler.net import Family, Intervals, Prefix
 
 
-def prefixes(spans: Intervals, family: Family) -> list[Prefix]:
-    """As few prefixes as hold these addresses and no others, sorted."""
-    found = []
-    for low, high in spans:
-        while low <= high:
-            size = min(low & -low or 1 << family.bits, 1 << (high - low + 1).bit_length() - 1)
-            found.append(Prefix(family.value, low, family.bits + 1 - size.bit_length()))
-            low += size
-    return found
-
-
 def nested(spans: Intervals, family: Family) -> list[tuple[Prefix, bool]]:
-    """The same as few prefixes and exceptions from them, the longest decides (ORTC: Draves et al., "Constructing
+    """These addresses as few prefixes and exceptions from them, the longest decides (ORTC: Draves et al., "Constructing
     optimal IP routing tables", 1999). Sorted, and without the empty prefix, which ipset does not take."""
     half = 1 << family.bits - 1
     parts = (_Nested(spans, family).found(base, 1)[0] for base in (0, half))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from compiler.backends.target import Target
 from compiler.ir import effects
@@ -46,9 +47,10 @@ class Written:
     origin: Origin
 
 
-def of_blocks(program: Program) -> Iterator[Written]:
-    """The rules of all policy blocks in the order in which they are asked."""
-    for block in sorted(program.policies, key=lambda block: (block.priority, block.name)):
+def of_blocks(program: Program, tier: Literal["admin", "baseline"] = "admin") -> Iterator[Written]:
+    """The rules of all policy blocks of a tier in the order in which they are asked."""
+    blocks = (block for block in program.policies if block.tier == tier)
+    for block in sorted(blocks, key=lambda block: (block.priority, block.name)):
         for n, rule in enumerate(every_rule(block.rules)):
             yield Written(rule, Origin("policy", "", block.name, f"rule[{n}]", rule.span))
 

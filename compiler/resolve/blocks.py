@@ -1,4 +1,4 @@
-"""Which ipBlocks and node addresses hold an address, for every address at once.
+"""Which ipBlocks, node addresses and resolved ends hold an address, for every address at once.
 
 The blocks and excepts of a class cut the address space into pieces. A piece is named by the longest prefix around
 it that occurs in any block or except: all addresses with the same such prefix lie in the same blocks.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from compiler.net import Family, Prefix
-from compiler.policy import Block, NodeSelector
+from compiler.net import Family, Prefix, prefixes
+from compiler.policy import Block, NodeSelector, Resolved
 from compiler.resolve.classes import Clause
 from compiler.resolve.inventory import Inventory
 
@@ -52,6 +52,8 @@ def _blocks(inventory: Inventory, clauses: Sequence[Clause], family: Family) -> 
                 yield number, peer
             elif isinstance(peer, NodeSelector):
                 yield from ((number, Block(prefix)) for prefix in inventory.nodes(peer, family))
+            elif isinstance(peer, Resolved):
+                yield from ((number, Block(prefix)) for prefix in prefixes(peer.addresses.get(family, ()), family))
 
 
 def flatten(nested: Sequence[tuple[Prefix, Held]], family: Family) -> list[tuple[int, Held]]:

@@ -40,7 +40,8 @@ class PodClass:
     @property
     def key(self) -> str:
         """What tells the class from every other: direction, policies, resolved ports. Names are made from it."""
-        names = [[p.origin.kind, p.origin.namespace, p.origin.name] for p in self.policies]
+        origins = [policy.origin for policy in self.policies]
+        names = [[o.kind, o.namespace, o.name, *([o.place] if o.place else [])] for o in origins]
         return repr([self.direction.value, names, [(str(c.ports), c.named) for c in self.clauses]])
 
     def addresses(self, family: Family) -> tuple[int, ...]:
@@ -54,16 +55,16 @@ def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) 
     local = [g for g in inventory.groups if node is None or any(pod.node == node for pod in g.pods)]
     found: list[PodClass] = []
     for direction in Direction:
-        members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Group]]] = {}
+        members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Pod]]] = {}
         deciding = _deciding(inventory, policies, local, direction)
         for group in local:
-            chosen = tuple(deciding.get(group.number, ()))
-            if chosen:
+            for chosen, pods in _alike(deciding.get(group.number, ()), group, node):
                 clauses = _clauses(direction, chosen, group)
                 key = (tuple(map(id, chosen)), tuple(clause.ports for clause in clauses))
-                members.setdefault(key, (chosen, clauses, []))[2].append(group)
-        found.extend(_pod_class(direction, *of_class, node) for of_class in members.values())
-        contested = tuple(_contested(inventory, node)) if policies else ()
+                members.setdefault(key, (chosen, clauses, []))[2].extend(pods)
+        found.extend(_pod_class(direction, *of_class) for of_class in members.values())
+        closed = not all(policy.is_of_program for policy in policies)
+        contested = tuple(_contested(inventory, node)) if closed else ()
         if contested:
             found.append(PodClass(direction, (), (), True, contested))
     return tuple(found)
@@ -75,6 +76,30 @@ def _contested(inventory: Inventory, node: str | None) -> Iterator[Pod]:
         here = next((pod for pod in pods if node in (None, pod.node)), None)
         if here is not None:
             yield replace(here, ips=(address,))
+
+
+def _alike(
+    policies: Sequence[Policy], group: Group, node: str | None
+) -> Iterator[tuple[tuple[Policy, ...], Sequence[Pod]]]:
+    """The pods of a group that are on the node, by which of these policies decide for them. Addresses of one pod that
+    fare differently are in several parts, each as a pod of its own."""
+    pods = [pod for pod in group.pods if node is None or pod.node == node]
+    if all(policy.only is None for policy in policies):
+        if policies:
+            yield tuple(policies), pods
+        return
+    found: dict[tuple[int, ...], list[Pod]] = {}
+    for pod in pods:
+        parts: dict[tuple[int, ...], list[str]] = {}
+        for text in pod.ips:
+            at = parse_address(text)
+            chosen = (n for n, policy in enumerate(policies) if policy.only is None or policy.only.holds(*at))
+            parts.setdefault(tuple(chosen), []).append(text)
+        for numbers, ips in parts.items():
+            found.setdefault(numbers, []).append(pod if len(parts) == 1 else replace(pod, ips=tuple(ips)))
+    for numbers, part in found.items():
+        if numbers:
+            yield tuple(policies[n] for n in numbers), part
 
 
 def _deciding(
@@ -115,13 +140,9 @@ def _pod_class(
     direction: Direction,
     chosen: tuple[Policy, ...],
     clauses: tuple[Clause, ...],
-    groups: Sequence[Group],
-    node: str | None,
+    members: Sequence[Pod],
 ) -> PodClass:
-    pods = sorted(
-        (pod for g in groups for pod in g.pods if node is None or pod.node == node),
-        key=lambda pod: (pod.namespace, pod.name),
-    )
+    pods = sorted(members, key=lambda pod: (pod.namespace, pod.name))
     return PodClass(
         direction=direction,
         policies=chosen,

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 from compiler.errors import Collector
 from compiler.policy import Policy, Tier
 from compiler.resources.language import (
+    Both,
     Dnat,
     DropFlow,
     DropFrom,
     Dscp,
+    Either,
+    End,
+    Interfaces,
     Item,
     KeepSource,
+    Less,
     Mark,
     Masquerade,
     MessageType,
@@ -27,6 +32,7 @@ from compiler.resources.language import (
     Rule,
     Snat,
     Statement,
+    ThisNode,
     Translates,
     Ttl,
     WholeProtocol,
@@ -51,9 +57,12 @@ _NAMES: dict[type[Statement], str] = {
     Opaque: "opaque",
 }
 
+#: Ends that only a packet has.
+_LISTED: dict[type, str] = {Interfaces: "iface", ThisNode: "self", Routed: "an end by routing"}
 
-def check_program(program: Program, policies: Sequence[Policy]) -> None:
-    """Raises InvalidInput with all that is wrong."""
+
+def check_program(program: Program, policies: Sequence[Policy], has_pods: bool = True) -> None:
+    """Raises InvalidInput with all that is wrong. `has_pods`: the input names some, with their addresses."""
     problems = Collector()
     translations = [one for one in program.expectations if isinstance(one, Translates)]
     for part in (program.nat, program.mangle, program.raw, translations):
@@ -61,7 +70,7 @@ def check_program(program: Program, policies: Sequence[Policy]) -> None:
             name = statement.verb if isinstance(statement, Rule) else _NAMES[type(statement)]
             problems.add(statement.flaw(f"{name} is not compiled yet", "not-compiled"))
     for block in program.policies:
-        for text, code in _block(block, policies):
+        for text, code in _block(block, policies, has_pods):
             problems.add(block.flaw(text, code))
     for items, name in (
         (program.forward, "forward blocks"),
@@ -73,12 +82,17 @@ def check_program(program: Program, policies: Sequence[Policy]) -> None:
     for item in (*(item for block in program.policies for item in block.rules), *program.node):
         for text in _item(item):
             problems.add(item.flaw(text, "not-compiled"))
+    for item in (item for block in program.policies if block.tier == "baseline" for item in block.rules):
+        for text in _baseline(item):
+            problems.add(item.flaw(f"{text}: a block of the tier baseline is no list that packets are asked", "tier"))
     problems.check()
 
 
-def _block(block: PolicyBlock, policies: Sequence[Policy]) -> Iterator[tuple[str, str]]:
-    if block.tier != "admin":
-        yield f"policy {block.name}: a block of the tier {block.tier} is not compiled yet: leave the tier out", "tier"
+def _block(block: PolicyBlock, policies: Sequence[Policy], has_pods: bool) -> Iterator[tuple[str, str]]:
+    if block.tier == "baseline":
+        if not has_pods:
+            text = f"policy {block.name}: a block of the tier baseline is about pods, and the input has none with an"
+            yield f"{text} address; to name them: kubectl get pods,namespaces,nodes -A -o yaml", "no-pods"
         return
     before = [one for one in policies if one.tier is Tier.ADMIN and one.priority <= block.priority]
     if before:
@@ -100,6 +114,37 @@ def _item(item: Item) -> Iterator[str]:
     if any(isinstance(part, Routed) for end in ends for part in parts(end)):
         yield "the ends local, broadcast and multicast are not compiled yet"
     yield from _rule(item)
+
+
+def _baseline(item: Item) -> Iterator[str]:
+    """Why it has no place in a block of the tier baseline, which is asked of policies beforehand, not of packets."""
+    if not isinstance(item, Rule):
+        yield "opaque" if isinstance(item, Opaque) else "within"
+        return
+    if item.verb not in ("allow", "deny", "pass"):
+        yield item.verb
+    elif item.log is not None:
+        yield "log"
+    if item.conditional:
+        yield "conditions (state, marked, source port, chance)"
+    for what, end in (("its source", item.source), ("its target", item.target), ("unless", item.unless)):
+        for kind in dict.fromkeys(_LISTED[type(part)] for part in _every(end) if type(part) in _LISTED):
+            yield f"{kind} in {what}"
+
+
+def _every(end: End | None) -> Iterator[End]:
+    """What an expression is made of, what it takes away as well."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            for one in ends:
+                yield from _every(one)
+        case Less(end=inner, without=cut):
+            yield from _every(inner)
+            yield from _every(cut)
+        case None:
+            pass
+        case _:
+            yield end
 
 
 def _rule(rule: Rule) -> Iterator[str]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from compiler.ir.effects import Effect, SetMark, Step, Ttl
 from compiler.ir.match import (
+    ICMP,
     Field,
     HasBit,
     HasMark,
     Hops,
+    IcmpType,
     InNets,
     InPrefix,
     InSet,
@@ -175,6 +177,8 @@ class Walker:
                 return packet.protocol == protocol and any(low <= packet.port <= high for low, high in spans)
             case IsProtocol(protocol):
                 return packet.protocol == protocol
+            case IcmpType(family, kind, None):
+                return (packet.family, packet.protocol, packet.icmp_type) == (family, ICMP[family], kind)
             case HasMark(value, mask):
                 return packet.mark & mask == value
             case Hops(first, last):

@@ -22,6 +22,7 @@ from compiler.policy import (
     Peer,
     PodSelector,
     Policy,
+    Resolved,
     Rule,
     Selector,
     Tier,
@@ -107,6 +108,8 @@ class Meaning:
                 return inside(other, prefix) and not any(inside(other, cut) for cut in excepts)
             case NodeSelector(nodes):
                 return any(other in node.ips and matches(nodes, node.labels) for node in self.snapshot.nodes.values())
+            case Resolved():
+                raise AssertionError("blocks of programs are judged by tests.compiler.reading")
             case PodSelector():
                 pod = self.holder(other)
                 return pod is not None and self.selects(peer, pod)

@@ -231,10 +231,13 @@ class TestIntervals:
 @st.composite
 def port_sets(draw: st.DrawFn) -> PortSet:
     tcp, udp, sctp = (union(tuple(draw(small_intervals))) for _ in range(3))
-    return PortSet(tcp, udp, sctp, draw(st.booleans()))
+    other = draw(st.booleans())
+    spans = {n: draw(st.just(EVERY_PORT if other else ()) | small_intervals.map(tuple).map(union)) for n in (1, 136)}
+    apart = tuple((n, found) for n, found in spans.items() if found != (EVERY_PORT if other else ()))
+    return PortSet(tcp, udp, sctp, other, apart)
 
 
-POINTS = [(protocol, port) for protocol in (TCP, UDP, SCTP, 1, 47) for port in range(SMALL)]
+POINTS = [(protocol, port) for protocol in (TCP, UDP, SCTP, 1, 47, 136) for port in range(SMALL)]
 
 
 def points(ports: PortSet) -> set[tuple[int, int]]:
@@ -286,6 +289,11 @@ class TestPortSet:
             (PortSet(EVERY_PORT, ((53, 53),)), "tcp; udp 53"),
             (PortSet(sctp=((0, 65534),), other=True), "sctp 0-65534; other protocols"),
             (PortSet(EVERY_PORT, EVERY_PORT, EVERY_PORT), "tcp; udp; sctp"),
+            (port_set([(TCP, 80, 80), (1, 8, 8), (47, 0, 65535)]), "tcp 80; protocol 1: 8; protocol 47"),
+            (
+                ALL_PORTS - port_set([(1, 8, 8), (47, 0, 65535)]),
+                "tcp; udp; sctp; other protocols but 1: 8 and 47",
+            ),
         ],
     )
     def test_text(self, ports: PortSet, text: str) -> None:

@@ -89,7 +89,16 @@ def test_what_is_wrong_in_both_languages_is_told_at_once(netpolc: Netpolc, folde
     [
         ("policy late { deny any -> any }", "policy late has priority 1000 and would come behind AdminNetworkPolicy"),
         ("policy p priority 7 { deny any -> any }", "tenants (admin.yaml:1), which has 7: blocks come first"),
-        ("policy p tier baseline { deny any -> any }", "a block of the tier baseline is not compiled yet"),
+        (
+            "policy p tier baseline { reject any -> pods }",
+            "edge.np:1:26: error: reject: a block of the tier baseline is",
+        ),
+        (
+            "policy p tier baseline { deny any -> any log }",
+            "edge.np:1:26: error: log: a block of the tier baseline is no",
+        ),
+        ("policy p tier baseline { deny any -> any unless from iface e }", "error: iface in unless: a block of"),
+        ("policy p tier baseline { deny iface w* except iface lo -> any }", "error: iface in its source: a block of"),
         ("nat { masquerade any -> iface eth0 }", "edge.np:1:7: error: masquerade is not compiled yet"),
         ("mangle { dscp tcp/80 ef }", "edge.np:1:10: error: dscp is not compiled yet"),
         ("raw { notrack udp/53 }", "edge.np:1:7: error: notrack is not compiled yet"),
@@ -105,6 +114,20 @@ def test_refusals(netpolc: Netpolc, folder: Path, text: str, told: str) -> None:
     assert done.stderr.startswith("edge.np:1:")
     assert re.search(r"\n    1 \| \w.*\n      \| \^+\n", done.stderr), "the statement, and carets below it"
     assert not (folder / "out").exists()
+
+
+def test_blocks_of_the_baseline_tier_need_pods(netpolc: Netpolc, folder: Path) -> None:
+    """Whose directions they are about is known of a cluster alone; with one, they are policies beside the objects."""
+    write(folder, edge_np="policy p tier baseline priority 9 { deny any -> pods : tcp/80 pass any -> nodes }")
+    done = netpolc("compile", "admin.yaml", "edge.np")
+    assert (done.status, done.stdout) == (2, "")
+    assert "edge.np:1:1: error: policy p: a block of the tier baseline is about pods, and the input has none" in (
+        done.stderr
+    )
+    done = netpolc("compile", "cluster.yaml", "admin.yaml", "edge.np", "--node", "n1")
+    assert done.status == 0, done.stderr
+    assert "# baseline policy p rule[0] (edge.np:1)\n" in done.stdout
+    assert "note: policy p rule[1] (edge.np:1): matches nothing: nobody in the input is its target\n" in done.stderr
 
 
 def test_a_smaller_priority_is_taken(netpolc: Netpolc, folder: Path) -> None:

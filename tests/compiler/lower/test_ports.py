@@ -52,6 +52,27 @@ def test_a_chain_allows_exactly_its_ports(capabilities: Capabilities, ports: Por
         assert walker.accepts(packet) is ports.has(protocol, port), (protocol, port)
 
 
+@pytest.mark.parametrize("capabilities", [NFTABLES, IPTABLES], ids=["nftables", "iptables"])
+@settings(deadline=None)
+@given(data=st.data(), other=st.booleans())
+def test_protocols_that_programs_name(capabilities: Capabilities, data: st.DataObject, other: bool) -> None:
+    """Types of ICMP, ports of UDP-Lite, all of GRE, each with the rest of the protocol or without."""
+    ports = PortSet(((7, 9),), other=other)
+    for kind in data.draw(st.lists(st.sampled_from((0, 8, 58, 136, 47)), max_size=6)):
+        parts = {47: (47, 0, 65535), 136: (136, 3, 5), 58: (58, 0, 65535)}
+        part = port_set([parts.get(kind, (1, kind, kind))])
+        ports = ports | part if data.draw(st.booleans()) else ports - part
+    walker = Walker(ruleset_for(ports, capabilities))
+    points = [(136, port) for port in range(8)] + [(number, 0) for number in (47, 50, 58)] + [(TCP, 8), (TCP, 10)]
+    for protocol, port in points:
+        assert walker.accepts(Seen(Family.IPV4, 1, 2, protocol, port)) is ports.has(protocol, port), (protocol, port)
+    for kind in (0, 3, 8):
+        seen = Seen(Family.IPV4, 1, 2, ICMP, icmp_type=kind)
+        assert walker.accepts(seen) is ports.has(ICMP, kind), kind
+    odd = Seen(Family.IPV6, 1, 2, ICMP, icmp_type=8)
+    assert walker.accepts(odd) is ports.has(ICMP, 65535), "IPv6 knows no types of IPv4's ICMP"
+
+
 class TestVerdict:
     def test_nothing_and_everything_need_no_chain(self) -> None:
         chains = PortChains(Namer(), NFTABLES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.lower.prefixes import nested, prefixes
-from compiler.net import Family, Intervals, Prefix, parse_prefix, union
+from compiler.lower.prefixes import nested
+from compiler.net import Family, Intervals, Prefix, parse_prefix, prefixes, union
 from compiler.resolve.ends import everything
 
 _BASE = {Family.IPV4: 10 << 24, Family.IPV6: 0xFD << 120}
