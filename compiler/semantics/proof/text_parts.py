@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from compiler.semantics.rules.netfilter import TRANSLATES, Base, Hook, Ruleset
+from compiler.semantics.rules.netfilter import CONNTRACK, TRANSLATES, Base, Hook, Ruleset
 
+_TRACKS = (Hook.PREROUTING, Hook.OUTPUT)
 _FILTERED = (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT)
 
 
@@ -18,6 +19,11 @@ def of_filter(ruleset: Ruleset) -> Ruleset:
 def others(ruleset: Ruleset) -> Ruleset:
     """All but those."""
     return _with(ruleset, lambda base: not _is_filter(base))
+
+
+def behind_conntrack(ruleset: Ruleset) -> Ruleset:
+    """The base chains that packets come to when conntrack has looked at them."""
+    return _with(ruleset, lambda base: base.hook not in _TRACKS or base.place[0] > CONNTRACK)
 
 
 def at_hook(ruleset: Ruleset, hook: Hook, nat: bool) -> Ruleset:

@@ -20,6 +20,7 @@ from itertools import islice
 from compiler.resources.language import Mark, NatWithin, Program, Rule, Statement
 from compiler.semantics.diagrams.chain_diagram import ChainDiagrams
 from compiler.semantics.diagrams.diagram import IN
+from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.odds import Odds, probability, settled
 from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, space
@@ -31,7 +32,7 @@ from compiler.semantics.proof.case import Case
 from compiler.semantics.proof.flows import Turn
 from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.proof.table_diagrams import SYN, TableDiagrams
-from compiler.semantics.proof.text_parts import at_hook, of_filter, others
+from compiler.semantics.proof.text_parts import at_hook, behind_conntrack, of_filter, others
 from compiler.semantics.proof.way_differences import differing
 from compiler.semantics.proof.way_witness import Witnesses
 from compiler.semantics.rules.effects import AS_IT_CAME, Asked, Outcome
@@ -70,6 +71,9 @@ class TableComparison:
         self, program: Program, ends: ProgramEnds, ruleset: Ruleset, exempt: Sequence[Rule] = (), carried: int = CARRIED
     ) -> None:
         over = self.over = space(ends.ends.version)
+        for rule in rules_met(behind_conntrack(ruleset), over.version):
+            if any(isinstance(part, NoTrack) for part in rule.parts):
+                raise Unprovable(f"{rule.place.span}: notrack comes behind conntrack, where it does nothing")
         self._made, self._ruleset = over.made, ruleset
         self.matches = Matches(over)
         self.matches.unknown(SYN)  # nothing that rules do makes another segment of it
