@@ -94,12 +94,31 @@ _PIECES = [
         "log ",
         "limit 5/min ",
     ),
+    *(
+        "node packets {",
+        "forward {",
+        "within any -> any {",
+        "within any -> any { " * 20,
+        "leave any -> any ",
+        "log any -> any ",
+        "state new,",
+        "marked 0x1/0x0 ",
+        "source port 1-0,",
+        "chance 1/2 ",
+        "to kernel ",
+        'opaque x iptables input "-p tcp -j DROP" ',
+        'opaque y nft ipv6 "tcp dport { 1, 2 } drop" ',
+        "local",
+    ),
 ]
 
 
 def examples() -> list[str]:
-    """Whole files, and each of their definitions and blocks alone: a short text has more of its changes seen."""
+    """Whole files and what docs/DSL.md shows, and each of their definitions and blocks alone: a short text has more of
+    its changes seen."""
+    reference = (ROOT / "docs" / "DSL.md").read_text(encoding="utf-8")
     whole = [path.read_text(encoding="utf-8") for path in EXAMPLES]
+    whole += re.findall(r"^```np\n(.*?)^```$", reference, re.MULTILINE | re.DOTALL)
     parts: list[str] = []
     for text in whole:
         tree = dsl.parse(Source("example.np", text), lambda flaw: None)
