@@ -24,8 +24,10 @@ from compiler.importing.values import (
     Nothing,
     Opaque,
     Origin,
+    Port,
     Rule,
     Table,
+    Verdict,
 )
 from grammar import nftables
 from grammar import nftables_tree as tree
@@ -37,6 +39,7 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securi
 _CONNTRACK = -200
 _ADDRESSES = ("ipv4_addr", "ipv6_addr")
 _NO_EFFECT = ("counter", "comment")
+_RESET = Verdict("reject", "tcp-reset")
 
 
 @dataclass(slots=True)
@@ -200,6 +203,7 @@ class _Reader:
             own = self._of(asked)
             for action, version in actions or [(Nothing(), 0)] * (len(doing) == 0):
                 only = replace(own, version=version) if version and not self._version else own
+                only = _of_tcp(only) if action == _RESET else only
                 yield Rule(only, replace(action, limit=rate) if isinstance(action, Log) else action, origin, words)
             for part in doing:
                 if isinstance(part, tree.VerdictMap):
@@ -228,6 +232,15 @@ class _Reader:
     def _of(self, asked: Asked) -> Asked:
         """In a table of one family nothing has to say so."""
         return replace(asked, version=0) if self._version else asked
+
+
+def _of_tcp(asked: Asked) -> Asked:
+    """nft asks for TCP where it is to be reset."""
+    if asked.ports is None:
+        return replace(asked, ports=(Port(6),))
+    if any(port.protocol != 6 for port in asked.ports):
+        raise Inexpressible("a reset of other protocols than TCP")
+    return asked
 
 
 def _is(part: tree.Part, head: str) -> bool:
