@@ -20,6 +20,8 @@ from compiler.net import Intervals
 from grammar import dsl_literals
 
 _EVERY_PROTOCOL: Intervals = ((0, 255),)
+#: The language has protocols one by one.
+_MANY_PROTOCOLS = 16
 
 
 @dataclass(slots=True)
@@ -123,7 +125,10 @@ class Asking:
         if self.target_ports is None and self.source_ports is None:
             if self.protocols == _EVERY_PROTOCOL:
                 return None
-            return tuple(Port(number) for low, high in self.protocols for number in range(low, high + 1))
+            found = tuple(Port(number) for low, high in self.protocols for number in range(low, high + 1))
+            if len(found) > _MANY_PROTOCOLS:
+                raise Inexpressible("every protocol but some")
+            return found
         asked = [number for low, high in self.protocols for number in range(low, high + 1)]
         if not set(asked) <= WITH_PORTS:
             raise Inexpressible("ports of protocols that have none")

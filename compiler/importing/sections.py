@@ -105,6 +105,8 @@ class _Fit:
 
     def _statement(self, one: Statement, top: bool) -> Item:
         action = one.action
+        if isinstance(action, Dnat) and one.asked.ports is None:
+            return self._as_written(one, "dnat of every protocol", "allow")
         if isinstance(action, (Opaque, *self._said)):
             return one
         if isinstance(action, Verdict) and self._said:
@@ -116,6 +118,9 @@ class _Fit:
                 return one
         ends = "allow" if isinstance(action, Dnat | Redirect | Snat | Masquerade) else verdict(one)
         why = f"there is no statement for it in {self._table.kind} at the hook {self._hook}"
+        return self._as_written(one, why, ends)
+
+    def _as_written(self, one: Statement, why: str, ends: str) -> Statement:
         opaque = Opaque(self._table.tool, self._table.version, ends.replace("reject", "deny"))
         return replace(one, asked=EVERYTHING, action=opaque, why=one.why or why)
 

@@ -125,11 +125,10 @@ def _portsets(found: Iterable[Port]) -> Iterator[str]:
             grouped.setdefault(port.protocol, []).append(port)
         elif port.protocol not in whole:
             whole.append(port.protocol)
-    if len(whole) <= 3:
-        for number in whole:
-            yield _NAMES.get(number) or f"proto/{number}"
-    else:
-        yield f"proto/{','.join(spans(whole))}"
+    yield from (_NAMES[number] for number in whole if number in _NAMES)
+    others = [str(number) for number in whole if number not in _NAMES]
+    if others:
+        yield f"proto/{','.join(others)}"
     for number, some in grouped.items():
         yield f"{_NAMES[number]}/{','.join(text for one in some for text in _port(one))}"
 

@@ -22,7 +22,6 @@ MATCHES = [
     ("-p all", "deny any -> any"),
     ("-p 47", "deny any -> any : gre"),
     ("-p 4", "deny any -> any : proto/4"),
-    ("! -p tcp", "deny any -> any : proto/0-5,7-255"),
     ("-p tcp -m tcp --dport 22", "deny any -> any : tcp/22"),
     ("-p tcp -m tcp ! --dport 22", "deny any -> any : tcp/0-21,23-65535"),
     ("-p udp --dport 1000:", "deny any -> any : udp/1000-65535"),
@@ -64,6 +63,7 @@ OPAQUE = [
     ("-m limit --limit 1/s -m conntrack --ctstate NEW", "a match that counts before others are asked"),
     ("-s 10.0.0.1/255.0.255.0", "10.0.0.1/255.0.255.0 has a mask that is none of a prefix"),
     ("-f", "-f"),
+    ("! -p tcp", "every protocol but some"),
 ]
 TARGETS = [
     ("filter", "FORWARD", "-j REJECT", "reject any -> any"),
@@ -86,7 +86,12 @@ TARGETS = [
     ("filter", "INPUT", "-d 224.0.0.251 -j DROP", "deny any -> self and 224.0.0.251"),
     ("filter", "INPUT", "! -d 10.0.0.1 -j DROP", "deny any -> self except 10.0.0.1"),
     ("filter", "OUTPUT", "-s 10.0.0.1 -o eth0 -j DROP", "deny self and 10.0.0.1 -> eth0"),
-    ("nat", "PREROUTING", "-d 1.2.3.4 -j DNAT --to-destination 10.0.0.9", "dnat everywhere to 1.2.3.4 -> 10.0.0.9"),
+    (
+        "nat",
+        "PREROUTING",
+        "-d 1.2.3.4 -p tcp -j DNAT --to-destination 10.0.0.9",
+        "dnat everywhere to 1.2.3.4 : tcp -> 10.0.0.9",
+    ),
     (
         "nat",
         "PREROUTING",
@@ -144,6 +149,7 @@ def test_targets_in_words(table: str, chain: str, rule: str, said: str) -> None:
         ("filter", "FORWARD", "-j NFLOG --nflog-group 7"),
         ("filter", "FORWARD", "-j REJECT --reject-with icmp6-policy-fail"),
         ("nat", "PREROUTING", "-j DNAT --to-destination 10.0.0.1-10.0.0.9"),
+        ("nat", "PREROUTING", "-d 1.2.3.4 -j DNAT --to-destination 10.0.0.9"),
         ("nat", "POSTROUTING", "-p tcp -j MASQUERADE --to-ports 1024-65535"),
         ("nat", "POSTROUTING", "-j MARK --set-mark 1"),
         ("mangle", "PREROUTING", "-j CONNMARK --restore-mark"),

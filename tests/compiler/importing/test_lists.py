@@ -185,10 +185,13 @@ def test_both_families_say_it_once() -> None:
 def test_prerouting_and_output_say_it_once() -> None:
     found = read(
         iptables(
-            "-A PREROUTING -j a", "-A OUTPUT -j a", "-A a -d 1.2.3.4 -j DNAT --to-destination 10.0.0.9", table="nat"
+            "-A PREROUTING -j a",
+            "-A OUTPUT -j a",
+            "-A a -d 1.2.3.4 -p tcp -j DNAT --to-destination 10.0.0.9",
+            table="nat",
         )
     )
-    assert statements(found) == ["dnat anyone to 1.2.3.4 -> 10.0.0.9"]
+    assert statements(found) == ["dnat anyone to 1.2.3.4 : tcp -> 10.0.0.9"]
 
 
 def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
