@@ -27,7 +27,7 @@ from compiler.policy import Domains, NodeSelector, Policy
 from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends, Here, Side
-from compiler.resolve.failsafe import failsafe
+from compiler.resolve.failsafe import Session, failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
 from compiler.resources.language import NO_PROGRAM, Program, every_rule
@@ -64,15 +64,15 @@ class Artifacts:
 
 
 class Compiler:
-    """Policies, a program and a snapshot, prepared once for any number of nodes. `ssh`: ports of sshd that the failsafe
-    keeps open beside 22; None: no failsafe. Raises InvalidInput for a program that cannot be compiled with them."""
+    """Policies, a program and a snapshot, prepared once for any number of nodes. `ssh`: sessions that the failsafe
+    keeps open; None: no failsafe. Raises InvalidInput for a program that cannot be compiled with them."""
 
     def __init__(
         self,
         policies: Sequence[Located],
         snapshot: Snapshot,
         program: Program = NO_PROGRAM,
-        ssh: Collection[int] | None = (),
+        ssh: Collection[Session] | None = (),
     ) -> None:
         self.policies: tuple[Policy, ...] = translate(policies)
         self.program = program

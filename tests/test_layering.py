@@ -127,6 +127,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.policy",
         "compiler.translate",
         "compiler.pipeline",
+        "compiler.resolve.failsafe",
         "compiler.backends.target",
         "compiler.analysis",
         "compiler.editor",

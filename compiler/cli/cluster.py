@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 
 import click
 
@@ -11,6 +12,7 @@ from compiler.analysis.standins import with_stand_ins
 from compiler.cli.inputs import LANGUAGE, SUFFIXES, including, texts
 from compiler.errors import InvalidInput, Unreadable
 from compiler.policy import Policy
+from compiler.resolve.failsafe import Session
 from compiler.resources.language import NO_PROGRAM, Program
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Manifests, load
@@ -61,11 +63,16 @@ def read_all(inputs: Sequence[str], lenient: bool = False) -> tuple[Manifests, P
     return manifests, program
 
 
-def ssh_ports() -> tuple[int, ...]:
-    """The port of the SSH session that this is run in (sshd(8): client's address and port, server's address and port);
-    that of netpolc's machine, which may be the one that the rules are for."""
-    port = os.environ.get("SSH_CONNECTION", "").split(" ")[-1]
-    return (int(port),) if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16 else ()
+def ssh_sessions() -> tuple[Session, ...]:
+    """The SSH session that this is run in (sshd(8): client's address and port, server's address and port): one with
+    netpolc's machine, which may be the one that the rules are for."""
+    client, _, port = os.environ.get("SSH_CONNECTION", "").partition(" ")
+    port = port.rpartition(" ")[2]
+    try:
+        address = ip_address(client.partition("%")[0])
+    except ValueError:
+        return ()
+    return (Session(address, int(port)),) if port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16 else ()
 
 
 def snapshot(found: Manifests, *policies: Manifests) -> Snapshot:

@@ -87,7 +87,9 @@ def command(
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
         found, program = cluster.read_all(inputs, lenient)
-        compiler = Compiler(found.policies, cluster.snapshot(found), program, cluster.ssh_ports() if failsafe else None)
+        compiler = Compiler(
+            found.policies, cluster.snapshot(found), program, cluster.ssh_sessions() if failsafe else None
+        )
         artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)

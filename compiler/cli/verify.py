@@ -69,7 +69,7 @@ def command(
         families = _FAMILIES[family]
         kept: tuple[Rule, ...] = ()
         if program != NO_PROGRAM:
-            compiler = Compiler(found.policies, snapshot, program, cluster.ssh_ports() if failsafe else None)
+            compiler = Compiler(found.policies, snapshot, program, cluster.ssh_sessions() if failsafe else None)
             kept = compiler.failsafe(Target(node=node, families=tuple(map(Family, families))))
         proof = Prover(found.policies, snapshot, program).prove(node, texts(files, live, node), families, kept)
         judged = expected(program, found.policies, snapshot, families, kept)

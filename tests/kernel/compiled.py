@@ -9,6 +9,7 @@ from typing import Any
 from compiler.backends.target import Backend, Target
 from compiler.net import Family
 from compiler.pipeline import Compiler
+from compiler.resolve.failsafe import Session
 from compiler.snapshot import build
 from compiler.sources import language
 from compiler.sources.manifests import load
@@ -27,16 +28,17 @@ def files(
     lenient: bool = False,
     source: str = "objects.json",
     program: str = "",
-    failsafe: bool = False,
+    failsafe: bool | Sequence[Session] = False,
 ) -> Mapping[str, str]:
     """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading. `program`: a text of
-    the policy language, beside the objects."""
+    the policy language, beside the objects; `failsafe` may name SSH sessions."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)
     found = load([(source, text.encode())], lenient=lenient)
     referred = {space for p in found.policies if (space := p.value.metadata.namespace)}
     snapshot = build((*found.pods, *found.templates), found.namespaces, found.nodes, referred)
     written = language.load([("edge.np", program.encode())], lambda _, __: "nothing is there")
-    compiler = Compiler(found.policies, snapshot, written, () if failsafe else None)
+    sessions = (() if failsafe else None) if isinstance(failsafe, bool) else failsafe
+    compiler = Compiler(found.policies, snapshot, written, sessions)
     return compiler.compile(Target(Backend(BACKEND[flavour]), node, families)).files
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 import pytest
 
 from compiler.net import TCP, UDP, Family
+from compiler.resolve.failsafe import Session
 from compiler.semantics.packet import ICMP, ICMPV6, Packet
 from tests.kernel.compiled import block, files, node, pod, policy, port
 from tests.kernel.nflog import Listener
@@ -46,7 +48,9 @@ def both(found: Sequence[bool]) -> bool:
 class Passing:
     """Asks the rig for one kind of connection in both families."""
 
-    def __init__(self, rig: Rig, flavour: str, program: str, *policies: object, failsafe: bool = False) -> None:
+    def __init__(
+        self, rig: Rig, flavour: str, program: str, *policies: object, failsafe: bool | Sequence[Session] = False
+    ) -> None:
         self.rig = rig
         text = SETS + program
         objects = [*CLUSTER, *policies]
@@ -299,6 +303,16 @@ def test_the_failsafe(rig: Rig, flavour: str) -> None:
     assert [net.sent(NODE, WORLD, n, UDP) for n in (53, 67, 69)] == [True, True, False]
     discovery = [Packet(WORLD[1], NODE[1], ICMPV6, icmp_type=kind, hop_limit=255) for kind in (133, 134, 135, 136, 137)]
     assert rig.delivered(discovery) == [True, True, True, True, False]
+
+
+def test_the_failsafe_hears_whom_its_author_lets_in(rig: Rig, flavour: str) -> None:
+    """What the list allows to some is not opened to all, but for the session's own client."""
+    program = "node { allow other -> self : tcp/22  allow self -> other : udp/53  deny any -> self  deny self -> any }"
+    sessions = [Session(ip_address(ip), 22) for ip in MATE]
+    net = Passing(rig, flavour, program, failsafe=sessions)
+    assert [net.delivered(who, 22) for who in (OTHER, WORLD, MATE)] == [True, False, True]
+    assert [net.delivered(who, 6443) for who in (OTHER, WORLD, MATE)] == [True, True, True]
+    assert [net.sent(NODE, who, 53, UDP) for who in (OTHER, WORLD)] == [True, False]
 
 
 def test_without_the_failsafe(rig: Rig, flavour: str) -> None:

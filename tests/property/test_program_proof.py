@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from random import Random
 
 from hypothesis import HealthCheck, assume, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from compiler.backends.target import Backend, Target
 from compiler.pipeline import Compiler
+from compiler.resolve.failsafe import Session
 from compiler.resources.language import NO_PROGRAM, Program
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.space import Path
@@ -31,7 +33,7 @@ def test_emitted_texts_are_equal(seed: int) -> None:
     located, snapshot, maker = world(random)
     assume(any(pod.holds_addresses for pod in snapshot.pods))
     program, names = maker.program(baseline=False), snapshot.node_names()
-    ssh = (None, (), (2222,))[random.randint(0, 2)]
+    ssh = (None, (), (Session(ip_address("10.0.1.7"), 2222),))[random.randint(0, 2)]
     compiler = Compiler(located, snapshot, program, ssh)
     target = Target(list(Backend)[random.randint(0, 1)], names[random.randint(0, len(names) - 1)])
     made = compiler.compile(target)

@@ -152,6 +152,29 @@ def test_the_failsafe_is_told_and_can_be_left_out(
     assert "dport 22" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("connection", "line"),
+    [
+        ("192.0.2.7 50022 192.0.2.1 2222", "192.0.2.7 -> self : tcp/2222"),
+        ("fe80::7%eth0 50022 fe80::1%eth0 22", "fe80::7 -> self : tcp/22"),
+        ("UNKNOWN 65535 UNKNOWN 65535", None),
+        ("192.0.2.7 50022 192.0.2.1 0", None),
+        ("192.0.2.7", None),
+        ("", None),
+    ],
+)
+def test_who_may_is_the_authors_to_say_but_for_this_session(
+    netpolc: Netpolc, folder: Path, monkeypatch: pytest.MonkeyPatch, connection: str, line: str | None
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", connection)
+    write(folder, edge_np="node { allow 10.0.0.4 -> self : tcp/22,2222 deny any except iface lo -> self : tcp/1-3000 }")
+    done = netpolc("compile", "edge.np")
+    assert done.status == 0, done.stderr
+    told = [f"note: failsafe, in front of the node's rules: allow {line} (--no-failsafe leaves it out)"] if line else []
+    assert [text for text in done.stderr.splitlines() if "failsafe" in text] == told
+    assert "failsafe" not in netpolc("compile", "edge.np", "--no-failsafe").stdout
+
+
 @pytest.mark.parametrize("value", ["", "x", "1 2 3 0", "1 2 3 70000", "192.0.2.7 50022 192.0.2.1 22"])
 def test_no_other_port(netpolc: Netpolc, folder: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SSH_CONNECTION", value)
