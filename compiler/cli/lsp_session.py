@@ -85,8 +85,9 @@ class Session:
 def _cluster(paths: Sequence[str], node: str | None) -> Cluster:
     try:
         found = cluster.read_objects(paths)
-        policies = translate(found.policies)
-        made = Cluster(lambda program: check_program(program, policies), Holdings(cluster.snapshot(found), node))
+        policies, snapshot = translate(found.policies), cluster.snapshot(found)
+        has_pods = any(pod.holds_addresses for pod in snapshot.pods)
+        made = Cluster(lambda program: check_program(program, policies, has_pods), Holdings(snapshot, node))
         gc.freeze()  # it may be large and stays: texts that come and go are looked through without it
         return made
     except NetpolcError as error:

@@ -17,6 +17,12 @@ _POLICY = (
 )
 _LIST = "One list of all files, the first rule that matches decides."
 _NODE = f"filter: INPUT with the target self, OUTPUT with the source self. {_LIST}"
+_PACKETS = (
+    "Every packet, replies too, before all else; it can only take away: what it allows or does not decide goes on to "
+    "everything else."
+)
+_WITHIN = "Its statements are asked about what its head is about; what none of them decides goes on behind it."
+_NESTED = "Only about what the head of the list around it is about."
 _BLOCKS: Mapping[str, str] = {
     "PolicyBlock": _POLICY,
     "NodeBlock": _NODE,
@@ -40,20 +46,23 @@ _STATEMENTS: Mapping[str, str] = {
     "Notrack": "raw: PREROUTING and OUTPUT",
     "Drop": "raw: PREROUTING and OUTPUT",
     "DropFrom": "raw: PREROUTING, what arrives",
+    "Opaque": "a rule of one tool as it is: compiled for that tool alone, and not proved",
 }
 
 
 def asked(way: Sequence[t.Node], meaning: Meaning | None) -> str | None:
     """Of the innermost statement of a way from its block down; None where there is nothing to say."""
-    node = way[-1]
+    block, node = way[0], way[-1]
     name = type(node).__name__
-    if isinstance(node, t.Block):
-        return _BLOCKS.get(name)
     if name in _STATEMENTS:
         return _STATEMENTS[name]
-    if isinstance(way[0], t.NodeBlock) and isinstance(node, t.Rule) and meaning is not None:
-        return _of_node(node, meaning)
-    return _BLOCKS.get(type(way[0]).__name__) if len(way) > 1 else None
+    if isinstance(block, t.NodeBlock) and isinstance(node, t.Rule) and len(way) == 2 and meaning is not None:
+        found: str | None = _of_node(node, meaning)
+    else:
+        found = _BLOCKS.get(type(block).__name__)
+    more = [found, _PACKETS if getattr(block, "packets", False) else None, _NESTED if len(way) > 2 else None]
+    more.append(_WITHIN if isinstance(node, t.Within) else None)
+    return " ".join(one for one in more if one) or None
 
 
 def _of_node(rule: t.Rule, meaning: Meaning) -> str:

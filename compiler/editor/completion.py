@@ -17,17 +17,20 @@ from grammar.dsl_possible import Possible, possible
 _WORD = re.compile(r"[A-Za-z_][\w./-]*\Z", re.ASCII)
 _OTHER = re.compile(r"[\w.*-]\Z", re.ASCII)
 _PROTOCOL = re.compile(r"([A-Za-z_][\w.-]*)\s*/(?:[\s\w.-]*,)*\s*\Z", re.ASCII)
+_STATES = re.compile(r"\bstate\s+(?:\w+\s*,\s*)*\Z", re.ASCII)
 _KEY = re.compile(r'([\w./-]+|"[^"\n]*")\s*(?:!=|==?|(?:not)?in\s*\((?:[^()]*,)?)\s*\Z', re.ASCII)
 #: Tokens that an end of a connection begins with, and those that a set's entry does.
 _END, _ENTRY = {"NAME", "PODS", "ADDRESS"}, {"NAME", "ADDRESS", "PREFIX"}
 #: Words behind which a new name stands.
-_NEW = {"SET", "SERVICE", "ZONE", "POLICY"}
+_NEW = {"SET", "SERVICE", "ZONE", "POLICY", "OPAQUE"}
+#: Keywords that are no token of their own.
+_KEYWORDS = {"LOG_VERB": "log"}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`kind` is keyword, set, service, zone, protocol, type, answer, class, namespace, label, value or port; it takes
-    the place of what is behind `begin`."""
+    """`kind` is keyword, set, service, zone, protocol, type, answer, state, class, namespace, label, value or port; it
+    takes the place of what is behind `begin`."""
 
     text: str
     kind: str
@@ -48,11 +51,18 @@ def choices(project: Project, file: str, offset: int, cluster: Snapshot | None =
         return []
     before = written[:begin]
     wanted = possible(before)
-    found = [Choice(text, "keyword", begin) for text in wanted.tokens.values() if text is not None and text.isalpha()]
+    found = [Choice(text, "keyword", begin) for text in sorted({*_keywords(wanted)})]
     found += (Choice(text, kind, begin) for text, kind in dict.fromkeys(_names(project, file, before, wanted)))
     if cluster is not None:
         found += (Choice(text, kind, begin) for text, kind in dict.fromkeys(_of_cluster(cluster, before, wanted)))
     return found
+
+
+def _keywords(wanted: Possible) -> Iterator[str]:
+    for token, text in wanted.tokens.items():
+        word = _KEYWORDS.get(token, text)
+        if word is not None and word.isalnum() and word[0].isalpha():
+            yield word
 
 
 def _in_code(written: str) -> bool:
@@ -68,11 +78,13 @@ def _names(project: Project, file: str, before: str, wanted: Possible) -> Iterat
         return
     if previous == "WITH":
         yield from _all(literal.ANSWERS, "answer")
+    elif _STATES.search(before):
+        yield from _all(literal.STATES, "state")
     elif _PROTOCOL.search(before) and "NUMBER" in tokens and previous in ("SLASH", "COMMA"):
         yield from _of_protocol(before)
     elif tokens >= _END:
         yield from _defined(project, file, "set", "zone", *(["service"] if "NUMBER" in tokens else []))
-        yield "bogons", "set"
+        yield from ((name, "set" if name == "bogons" else "zone") for name in sorted(literal.BUILT_IN))
         if "NUMBER" in tokens:
             yield from _all(_protocols(), "protocol")
     elif tokens >= _ENTRY:

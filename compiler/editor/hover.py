@@ -16,7 +16,14 @@ from compiler.resources.language import End
 from compiler.sources.language.addresses import known
 from compiler.sources.language.files import Text
 from grammar import dsl_tree as t
+from grammar.dsl_literals import BUILT_IN
 
+_BUILT_IN = {
+    "bogons": "sources that no packet from elsewhere may have",
+    "local": "the addresses that routing calls the node's own",
+    "broadcast": "the addresses that routing calls broadcast",
+    "multicast": "the addresses that routing calls multicast",
+}
 #: Characters of a definition that are shown, and addresses of a set.
 _LONGEST, _MOST = 800, 24
 
@@ -48,9 +55,8 @@ def hover(project: Project, file: str, offset: int, holdings: Holdings | None = 
 
 def _name(program: Program, text: Text, name: str, holdings: Holdings | None) -> list[str]:
     """Of a set, service or zone."""
-    if name == "bogons":
-        lines = ["```np\nset bogons\n```", "built in: sources that no packet from elsewhere may have"]
-        return [*lines, *_end(program, text, _alone(name), holdings)]
+    if name in BUILT_IN:
+        return [f"`{name}` is built in: {_BUILT_IN[name]}", *_end(program, text, _alone(name), holdings)]
     one = program.definitions.get(name)
     if one is None:
         return []

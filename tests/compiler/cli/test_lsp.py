@@ -272,6 +272,29 @@ def test_names_in_a_broken_statement_are_found(editor: Editor) -> None:
     assert editor.hover("broken.np", text.index("# web") + 3) == ""
 
 
+def test_lists_in_lists(editor: Editor) -> None:
+    text = (
+        "zone lan = iface lan0\nforward packets {\n  within lan -> any state invalid {\n    deny lan -> local\n  }\n}\n"
+        'node { opaque x nft input "tcp dport 1 drop" }\n'
+    )
+    editor.open("lists.np", text)
+    (block,) = [one for one in editor.outline("lists.np") if one["name"] == "forward packets"]
+    (within,) = block["children"]
+    assert within["name"] == "within lan -> any state invalid"
+    assert [one["name"] for one in within["children"]] == ["deny lan -> local"]
+    head = editor.hover("lists.np", text.index("within"))
+    assert "FORWARD" in head
+    assert "Every packet" in head
+    assert "its head is about" in head
+    assert "list around it" in editor.hover("lists.np", text.index("deny"))
+    assert "node's own" in editor.hover("lists.np", text.index("local"))
+    assert "not proved" in editor.hover("lists.np", text.index("opaque"))
+    context = {"includeDeclaration": False}
+    found = editor.about("references", "lists.np", text.index("lan ="), context=context)
+    assert len(found) == 2
+    assert "zone lan = iface lan0" in editor.hover("lists.np", text.index("lan -> local"))
+
+
 # ---- Outline, completion, layout, names
 
 
@@ -318,6 +341,15 @@ def offered(editor: Editor, name: str, text: str) -> set[str]:
         ("service s = |", {"web", "udp"}, {"world"}),
         ("nat { | }", {"dnat", "masquerade"}, {"allow"}),
         ("mangle { dscp | af41 }", {"world", "web", "admins"}, set()),
+        ("forward { | }", {"within", "leave", "log", "opaque", "allow"}, {"dnat"}),
+        ("forward { log | }", {"world", "local", "any"}, {"allow"}),
+        ("forward { within world -> any | }", {"state", "marked", "source", "chance", "unless"}, {"log", "with"}),
+        ("forward { within world -> any { | } }", {"leave", "within"}, {"dnat"}),
+        ("nat { within world -> any { | } }", {"dnat", "leave", "mark"}, {"allow"}),
+        ("node | ", {"packets"}, {"allow"}),
+        ("node packets { deny any -> self state new,| }", {"invalid", "related"}, {"world"}),
+        ("node { opaque x | }", {"iptables", "nft"}, {"ipv4"}),
+        ("node { opaque | }", set(), {"iptables", "world"}),
         ("expect { | }", {"only", "world"}, {"can"}),
         ("expect { world | }", {"can", "cannot"}, {"world"}),
         ("policy |", set(), {"world"}),
