@@ -154,8 +154,7 @@ class Reading:
         if seen.hook is Hook.OUTPUT and seen.from_self:
             return True
         sides = [(Direction.EGRESS, packet.src, packet.dst)]
-        if seen.hook is not Hook.INPUT and packet.src not in self._own():  # a node reaches its own pods
-            sides.append((Direction.INGRESS, packet.dst, packet.src))
+        sides += [(Direction.INGRESS, packet.dst, packet.src)] if seen.hook is not Hook.INPUT else []
         said = list(self._baseline(seen))
         for direction, subject, other in sides:
             pod = self.meaning.holder(subject)
@@ -163,12 +162,6 @@ class Reading:
             if here and not self.meaning.allows(direction, pod, other, packet.proto, packet.dport, said):  # type: ignore[arg-type]
                 return False
         return True
-
-    def _own(self) -> set[str]:
-        """The node's own addresses, those of its host-network pods among them."""
-        alive = (pod for pod in self.cluster.pods if pod.host_network and pod.phase == "Running")
-        guests = {address for pod in alive if pod.node == self.node for address in pod.ips}
-        return {*self.cluster.nodes[self.node].own_ips, *guests}
 
     def _baseline(self, seen: Seen) -> Iterator[tuple[int, Action]]:
         """What blocks of that tier say, each its first rule that matches."""

@@ -32,7 +32,7 @@ def test_emitted_texts_are_equal(seed: int) -> None:
     random = Random(seed)
     located, snapshot, maker = world(random)
     assume(any(pod.holds_addresses for pod in snapshot.pods))
-    program, names = maker.program(baseline=False), snapshot.node_names()
+    program, names = maker.program(), snapshot.node_names()
     ssh = (None, (), (Session(ip_address("10.0.1.7"), 2222),))[random.randint(0, 2)]
     compiler = Compiler(located, snapshot, program, ssh)
     target = Target(list(Backend)[random.randint(0, 1)], names[random.randint(0, len(names) - 1)])
@@ -72,7 +72,7 @@ def planted(seed: int, tally: Tally) -> None:
     through."""
     random = Random(seed)
     located, snapshot, maker = world(random)
-    program, names = maker.program(baseline=False), snapshot.node_names()
+    program, names = maker.program(), snapshot.node_names()
     if not any(pod.holds_addresses for pod in snapshot.pods):
         return
     policies, backend = [one.value for one in located], list(Backend)[seed % 2]

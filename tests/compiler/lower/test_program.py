@@ -15,6 +15,7 @@ from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
 from compiler.net import PROTOCOLS, Family
 from compiler.pipeline import emit, prepared
+from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends
 from compiler.resolve.inventory import Inventory
@@ -38,7 +39,8 @@ def ruleset(world: World, program: Program, target: Target) -> Ruleset:
     inventory = Inventory(world.snapshot)
     ends = Ends(inventory, target.node)
     needs = denials(program, ends, target)
-    found = lower(classes(inventory, world.policies, target.node), Reacher(inventory), target, needs)
+    policies = with_blocks(world.policies, program, Ends(inventory, None))
+    found = lower(classes(inventory, policies, target.node), Reacher(inventory), target, needs)
     return ProgramFront(program, ends, target).before(found)
 
 
@@ -87,7 +89,7 @@ def traced(tracer: Tracer, seen: Seen, own: frozenset[str], state: State | None 
 
 @pytest.mark.parametrize("backend", list(Backend))
 @settings(deadline=None, max_examples=60)
-@given(world=worlds(), program=programs(), data=st.data())
+@given(world=worlds(), program=programs(baseline=True), data=st.data())
 def test_texts_mean_what_programs_say(backend: Backend, world: World, program: Program, data: st.DataObject) -> None:
     reading = Reading(program, Meaning(world.policies, world.snapshot), NODE)
     texts = files(world, program, backend)

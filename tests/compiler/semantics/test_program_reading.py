@@ -40,7 +40,9 @@ def cases(draw: st.DrawFn, cluster: Snapshot) -> Seen:
     own = [one for one in own_addresses(cluster) if (":" in one) == (family is Family.IPV6)]
     everyone = [one for one in UNIVERSE[family] if one not in own]
     everyone += 3 * [a for pod in cluster.pods for a in pod.ips if a in everyone]
-    sources = everyone if hook is Hook.FORWARD else [*everyone, *own * 9]
+    # What the node's own host-network pods send was not on its way from elsewhere.
+    guests = {a for pod in cluster.pods if pod.host_network and pod.node == NODE for a in pod.ips}
+    sources = [one for one in everyone if one not in guests] + own * 9 * (hook is not Hook.FORWARD)
     packet = draw(packets(family, sources, [*everyone, *own * 9, *EVERYBODY[family] * 3]))
     if packet.proto in PORTED:
         packet = replace(packet, sport=draw(st.sampled_from((4000, 4001, 5000))))
