@@ -37,7 +37,9 @@ class Files:
 
     def uri(self, name: str) -> str:
         """The URI by which the editor knows a file."""
-        return self._uris.get(name) or ("file://" + pathname2url(self.path(name)) if "://" not in name else name)
+        if name in self._uris or "://" in name:
+            return self._uris.get(name, name)
+        return "file://" + pathname2url(self.path(name))
 
     def path(self, name: str) -> str:
         """Where a file is, or would be."""
