@@ -51,7 +51,13 @@ WALLS: dict[str, tuple[str, ...]] = {
     # Pure arithmetic on jobs and boxes: knows neither rules nor packets.
     "compiler.ordering": (),
     "compiler.passes": ("compiler.ir", "compiler.backends.target", "compiler.net"),
-    "compiler.backends": ("compiler.backends.target", "compiler.ir", "compiler.errors", "compiler.net"),
+    "compiler.backends": (
+        "grammar.source",
+        "compiler.backends.target",
+        "compiler.ir",
+        "compiler.errors",
+        "compiler.net",
+    ),
     # Rules of other tools as programs. Not by the readers of semantics, which prove it.
     "compiler.importing": ("grammar", "compiler.errors", "compiler.net"),
     # What packets do, independent of how the compiler comes to its answer.

@@ -13,10 +13,11 @@ says how to load again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from compiler.backends import ipset
 from compiler.backends.iptables_rules import PREFIX, rule_texts
-from compiler.backends.text import comments, noted
+from compiler.backends.text import Refusals, comments, noted
 from compiler.ir.effects import Log, Step, Ttl
 from compiler.ir.match import Replies
 from compiler.ir.ruleset import Accept, Chain, Lookup, Rule, Ruleset, Table
@@ -28,15 +29,18 @@ _TOOL = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
 def emit(ruleset: Ruleset) -> dict[str, str]:
-    """File name -> text, in the order of loading. `ruleset` has no maps (`passes.expand_maps`)."""
+    """File name -> text, in the order of loading. `ruleset` has no maps (`passes.expand_maps`). Raises
+    InvalidInput for statements that iptables cannot say."""
+    refusals = Refusals()
     sets = {found.name: ipset.set_name(found) for found in ruleset.sets}
     files = {ipset.FILE: ipset.emit(ruleset.sets, sets, ruleset.notes)}
     for family in ruleset.families:
-        files[FILES[family]] = "\n".join(_lines(ruleset, family, sets)) + "\n"
+        files[FILES[family]] = "\n".join(_lines(ruleset, family, sets, refusals)) + "\n"
+    refusals.check()
     return files
 
 
-def _lines(ruleset: Ruleset, family: Family, sets: Mapping[str, str]) -> Iterator[str]:
+def _lines(ruleset: Ruleset, family: Family, sets: Mapping[str, str], refusals: Refusals) -> Iterator[str]:
     command = f"{_TOOL[family]}-restore --noflush"
     yield from comments(*ruleset.notes, f"Load after {ipset.FILE}: {command} {FILES[family]}")
     if _counts(ruleset):
@@ -48,11 +52,13 @@ def _lines(ruleset: Ruleset, family: Family, sets: Mapping[str, str]) -> Iterato
         chains = [c for c in ruleset.chains if c.table is table and c.family in (None, family)]
         if chains:
             yield from [""] * between
-            yield from _section(table, chains, family, sets)
+            yield from _section(table, chains, family, sets, refusals)
             between = True
 
 
-def _section(table: Table, chains: Sequence[Chain], family: Family, sets: Mapping[str, str]) -> Iterator[str]:
+def _section(
+    table: Table, chains: Sequence[Chain], family: Family, sets: Mapping[str, str], refusals: Refusals
+) -> Iterator[str]:
     yield f"*{table.value}"
     yield from (f":{chain_name(chain)} - [0:0]" for chain in chains)
     for chain in chains:
@@ -62,7 +68,8 @@ def _section(table: Table, chains: Sequence[Chain], family: Family, sets: Mappin
             assert isinstance(rule, Rule), "lookups were expanded"
             if rule.family in (None, family) and rule is not _answered_by_jump(chain):
                 yield from comments(note)
-                yield from (f"-A {chain_name(chain)} {text}" for text in rule_texts(rule, family, sets))
+                texts = refusals.texts(rule, partial(rule_texts, rule, family, sets))
+                yield from (f"-A {chain_name(chain)} {text}" for text in texts)
     yield ""
     hooks = [chain for chain in chains if chain.hook and chain.rules]
     if hooks:

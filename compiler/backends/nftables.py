@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from compiler.backends.nftables_rules import (
     ADDRESS,
@@ -28,7 +29,7 @@ from compiler.backends.nftables_rules import (
     match_text,
     verdict_text,
 )
-from compiler.backends.text import comments, noted, refuse
+from compiler.backends.text import Refusals, comments, noted, refuse
 from compiler.ir.match import Field
 from compiler.ir.ruleset import Chain, Hook, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Table
 from compiler.net import PROTOCOL_NAMES, Family, address_text, mask
@@ -42,8 +43,11 @@ _NAT = {Hook.PREROUTING: "dstnat - 1", Hook.INPUT: "99", Hook.OUTPUT: "-101", Ho
 
 
 def emit(ruleset: Ruleset) -> dict[str, str]:
-    """File name -> text."""
-    return {FILE: "\n".join(_lines(ruleset)) + "\n"}
+    """File name -> text. Raises InvalidInput for statements that nft cannot say."""
+    refusals = Refusals()
+    text = "\n".join(_lines(ruleset, refusals)) + "\n"
+    refusals.check()
+    return {FILE: text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class _Names:
             yield from lengths.values()
 
 
-def _lines(ruleset: Ruleset) -> Iterator[str]:
+def _lines(ruleset: Ruleset, refusals: Refusals) -> Iterator[str]:
     names = _Names(
         {found.name: _set(found) for found in ruleset.sets},
         {found.name: dict(_hashes(found)) for found in ruleset.maps},
@@ -89,7 +93,7 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
     yield f"table {TABLE} {{"
     sets = {name: filled.name for name, filled in names.sets.items()}
     for chain in ruleset.chains:
-        yield from ("\t" + line if line else line for line in _chain(chain, names, sets))
+        yield from ("\t" + line if line else line for line in _chain(chain, names, sets, refusals))
     yield "}"
     for filled in names.all():
         if filled.texts:
@@ -137,7 +141,7 @@ def _hook(chain: Chain) -> str:
     return f" {{ type {kind} hook {chain.hook.value} priority {priority} ; policy accept ; }}"
 
 
-def _chain(chain: Chain, names: _Names, sets: Mapping[str, str]) -> Iterator[str]:
+def _chain(chain: Chain, names: _Names, sets: Mapping[str, str], refusals: Refusals) -> Iterator[str]:
     yield ""
     yield from comments(*chain.notes)
     yield f"chain {chain.name} {{"
@@ -146,17 +150,18 @@ def _chain(chain: Chain, names: _Names, sets: Mapping[str, str]) -> Iterator[str
         if isinstance(rule, Lookup):
             yield from ("\t" + line for line in _lookup(rule, names.maps[rule.map]))
         else:
-            yield "\t" + _rule(rule, chain.family, sets)
+            printed = partial(_rule, rule, chain.family, sets)
+            yield from ("\t" + text for text in refusals.texts(rule, printed))
     yield "}"
 
 
-def _rule(rule: Rule, chain_family: Family | None, sets: Mapping[str, str]) -> str:
+def _rule(rule: Rule, chain_family: Family | None, sets: Mapping[str, str]) -> tuple[str]:
     family = rule.family or chain_family
     parts = [match_text(match, family, sets) for match in rule.matches]
     if rule.family and chain_family is None and not any(asks_family(match) for match in rule.matches):
         parts.insert(0, f"meta nfproto ipv{rule.family.value}")
     parts += [effect_text(effect, family) for effect in rule.effects]
-    return " ".join([*parts, *filter(None, [verdict_text(rule.verdict, family)])])
+    return (" ".join([*parts, *filter(None, [verdict_text(rule.verdict, family)])]),)
 
 
 def _lookup(rule: Lookup, hashes: Mapping[int, _Filled]) -> Iterator[str]:

@@ -4,10 +4,11 @@ error for what cannot be said."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from compiler.errors import Unsupported
+from compiler.errors import Collector, Unsupported
 from compiler.ir.ruleset import Lookup, Rule
+from grammar.source import Flaw, Source
 
 #: Characters a comment line. `ipset restore` reads 1,023 bytes at a time and iptables-restore 10,239: they would take
 #: the rest of a longer line for a command. A character is four bytes at most.
@@ -71,6 +72,32 @@ def noted(rules: Iterable[Rule | Lookup]) -> Iterator[tuple[str, Rule | Lookup]]
         note = rule.note if isinstance(rule, Rule) else ""
         yield "" if note == before else note, rule
         before = note
+
+
+class Refusals:
+    """What a tool cannot say, found while a script is printed: all of it, each at the place of its statement."""
+
+    def __init__(self) -> None:
+        self._found: dict[Flaw, None] = {}
+
+    def texts(self, rule: Rule, printed: Callable[[], Sequence[str]]) -> Sequence[str]:
+        """The rule as it is printed; nothing when that is refused. Unsupported for rules that nobody wrote."""
+        try:
+            return printed()
+        except Unsupported as error:
+            if not rule.origins:
+                raise
+            span = rule.origins[0].span
+            excerpt = Source(span.file, rule.note, span.line).excerpt(0, len(rule.note)) if rule.note else ()
+            self._found[Flaw(span, str(error), "unsupported", excerpt)] = None
+            return ()
+
+    def check(self) -> None:
+        """Raises InvalidInput when something was refused."""
+        problems = Collector()
+        for flaw in self._found:
+            problems.add(flaw)
+        problems.check()
 
 
 def refuse(feature: str, backend: str) -> Unsupported:

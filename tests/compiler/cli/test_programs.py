@@ -116,6 +116,32 @@ def test_refusals(netpolc: Netpolc, folder: Path, text: str, told: str) -> None:
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_what_a_tool_cannot_say_is_refused_at_its_place(netpolc: Netpolc, folder: Path, backend: str) -> None:
+    """Every statement once, whatever families, chains and rules it became."""
+    text = """\
+policy p priority 1 {
+  deny iface "wg+" -> 10.0.0.0/8  # the beginning is meant as wg*
+  deny any except iface "e$1" -> pods : tcp/1
+}
+node {
+  deny any -> self : udp log "costs $5"
+}
+"""
+    write(folder, edge_np=text)
+    done = netpolc("compile", "cluster.yaml", "edge.np", "--node", "n1", "--backend", backend, "-o", "out")
+    assert (done.status, done.stdout) == (2, "")
+    names = f"{backend} cannot express the interface name"
+    assert [line for line in done.stderr.splitlines() if line.startswith("edge.np")] == [
+        f"edge.np:2:3: error: {names} 'wg+': 1 to 15 of letters, digits and _.@- [unsupported]",
+        f"edge.np:3:3: error: {names} 'e$1': 1 to 15 of letters, digits and _.@- [unsupported]",
+        f"edge.np:6:3: error: {backend} cannot express the log prefix 'costs $5': printable ASCII but for \\, \" and $"
+        " [unsupported]",
+    ]
+    assert '\n    2 | deny iface "wg+" -> 10.0.0.0/8\n      | ^^^^' in done.stderr
+    assert not (folder / "out").exists()
+
+
 def test_blocks_of_the_baseline_tier_need_pods(netpolc: Netpolc, folder: Path) -> None:
     """Whose directions they are about is known of a cluster alone; with one, they are policies beside the objects."""
     write(folder, edge_np="policy p tier baseline priority 9 { deny any -> pods : tcp/80 pass any -> nodes }")
