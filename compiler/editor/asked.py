@@ -54,6 +54,8 @@ def asked(way: Sequence[t.Node], meaning: Meaning | None) -> str | None:
     """Of the innermost statement of a way from its block down; None where there is nothing to say."""
     block, node = way[0], way[-1]
     name = type(node).__name__
+    if isinstance(block, t.NatBlock) and isinstance(node, t.Mark):
+        return "nat: the mark of the first packet of a connection; goes on with the next statement"
     if name in _STATEMENTS:
         return _STATEMENTS[name]
     if isinstance(block, t.NodeBlock) and isinstance(node, t.Rule) and len(way) == 2 and meaning is not None:

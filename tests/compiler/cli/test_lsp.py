@@ -275,7 +275,7 @@ def test_names_in_a_broken_statement_are_found(editor: Editor) -> None:
 def test_lists_in_lists(editor: Editor) -> None:
     text = (
         "zone lan = iface lan0\nforward packets {\n  within lan -> any state invalid {\n    deny lan -> local\n  }\n}\n"
-        'node { opaque x nft input "tcp dport 1 drop" }\n'
+        'node { opaque x nft input "tcp dport 1 drop" }\nnat { mark tcp/80 0x1/0xff }\n'
     )
     editor.open("lists.np", text)
     (block,) = [one for one in editor.outline("lists.np") if one["name"] == "forward packets"]
@@ -293,6 +293,7 @@ def test_lists_in_lists(editor: Editor) -> None:
     found = editor.about("references", "lists.np", text.index("lan ="), context=context)
     assert len(found) == 2
     assert "zone lan = iface lan0" in editor.hover("lists.np", text.index("lan -> local"))
+    assert "first packet" in editor.hover("lists.np", text.index("mark"))
 
 
 # ---- Outline, completion, layout, names
