@@ -27,7 +27,14 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.snapshot": ("compiler.resources",),
     "compiler.policy": ("grammar.source", "compiler.net"),
     "compiler.translate": ("compiler.resources", "compiler.sources", "compiler.policy", "compiler.net"),
-    "compiler.translate.program": ("grammar.source", "compiler.errors", "compiler.resources", "compiler.policy"),
+    "compiler.translate.program": (
+        "grammar.source",
+        "compiler.errors",
+        "compiler.resources",
+        "compiler.policy",
+        "compiler.translate.tables",
+    ),
+    "compiler.translate.tables": ("compiler.errors", "compiler.resources"),
     "compiler.resolve": (
         "grammar.source",
         "compiler.policy",

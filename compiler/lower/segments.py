@@ -46,7 +46,8 @@ class Segments:
         for match in exceptions:
             own = match.prefix.family if isinstance(match, InPrefix) else family
             self._open.append(replace(like, matches=(match,), verdict=past, family=own, effects=()))
-        self._excepted, self._excepted_of = exceptions, family
+        by_prefix = all(isinstance(match, InPrefix) for match in exceptions)
+        self._excepted, self._excepted_of = exceptions, None if by_prefix else family
 
     def chains(self, end: Verdict) -> tuple[Chain, ...]:
         """All chains; `end` is for what no rule matches. No chain when there is no rule."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import assert_never
+from typing import Literal, assert_never
 
 from compiler.net import Family, Intervals, intersect, parse_address, subtract, union
 from compiler.policy import PodSelector, Requirement, Selector
@@ -31,10 +31,15 @@ from compiler.resources.language import (
     Routed,
     ThisNode,
     parts,
+    patterns,
 )
 
 NOBODY: Intervals = ()
 LOOPBACK = "lo"
+
+
+#: What routing says of an address: it says exactly one, of most none of these.
+Routing = Literal["local", "broadcast", "multicast"]
 
 
 class Here(Enum):
@@ -60,12 +65,15 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Alternative:
     """Packets by this interface (None: any; `wg*`: every name that begins so) but not by those `outside`, whose address
-    is this node's own or is not (`local`; None: either), and is one of `addresses`."""
+    is this node's own or is not (`local`; None: either), is what routing takes for `routed` (None: for whatever) and
+    not for one of `unrouted` (broadcast, multicast), and is one of `addresses`."""
 
     interface: str | None
     outside: tuple[str, ...]
     local: bool | None
     addresses: Intervals
+    routed: Routing | None = None
+    unrouted: tuple[Routing, ...] = ()
 
 
 def everything(family: Family) -> Intervals:
@@ -84,24 +92,27 @@ class Ends:
 
     def alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         """The ways in which the address of a packet can be at this end; none when nobody is."""
-        names = {*_patterns(end), *([LOOPBACK] if side.arriving else ())}
+        names = {*patterns(end), *([LOOPBACK] if side.arriving else ())}
         named = sorted(names, key=_breadth) if side.interfaces else []
         rooted = "*" in named and not side.optional  # "*" is the root by name
-        patterns: tuple[str | None, ...] = tuple(named) if rooted else (None, *named)
-        flags: tuple[bool | None, ...] = (None,)
-        if side.here is Here.ASKED and _asks_node(end):
-            flags = (False, True)
+        known: tuple[str | None, ...] = tuple(named) if rooted else (None, *named)
+        asked = [kind for kind in _asked_routing(end, side) if kind != "broadcast" or family is Family.IPV4]
         found: list[Alternative] = []
-        cells = {flag: {p: self._spans(end, family, side, p, flag) for p in patterns} for flag in flags}
-        if flags == (False, True) and cells[False] == cells[True]:
-            cells = {None: cells[True]}
-        for flag, spans in cells.items():
-            found += _covered(spans, flag)
+        cells = {kind: {p: self._spans(end, family, side, p, kind) for p in known} for kind in (None, *asked)}
+        if all(spans == cells[None] for spans in cells.values()):
+            asked, cells = [], {None: cells[None]}
+        for kind, spans in cells.items():
+            found += (_routed(one, kind, asked) for one in _covered(spans))
         return tuple(replace(one, interface=None) if rooted and one.interface == "*" else one for one in found)
 
     def meet(self, ends: Sequence[End], family: Family, side: Side) -> bool:
         """Whether somebody is at all of these ends."""
         return bool(self.alternatives(Both(ends=tuple(ends)), family, side))
+
+    def addresses(self, end: End, family: Family) -> tuple[int, ...]:
+        """All addresses of an end that names few: pods, nodes, single addresses. Sorted."""
+        spans = union(*(one.addresses for one in self.alternatives(end, family, Side(Here.NEVER, interfaces=False))))
+        return tuple(address for low, high in spans for address in range(low, high + 1))
 
     def own_pods(self, family: Family) -> tuple[int, ...]:
         """The addresses of this node's pods, sorted."""
@@ -118,8 +129,9 @@ class Ends:
     def _is_here(self, pod: Pod) -> bool:
         return self._node in (None, pod.node)
 
-    def _spans(self, end: End, family: Family, side: Side, cell: str | None, local: bool | None) -> Intervals:
-        """The addresses of an end in a cell (None: the root)."""
+    def _spans(self, end: End, family: Family, side: Side, cell: str | None, kind: Routing | None) -> Intervals:
+        """The addresses of an end in a cell (None: the root), of those that routing takes for `kind` (None: for none
+        that is asked)."""
 
         def spans(one: End) -> Intervals:
             match one:
@@ -128,7 +140,7 @@ class Ends:
                 case Anyone():
                     return everything(family)
                 case ThisNode():
-                    here = bool(local) if side.here is Here.ASKED else side.here is Here.ALWAYS
+                    here = kind == "local" if side.here is Here.ASKED else side.here is Here.ALWAYS
                     return everything(family) if here else NOBODY
                 case Interfaces(names=names):
                     named = side.interfaces and any(_covers(name, cell) for name in names)
@@ -142,8 +154,8 @@ class Ends:
                     return whole
                 case Less(end=inner, without=cut):
                     return subtract(spans(inner), spans(cut))
-                case Routed():
-                    raise AssertionError("refused: not compiled yet")
+                case Routed(kind=wanted):
+                    return everything(family) if kind == wanted else NOBODY
                 case _:
                     assert_never(one)
 
@@ -199,7 +211,7 @@ class Ends:
                 yield value
 
 
-def _covered(cells: dict[str | None, Intervals], local: bool | None) -> Iterator[Alternative]:
+def _covered(cells: dict[str | None, Intervals]) -> Iterator[Alternative]:
     """The cells as few alternatives. Where all that is inside of a pattern has its addresses, too, the pattern is asked
     whole; else what is inside is left out and has alternatives of its own."""
     done: dict[str | None, Intervals] = {}  # what an alternative around a cell gives it
@@ -216,7 +228,7 @@ def _covered(cells: dict[str | None, Intervals], local: bool | None) -> Iterator
                     done.update(dict.fromkeys(below, spans))
                 else:
                     outside.append(child)
-            yield Alternative(cell, tuple(outside), local, spans)
+            yield Alternative(cell, tuple(outside), None, spans)
 
 
 def _covers(pattern: str | None, other: str | None) -> bool:
@@ -231,30 +243,34 @@ def _breadth(pattern: str) -> tuple[int, bool, str]:
     return len(pattern.removesuffix("*")), not pattern.endswith("*"), pattern
 
 
-def _patterns(end: End) -> Iterator[str]:
-    match end:
-        case Interfaces(names=names):
-            yield from names
-        case Either(ends=ends) | Both(ends=ends):
-            for one in ends:
-                yield from _patterns(one)
-        case Less(end=inner, without=cut):
-            yield from _patterns(inner)
-            yield from _patterns(cut)
-        case _:
-            pass
+def _asked_routing(end: End, side: Side) -> list[Routing]:
+    """What of routing an end asks, each once, in the order of `Routing`."""
+
+    def asked(one: End) -> Iterator[Routing]:
+        match one:
+            case ThisNode():
+                if side.here is Here.ASKED:
+                    yield "local"
+            case Routed(kind=kind):
+                yield kind
+            case Either(ends=ends) | Both(ends=ends):
+                for inner in ends:
+                    yield from asked(inner)
+            case Less(end=inner, without=cut):
+                yield from asked(inner)
+                yield from asked(cut)
+            case _:
+                pass
+
+    return sorted(set(asked(end)), key=("local", "broadcast", "multicast").index)
 
 
-def _asks_node(end: End) -> bool:
-    match end:
-        case ThisNode():
-            return True
-        case Either(ends=ends) | Both(ends=ends):
-            return any(map(_asks_node, ends))
-        case Less(end=inner, without=cut):
-            return _asks_node(inner) or _asks_node(cut)
-        case _:
-            return False
+def _routed(one: Alternative, kind: Routing | None, asked: Sequence[Routing]) -> Alternative:
+    """The alternative for what routing takes for `kind`, of those that were asked."""
+    if kind is not None:
+        return replace(one, local=True) if kind == "local" else replace(one, routed=kind)
+    rest = tuple(other for other in asked if other != "local")
+    return replace(one, local=False if "local" in asked else None, unrouted=rest)
 
 
 def is_node(end: End) -> bool:

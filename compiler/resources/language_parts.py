@@ -105,6 +105,30 @@ def parts(end: End) -> Iterator[End]:
             yield end
 
 
+def patterns(end: End) -> Iterator[str]:
+    """The names of interfaces that an expression asks for, what it takes away among them."""
+    match end:
+        case Interfaces(names=names):
+            yield from names
+        case Either(ends=ends) | Both(ends=ends):
+            for one in ends:
+                yield from patterns(one)
+        case Less(end=inner, without=cut):
+            yield from patterns(inner)
+            yield from patterns(cut)
+        case _:
+            pass
+
+
+def is_self(end: End) -> bool:
+    """Whether an expression is this node and says nothing else."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            return bool(ends) and all(map(is_self, ends))
+        case _:
+            return isinstance(end, ThisNode)
+
+
 # ---- Ports
 
 Protocol = Annotated[int, Field(ge=0, le=255)]

@@ -1,0 +1,163 @@
+"""Statements of mangle and raw -> rules of base chains: all that match a packet are done, in the order of the program.
+
+A statement is one rule for each way to meet it. Where it excepts packets, or what it does must not be done twice, it is
+a chain of its own that the packet comes back from.
+
+In raw what is not tracked comes first, then what the failsafe keeps open, then what is dropped: a packet that is
+dropped has no connection to be tracked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from compiler.ir.effects import ClampMss, Effect, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
+from compiler.ir.match import NoWayBack
+from compiler.ir.ruleset import Chain, Continue, Drop, Hook, Jump, Return, Rule, Table
+from compiler.lower.asking import Question
+from compiler.lower.flows import ANYONE, SHORT, Asked, Entry, Flows, Way, base, first_match, guarded, origin, ways
+from compiler.lower.segments import Segments
+from compiler.resources.language import (
+    DropFlow,
+    DropFrom,
+    Dscp,
+    MangleStatement,
+    Mark,
+    Mss,
+    Notrack,
+    Opaque,
+    PortRange,
+    Program,
+    RawStatement,
+    is_self,
+    patterns,
+)
+from compiler.resources.language import Rule as ProgramRule
+from compiler.resources.language import Ttl as TtlStatement
+
+
+def mangle_chains(program: Program, flows: Flows) -> Iterator[Chain]:
+    """The base chains of mangle and what they lead to; none without a statement."""
+    for hook in (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.OUTPUT) if program.mangle else ():
+        entries = []
+        for n, statement in enumerate(program.mangle):
+            asked = flows.asked(statement, (way for way in _flow(statement) if hook in _hooks(statement, way)), hook)
+            rule = Rule((), Continue(), None, (origin(statement, Table.MANGLE, n),), None, statement.text)
+            entries.append(Entry(replace(rule, effects=(_effect(statement),)), asked))
+        guards, entries = guarded(entries)
+        rules, chains = _each(Table.MANGLE, hook, entries)
+        yield base(Table.MANGLE, hook, (*guards, *rules) if rules else ())
+        yield from chains
+
+
+def raw_chains(program: Program, flows: Flows, exempt: Sequence[ProgramRule]) -> Iterator[Chain]:
+    """The base chains of raw and what they lead to; none without a statement. `exempt`: what is not dropped."""
+    numbered = list(enumerate(program.raw))
+    for hook in (Hook.PREROUTING, Hook.OUTPUT) if program.raw else ():
+        untracked = [_raw(one, n, flows, hook) for n, one in numbered if isinstance(one, Notrack)]
+        drops = [_raw(one, n, flows, hook) for n, one in numbered if not isinstance(one, Notrack)]
+        kept = [_kept(one, flows, hook) for one in exempt] if any(entry.asked for entry in drops) else []
+        guards, entries = guarded([*untracked, *kept, *drops])
+        rules, chains = _each(Table.RAW, hook, entries[: len(untracked)])
+        last, more = first_match(f"raw-{SHORT[hook]}", Table.RAW, entries[len(untracked) :])
+        yield base(Table.RAW, hook, (*guards, *rules, *last) if rules or last else ())
+        yield from (*chains, *more)
+
+
+def _raw(statement: RawStatement, number: int, flows: Flows, hook: Hook) -> Entry:
+    rule = Rule((), Drop(), None, (origin(statement, Table.RAW, number),), None, statement.text)
+    match statement:
+        case Notrack(flow=flow) | DropFlow(flow=flow):
+            if isinstance(statement, Notrack):
+                rule = replace(rule, verdict=Continue(), effects=(NoTrack(),))
+            return Entry(rule, flows.asked(statement, (way for way in ways(flow) if _is_raw(way, hook)), hook))
+        case DropFrom(source=source, spoofed=spoofed):
+            asked: Asked = []
+            if hook is Hook.PREROUTING:
+                asked = flows.asked(statement, [Way(source, ANYONE)], hook)
+            if spoofed:
+                asked = [(f, Question((*one.matches, NoWayBack()), one.exceptions)) for f, one in asked]
+            return Entry(rule, asked)
+        case Opaque():
+            raise AssertionError("refused: not compiled yet")
+        case _:
+            assert_never(statement)
+
+
+def _kept(line: ProgramRule, flows: Flows, hook: Hook) -> Entry:
+    """What the failsafe keeps open: its ports are the target's, or where it names some, the source's."""
+    way = Way(line.source, line.target, line.ports)
+    if line.source_ports:
+        protocols = [one.protocol for one in line.ports or ()]
+        ranges = [
+            PortRange(protocol=protocol, first=first, last=last)
+            for protocol in protocols
+            for first, last in line.source_ports
+        ]
+        way = Way(line.source, line.target, tuple(ranges), answering=True)
+    return Entry(Rule((), Return(), note=line.text), flows.asked(line, [way], hook))
+
+
+def _is_raw(way: Way, hook: Hook) -> bool:
+    """Before routing nobody knows by which interface a packet leaves."""
+    return hook is Hook.OUTPUT or not any(patterns(way.target))
+
+
+def _flow(statement: MangleStatement) -> Iterator[Way]:
+    assert not isinstance(statement, Opaque), "refused: not compiled yet"
+    return ways(statement.flow)
+
+
+def _hooks(statement: MangleStatement, way: Way) -> Iterator[Hook]:
+    """A mark is set before routing, which may ask for it, unless the way out is what is asked for."""
+    routed = not isinstance(statement, Mark) or any(patterns(way.target))
+    if not routed:
+        yield Hook.PREROUTING
+    elif not is_self(way.source) and not is_self(way.target):
+        yield Hook.FORWARD
+    if routed and not isinstance(statement, Mark) and not (isinstance(statement, Mss) and statement.size is None):
+        yield Hook.INPUT
+    yield Hook.OUTPUT
+
+
+def _effect(statement: MangleStatement) -> Effect:
+    match statement:
+        case Mark(value=value, mask=mask):
+            return SetMark(value, mask)
+        case Dscp(value=value):
+            return SetDscp(value)
+        case TtlStatement(change=change, amount=amount):
+            return Ttl(Step(change), amount)
+        case Mss(size=size):
+            return ClampMss() if size is None else SetMss(size)
+        case Opaque():
+            raise AssertionError("refused: not compiled yet")
+        case _:
+            assert_never(statement)
+
+
+def _each(table: Table, hook: Hook, entries: Sequence[Entry]) -> tuple[list[Rule], list[Chain]]:
+    """Rules of a base chain that do what all entries say, one after the other, and the chains that they lead to."""
+    rules: list[Rule] = []
+    chains: list[Chain] = []
+    for entry in entries:
+        if _is_plain(entry):
+            rules += (replace(entry.rule, matches=one.matches, family=family) for family, one in entry.asked)
+            continue
+        name = f"{table.value}-{SHORT[hook]}-{len(chains) + 1}"
+        found = Segments(name, [entry.rule.note])
+        found.add(replace(entry.rule, verdict=Return()), entry.asked)
+        chains += found.chains(Return())
+        rules.append(Rule((), Jump(name), origins=entry.rule.origins, note=entry.rule.note))
+    return rules, [replace(chain, table=table) for chain in chains]
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Whether the rules can stand in the base chain, one for each question."""
+    twice = any(isinstance(effect, Ttl) and effect.step is not Step.SET for effect in entry.rule.effects)
+    families = [family for family, _ in entry.asked]
+    return not any(one.exceptions for _, one in entry.asked) and not (
+        twice and (None in families or len(set(families)) < len(families)) and len(families) > 1
+    )
