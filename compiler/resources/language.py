@@ -32,7 +32,9 @@ from compiler.resources.language_parts import Routed as Routed
 from compiler.resources.language_parts import ThisNode as ThisNode
 from compiler.resources.language_parts import Value as Value
 from compiler.resources.language_parts import WholeProtocol as WholeProtocol
+from compiler.resources.language_parts import is_self as is_self
 from compiler.resources.language_parts import parts as parts
+from compiler.resources.language_parts import patterns as patterns
 from grammar.source import Flaw, Source, Span
 
 # ---- Statements
@@ -263,6 +265,14 @@ class NatWithin(Matching):
     """A list in a nat block: as `Within`, of connections."""
 
     items: tuple[NatItem, ...]
+
+
+def every_item(items: Iterable[Item | NatItem]) -> Iterator[Item | NatItem]:
+    """Everything in a list, lists in it in front of what is in them."""
+    for item in items:
+        yield item
+        if isinstance(item, Within | NatWithin):
+            yield from every_item(item.items)
 
 
 class PolicyBlock(Statement):
