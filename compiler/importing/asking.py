@@ -13,6 +13,7 @@ from compiler.importing.values import (
     Addresses,
     Asked,
     Inexpressible,
+    NeverMatches,
     Port,
     Side,
 )
@@ -20,8 +21,8 @@ from compiler.net import Intervals
 from grammar import dsl_literals
 
 _EVERY_PROTOCOL: Intervals = ((0, 255),)
-#: The language has protocols one by one.
-_MANY_PROTOCOLS = 16
+#: The language has protocols and types of ICMP one by one.
+_MANY = 16
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class Asking:
         found = Addresses(version, joined(intervals), negated)
         if side.addresses is not None:
             found = _both(side.addresses, found)
+        if not found.without and not found.intervals:
+            raise NeverMatches("no address")
         self._put(of_source, replace(side, addresses=found))
         self.only = version
 
@@ -93,6 +96,10 @@ class Asking:
         self.states &= names
 
     def mark(self, value: int, mask: int, negated: bool) -> None:
+        if value & ~mask or not mask:
+            if negated == (not value):
+                raise NeverMatches(f"the mark {value:#x}/{mask:#x}")
+            return
         (self.not_marks if negated else self.marks).append((value, mask))
 
     def one_of(self, count: int) -> None:
@@ -101,6 +108,12 @@ class Asking:
         self.chance = count
 
     def done(self) -> Asked:
+        for what, found in (("states", self.states), ("protocols", self.protocols), ("types", self.types)):
+            if found is not None and not found:
+                raise NeverMatches(f"no {what}")
+        for what, ports in (("target", self.target_ports), ("source", self.source_ports)):
+            if ports is not None and not ports:
+                raise NeverMatches(f"no {what} ports")
         return Asked(
             self.source,
             self.target,
@@ -121,12 +134,15 @@ class Asking:
 
     def _ports(self) -> tuple[Port, ...] | None:
         if self.types is not None:
-            return tuple(Port(low, *one) for low, _ in self.protocols for one in self.types)
+            types = [number for low, high in self.types for number in range(low, high + 1)]
+            if len(types) > _MANY:
+                raise Inexpressible("every type but some")
+            return tuple(Port(low, number, number) for low, _ in self.protocols for number in types)
         if self.target_ports is None and self.source_ports is None:
             if self.protocols == _EVERY_PROTOCOL:
                 return None
             found = tuple(Port(number) for low, high in self.protocols for number in range(low, high + 1))
-            if len(found) > _MANY_PROTOCOLS:
+            if len(found) > _MANY:
                 raise Inexpressible("every protocol but some")
             return found
         asked = [number for low, high in self.protocols for number in range(low, high + 1)]

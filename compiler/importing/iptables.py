@@ -17,7 +17,9 @@ from compiler.importing.values import (
     Jump,
     Lines,
     Log,
+    Lost,
     Mss,
+    NeverMatches,
     Nothing,
     Opaque,
     Origin,
@@ -137,10 +139,17 @@ class _Reader:
             if isinstance(action, Mss):
                 matches = _of_syns(matches)
             return Rule(asks(matches, self._version), action, origin, words)
+        except NeverMatches as error:
+            return Rule(EVERYTHING, Nothing(f"it matches nothing: {error}"), origin, words)
         except (Inexpressible, ValueError) as error:
             if jumps:
-                asked, besides = _apart(matches, self._version)
+                try:
+                    asked, besides = _apart(matches, self._version)
+                except NeverMatches as never:
+                    return Rule(EVERYTHING, Nothing(f"it matches nothing: {never}"), origin, words)
                 return Rule(asked, Jump(name, _JUMPS[target[0].name]), origin, words, str(error), besides)
+            if "--match-set" in words or name == "SET":
+                return Rule(EVERYTHING, Lost(), origin, words, str(error))
             opaque = Opaque("iptables", self._version, _VERDICTS.get(name, "" if name in _GOES_ON else "allow"))
             return Rule(EVERYTHING, opaque, origin, words, str(error))
 
@@ -154,20 +163,26 @@ def _apart(matches: Sequence[Option], version: int) -> tuple[Asked, str]:
             groups.append([option])
         else:
             (groups[-1] if groups and option.name.startswith("--") else core).append(option)
-    said, besides = list(core), list[Option]()
+    said: list[Option] = []
+    besides: list[Option] = []
+    for group in ([option] for option in core):
+        (said if _can_ask(group, version) else besides).extend(group)
     for group in groups:
-        try:
-            asks([*core, *group], version)
-            said += group
-        except (Inexpressible, ValueError):
-            besides += group
-    protocol = [option for option in core if option.name in ("-p", "--protocol")]
+        (said if _can_ask([*said, *group], version) else besides).extend(group)
+    protocol = [option for option in core if option.name in ("-p", "--protocol") and option not in besides]
     modules = {option.values[0].text for option in besides if option.name in ("-m", "--match") and option.values}
     try:
-        asked = asks(said, version)
+        return asks(said, version), _words([*protocol, *besides]) if modules <= _PURE else ""
     except (Inexpressible, ValueError):
         return EVERYTHING, ""
-    return asked, _words([*protocol, *besides]) if modules <= _PURE else ""
+
+
+def _can_ask(options: Sequence[Option], version: int) -> bool:
+    try:
+        asks(options, version)
+    except (Inexpressible, ValueError):
+        return False
+    return True
 
 
 def _counts_last(matches: Sequence[Option]) -> None:

@@ -14,6 +14,9 @@ from compiler.importing.values import (
     Inexpressible,
     Item,
     Jump,
+    Lost,
+    Mark,
+    NeverMatches,
     Nothing,
     Opaque,
     Rule,
@@ -32,6 +35,7 @@ DEEPEST = 16
 _ONCE = re.compile(r"(?:^|(?<= ))(?:! )?(?P<name>-[psdio]) \S+")
 _JUMP = re.compile(r"(?:^|(?<= ))(?:-[jg]|--jump|--goto|jump|goto) \S+")
 _RETURN = {"iptables": "-j RETURN", "nftables": "return"}
+_DROP = {"iptables": "-j DROP", "nftables": "drop"}
 
 
 class Lists:
@@ -47,7 +51,7 @@ class Lists:
         final = Verdict("allow" if chain.policy == "accept" else "deny")
         items = [_ended(item, final) for item in self.items(chain.name)]
         if final.verb == "deny" and not (items and _decides_all(items[-1])):
-            words = "-j DROP" if self._table.tool == "iptables" else "drop"
+            words = _DROP[self._table.tool]
             origins = () if chain.declared is None else (chain.declared,)
             items.append(Statement(EVERYTHING, final, origins, words))
         while items and isinstance(last := items[-1], Statement) and last.action == Verdict("allow"):
@@ -78,7 +82,11 @@ class Lists:
             if ended:
                 self._account.dropped.append((rule.origin, "no packet comes to it"))
             elif isinstance(rule.action, Nothing):
-                self._account.dropped.append((rule.origin, "it only counts"))
+                self._account.dropped.append((rule.origin, rule.action.why))
+            elif isinstance(rule.action, Mark) and not rule.action.mask:
+                self._account.dropped.append((rule.origin, "it changes nothing"))
+            elif isinstance(rule.action, Lost):
+                self._account.lost.append((rule.origin, rule.why))
             elif isinstance(rule.action, Jump):
                 found += self._jump(rule, rule.action)
             else:
@@ -101,7 +109,7 @@ class Lists:
             except Inexpressible as error:
                 self._lose(rule, jump, str(error))
                 return
-        if jump.goto and comes_back and (rule.asked.chance or rule.besides):
+        if jump.goto and comes_back and rule.asked.chance:
             self._lose(rule, jump, "does not come back from there")
         elif not inner and not jump.goto:
             self._account.dropped.append((rule.origin, f"the chain {jump.chain} does nothing"))
@@ -109,7 +117,11 @@ class Lists:
             yield from inner
         elif inner:
             yield Within(rule.asked, inner, (rule.origin,), _matches(rule.words))
-        if jump.goto and comes_back and not (rule.asked.chance or rule.besides):
+        if jump.goto and comes_back and rule.besides:
+            words = f"{_matches(rule.words)} {_RETURN[self._table.tool]}"
+            opaque = Opaque(self._table.tool, self._table.version, "leave")
+            yield Statement(EVERYTHING, opaque, (rule.origin,), words, rule.why)
+        elif jump.goto and comes_back and not rule.asked.chance:
             words = f"{_matches(rule.words)} {_RETURN[self._table.tool]}".strip()
             yield Statement(rule.asked, Verdict("leave"), (rule.origin,), words)
 
@@ -168,7 +180,10 @@ def _besides(items: Iterable[Item], rule: Rule, table: Table) -> Iterator[Item]:
             yield replace(item, items=tuple(_besides(item.items, rule, table)))
         else:
             opaque = Opaque(table.tool, table.version, verdict(item).replace("reject", "deny"))
-            words = joined_words(rule.besides, item.words)
+            try:
+                words = joined_words(rule.besides, item.words)
+            except NeverMatches:  # nor does it stand for anything
+                continue
             yield Statement(EVERYTHING, opaque, (rule.origin, *item.origins), words, rule.why)
 
 
@@ -178,6 +193,8 @@ def joined_words(besides: str, words: str) -> str:
     for found in list(_ONCE.finditer(besides)):
         again = next((one for one in _ONCE.finditer(words) if one["name"] == found["name"]), None)
         if again and again.group().split() != found.group().split():
+            if found["name"] == "-p" and "!" not in f"{found.group()}{again.group()}":
+                raise NeverMatches("two protocols at once")
             raise Inexpressible(f"{found.group().strip()} and {again.group().strip()}")
         if again:
             words = f"{words[: again.start()]} {words[again.end() :]}"
@@ -193,7 +210,13 @@ def _ended(item: Item, final: Verdict) -> Item:
     """What leaves a base chain has the policy's verdict."""
     if isinstance(item, Statement) and item.action == Verdict("leave"):
         return replace(item, action=final)
-    return item
+    if isinstance(item, Within) or not isinstance(item.action, Opaque) or item.action.verdict != "leave":
+        return item
+    if final.verb == "allow":
+        return item
+    tool = item.action.tool
+    words = item.words.removesuffix(_RETURN[tool]) + _DROP[tool]
+    return replace(item, action=replace(item.action, verdict="deny"), words=words)
 
 
 def _decides_all(item: Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +21,9 @@ from compiler.importing.values import (
     Jump,
     Lines,
     Log,
+    Lost,
     Mss,
+    NeverMatches,
     Nothing,
     Opaque,
     Origin,
@@ -156,26 +159,33 @@ class _Reader:
         comment = next((_comment(part) for part in rule.parts if _is(part, "comment")), "")
         origin = Origin(self._file, rule.place.span.line, chain, comment)
         parts = [part for part in rule.parts if not any(_is(part, head) for head in _NO_EFFECT)]
-        words = " ".join(
-            " ".join(part.place.text.split())
-            if not isinstance(part, tree.Verdict)
-            else " ".join(filter(None, (part.kind, part.chain)))
-            for part in parts
-        )
+        words = self._without_names(" ".join(_text(part) for part in parts))
         try:
             jumps = any(isinstance(part, tree.Verdict) and part.chain for part in parts)
             if not jumps and (self._file, origin.line) in self._as_written:
                 raise Inexpressible(NOT_PROVED)
             yield from self._made(parts, origin, words)
+        except NeverMatches as error:
+            yield Rule(EVERYTHING, Nothing(f"it matches nothing: {error}"), origin, words)
         except (Inexpressible, ValueError) as error:
             last = parts[-1]
-            if isinstance(last, tree.Verdict) and last.chain:
+            if any(isinstance(part, tree.VerdictMap) for part in parts):
+                yield Rule(EVERYTHING, Lost(), origin, words, str(error))
+            elif isinstance(last, tree.Verdict) and last.chain:
                 yield Rule(EVERYTHING, Jump(last.chain, last.kind == "goto"), origin, words, str(error))
             else:
                 ends = {"accept": "allow", "drop": "deny", "return": "leave"}
                 kind = ends.get(last.kind, "") if isinstance(last, tree.Verdict) else ""
                 kind = "deny" if _is(last, "reject") else kind
-                yield Rule(EVERYTHING, Opaque("nftables", self._version, kind), origin, words, str(error))
+                opaque = Opaque("nftables", self._version, kind)
+                yield Rule(EVERYTHING, opaque, origin, words, str(error))
+
+    def _without_names(self, words: str) -> str:
+        """Sets written out, since they belong to their table."""
+        return re.sub(r"@(\S+)", lambda found: f"{{ {self._written(found[1])} }}", words)
+
+    def _written(self, name: str) -> str:
+        return ", ".join(" . ".join(atom.text for atom in one.key) for one in self._objects.sets.get(name, ()))
 
     def _led(self, parts: Sequence[tree.Part]) -> Iterator[str]:
         """The chains that a rule leads to."""
@@ -241,6 +251,12 @@ def _of_tcp(asked: Asked) -> Asked:
     if any(port.protocol != 6 for port in asked.ports):
         raise Inexpressible("a reset of other protocols than TCP")
     return asked
+
+
+def _text(part: tree.Part) -> str:
+    if isinstance(part, tree.Verdict):
+        return " ".join(filter(None, (part.kind, part.chain)))
+    return " ".join(part.place.text.split())
 
 
 def _is(part: tree.Part, head: str) -> bool:

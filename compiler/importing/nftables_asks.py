@@ -9,7 +9,7 @@ from compiler.importing.asking import Asking
 from compiler.importing.iptables_asks import ICMP_TYPES
 from compiler.importing.numbers import between, joined, number, others, protocol, span
 from compiler.importing.tidying import conjunction
-from compiler.importing.values import ALL_BITS, STATES, WITH_PORTS, Asked, Inexpressible
+from compiler.importing.values import ALL_BITS, STATES, WITH_PORTS, Asked, Inexpressible, NeverMatches
 from compiler.net import Intervals
 from grammar.nftables_tree import Anonymous, Atom, Element, Match, Named, Selector
 
@@ -41,8 +41,7 @@ def asks(matches: Sequence[Match], version: int, sets: Sets, of_syns: bool = Fal
             _ask(asking, selector, words, negated)
         if of_syns:
             asking.protocol(((6, 6),))
-        if asking.states:
-            yield asking.done()
+        yield asking.done()
 
 
 def keyed(left: Sequence[Selector], keys: Sequence[Sequence[Atom]], version: int, before: Asked) -> Iterator[Asked]:
@@ -111,7 +110,9 @@ def _ask(asking: Asking, selector: Selector, words: tuple[str, ...], negated: bo
     if selector.mask is not None and name != "meta mark":
         raise Inexpressible(f"{name} under a mask")
     if not words:
-        raise Inexpressible("an empty set")
+        if negated:
+            return
+        raise NeverMatches("an empty set")
     header, _, part = name.partition(" ")
     asked: Mapping[str, Callable[[], None]] = {
         "saddr": lambda: _addresses(asking, True, header, words, negated),

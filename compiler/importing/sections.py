@@ -48,6 +48,8 @@ _SAID: Mapping[tuple[str, str], tuple[type, ...]] = {
 }
 #: Blocks whose lists may have lists in them.
 _NESTED = frozenset(block for block in ("nat", "mangle", "raw") if "within" in STATEMENTS[block])
+#: Characters of a text in the language.
+_LONGEST = 255
 _BLOCKS = {"input": "node", "output": "node", "forward": "forward"}
 
 
@@ -71,8 +73,21 @@ def sections(tables: Iterable[Table], account: Account) -> Iterator[Section]:
             if chain.hook:
                 items = lists.base(chain)
                 size(items)
-                yield from _of_hook(table, chain.hook, items, account)
+                for section in _of_hook(table, chain.hook, items, account):
+                    yield replace(section, items=tuple(_short(section.items, account)))
         account.dropped += [(rule.origin, "no hook leads to its chain") for rule in lists.unreached()]
+
+
+def _short(items: Iterable[Item], account: Account) -> Iterator[Item]:
+    """Without what has more words than a text may have."""
+    for item in items:
+        if isinstance(item, Within):
+            inner = tuple(_short(item.items, account))
+            yield from [replace(item, items=inner)] if inner else []
+        elif isinstance(item.action, Opaque) and len(item.words.replace("\\", "--").replace('"', "--")) > _LONGEST:
+            account.lost += [(origin, f"{item.why}, and too long") for origin in item.origins]
+        else:
+            yield item
 
 
 def _of_hook(table: Table, hook: str, items: tuple[Item, ...], account: Account) -> Iterator[Section]:

@@ -30,6 +30,10 @@ class Inexpressible(Exception):
     """A rule asks or does what the language has no words for; the message names it."""
 
 
+class NeverMatches(Exception):
+    """A rule asks what no packet has; the message says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Of one family. `without`: those addresses are taken away from all others; as written, for the reader."""
@@ -171,7 +175,14 @@ class Notrack:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Counts at most."""
+    """Changes and decides nothing; `why`."""
+
+    why: str = "it only counts"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What nothing stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +196,21 @@ class Opaque:
 
 
 Action = (
-    Verdict | Jump | Log | Dnat | Redirect | Snat | Masquerade | Mark | Dscp | Ttl | Mss | Notrack | Nothing | Opaque
+    Verdict
+    | Jump
+    | Log
+    | Dnat
+    | Redirect
+    | Snat
+    | Masquerade
+    | Mark
+    | Dscp
+    | Ttl
+    | Mss
+    | Notrack
+    | Nothing
+    | Lost
+    | Opaque
 )
 
 # ---- Where they stand

@@ -150,11 +150,16 @@ class _Lines:
             yield from self._item(Within(around, (replace(item, asked=kept),), item.origins), inside)
 
     def _unless_marked(self, item: Item, inside: bool) -> Iterator[str]:
-        """One bit that is not so is the other way; more need a list that those leave."""
+        """One bit that is not so is the other way; more need a list that those leave which are so."""
         (value, mask), *more = item.asked.not_marks
         if mask & mask - 1 == 0:
             asked = replace(item.asked, not_marks=tuple(more), marks=(*item.asked.marks, (value ^ mask & mask, mask)))
             yield from self._item(replace(item, asked=asked), inside)
+            return
+        if isinstance(item, Statement) and item.action == Verdict("leave"):  # it may not end another list
+            for bit in (1 << number for number in range(mask.bit_length()) if mask >> number & 1):
+                asked = replace(item.asked, not_marks=((value & bit, bit), *more))
+                yield from self._item(replace(item, asked=asked), inside)
             return
         leave = Statement(replace(EVERYTHING, marks=((value, mask),)), Verdict("leave"), item.origins)
         inner = replace(item, asked=replace(item.asked, not_marks=tuple(more)))

@@ -202,3 +202,21 @@ def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     doubled = [f"-A c{n} -i eth{n}{way} -j c{n + 1}" for n in range(4) for way in ("", " -p tcp")]
     with pytest.raises(Unsupported, match="more than 10 statements"):
         read(iptables("-A FORWARD -j c0", *doubled, "-A c4 -j DROP"))
+
+
+def test_marks_that_must_not_be() -> None:
+    """Leaving is of the list that the rule stands in, so it is said bit by bit."""
+    rules = ("-A FORWARD -i eth0 -j a", "-A a -m mark ! --mark 0x2/0x3 -j RETURN", "-A a -m mark ! --mark 1 -j DROP")
+    assert statements(read(iptables(*rules))) == [
+        "within eth0 -> any {",
+        "leave any -> any marked 0x1/0x1",
+        "leave any -> any marked 0x0/0x2",
+        "within any -> any {",
+        "leave any -> any marked 0x1",
+        "deny any -> any",
+    ]
+    never = read(
+        iptables("-A FORWARD -m mark --mark 0x4/0x3 -j DROP", "-A FORWARD -m mark ! --mark 0x4/0x3 -p udp -j DROP")
+    )
+    assert statements(never) == ["deny any -> any : udp"]
+    assert [why for _, why in never.dropped] == ["it matches nothing: the mark 0x4/0x3"]
