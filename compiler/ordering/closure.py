@@ -66,13 +66,15 @@ class Transport:
     def _begin(self) -> None:
         """What flows without moving other flow, those with the least choice first."""
         for job in sorted(self._surplus, key=lambda job: self._below[job].bit_count()):
-            for end in members(self._below[job] & self._open):
+            ends = self._below[job] & self._open
+            while ends and self._surplus[job]:
+                end = ends.bit_length() - 1
+                ends ^= 1 << end
                 amount = min(self._surplus[job], self._deficit[end])
                 self._surplus[job] -= amount
                 self._fill(job, end, amount)
-                if not self._surplus[job]:
-                    self._active &= ~(1 << job)
-                    break
+            if not self._surplus[job]:
+                self._active &= ~(1 << job)
 
     def _fill(self, job: int, end: int, amount: int) -> None:
         self._deficit[end] -= amount

@@ -29,7 +29,7 @@ class Pairs:
         count = len(weights)
         self._jobs = jobs
         order = sorted(range(count), key=lambda job: Fraction(-weights[job], costs[job]))
-        self._weight, self._cost = Sums(weights), Sums(costs)
+        cost = Sums(costs)
         #: For each job those that would better stand before it and need not.
         self.better = [0] * count
         after = jobs.after()
@@ -39,7 +39,7 @@ class Pairs:
             free_ahead = ahead & ~after[job]
             self.better[job] = free_ahead & ~before[job]
             # What comes before it in any case or better does, and itself.
-            total += weights[job] * (self._cost.over(free_ahead | before[job]) + costs[job])
+            total += weights[job] * (cost.over(free_ahead | before[job]) + costs[job])
             ahead |= 1 << job
         self.least = total
         self._after = after
@@ -51,13 +51,20 @@ class Pairs:
         better = self.better[job]
         return any(better >> other & 1 and not own & ~self._after[other] for other, _ in choice)
 
-    def regret(self, job: int, left: int) -> int:
-        """What it costs to put a job before all others that are left."""
-        worse = self.better[job] & left
-        if not worse:
-            return 0
-        own, price = self._jobs.weights[job], self._jobs.costs[job]
-        return price * self._weight.over(worse) - own * self._cost.over(worse)
+    def regrets(self) -> list[list[list[int]]]:
+        """For each job, for each eight jobs, for each set of these: what it costs to put the job before them."""
+        weights, costs = self._jobs.weights, self._jobs.costs
+        found = []
+        for job, better in enumerate(self.better):
+            tables = []
+            for start in range(0, len(weights), 8):
+                sums = [0]
+                for other in range(start, min(start + 8, len(weights))):
+                    lost = costs[job] * weights[other] - weights[job] * costs[other] if better >> other & 1 else 0
+                    sums += [lost + one for one in sums]
+                tables.append(sums)
+            found.append(tables)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +79,14 @@ class Found:
 def cheapest(jobs: Jobs, pairs: Pairs, most: int) -> Found:
     """Looks at `most` initial parts at most."""
     every = (1 << len(jobs.weights)) - 1
+    if not every:
+        return Found((), pairs.least, 0)
     came: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
     regrets = {0: 0}
     queue = [(0, 0)]
     states = 0
     settled: set[int] = set()
+    regrets_of = pairs.regrets()
     while queue:
         regret, done = heappop(queue)
         if done in settled:
@@ -87,7 +97,7 @@ def cheapest(jobs: Jobs, pairs: Pairs, most: int) -> Found:
         if states == most:
             return Found(None, pairs.least + regret, states)
         states += 1
-        for step, more in _steps(jobs.before, pairs, every & ~done):
+        for step, more in _steps(jobs.before, pairs, regrets_of, every & ~done):
             new = done | set_of(step)
             total = regret + more
             if new not in regrets or total < regrets[new]:
@@ -97,19 +107,24 @@ def cheapest(jobs: Jobs, pairs: Pairs, most: int) -> Found:
     raise AssertionError("no row keeps the order of the jobs")
 
 
-def _steps(before: Sequence[int], pairs: Pairs, left: int) -> list[tuple[tuple[int, ...], int]]:
+def _steps(
+    before: Sequence[int], pairs: Pairs, regrets: Sequence[Sequence[Sequence[int]]], left: int
+) -> list[tuple[tuple[int, ...], int]]:
     """What may come next, with its regret; all that comes without regret as one step."""
     free: list[int] = []
+    choice: list[tuple[int, int]] = []
     while left:
         choice = []
+        eights = left.to_bytes(len(regrets[0]), "little")
         for job in members(left):
-            if not before[job] & left:
-                regret = pairs.regret(job, left)
-                if not regret:
-                    free.append(job)
-                    left &= ~(1 << job)
-                    break
-                choice.append((job, regret))
+            if before[job] & left:
+                continue
+            regret = sum(sums[others] for sums, others in zip(regrets[job], eights, strict=True))
+            if not regret:
+                free.append(job)
+                left &= ~(1 << job)
+                break
+            choice.append((job, regret))
         else:
             break
     if free:

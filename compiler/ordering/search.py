@@ -32,7 +32,11 @@ def built(jobs: Jobs, work: Work) -> list[int]:
     waiting = [(1 << len(jobs.weights)) - 1]
     while waiting:
         pieces = []
-        for block in blocks(waiting.pop(), jobs) if work.left > 0 else (waiting.pop(),):
+        inside = waiting.pop()
+        found = blocks(inside, jobs) if work.left > 0 else [inside]
+        # About so often each job is looked at when halves are halved.
+        work.left -= 2 * inside.bit_count() * len(found).bit_length()
+        for block in found:
             first = _first(block, jobs, work) if block & block - 1 and work.left > 0 else 0
             pieces += [first, block & ~first] if first else [block]
         if len(pieces) == 1:
