@@ -121,17 +121,19 @@ class Reading:
         return found.verb
 
     def _first(self, items: Sequence[Item], seen: Seen, judged: Judged, of_node: bool, around: bool) -> Rule | None:
-        """The item that decides or leaves; in lists of the node an item counts where it, or a head around it, says that
-        the end is the node itself."""
+        """The item that decides or leaves; in lists of the node an item counts where it says that the end is the node
+        itself, and so does all that is inside of such a head."""
         for item in items:
             assert not isinstance(item, Opaque), "no random program says it"
             here = around or not of_node or says_self(item.target if seen.hook is Hook.INPUT else item.source)
+            if not here:
+                continue
             if isinstance(item, Within):
                 if self.matches(item, seen):
                     found = self._first(item.items, seen, judged, of_node, here)
                     if found is not None and found.verb != "leave":
                         return found
-            elif here and self.matches(item, seen):
+            elif self.matches(item, seen):
                 judged.noted |= {item.log.prefix} if item.log is not None else set()
                 if item.verb != "log":
                     return item

@@ -92,8 +92,6 @@ class _Placing:
             self._number += 1
             asked = self._asked(item, paths)
             inner = tuple(self.of(item.items, f"{where} rule[{n}]", asked)) if isinstance(item, Within) else ()
-            if isinstance(item, Within):
-                asked = _EVERY
             yield Placed(where, n, label, item, asked, inner)
 
     def _asked(self, item: Item, around: frozenset[Path]) -> frozenset[Path]:
@@ -101,17 +99,16 @@ class _Placing:
 
 
 class _OfNode(_Placing):
-    """In INPUT those are asked whose target, or that of a list around them, says `self`, in OUTPUT by their source."""
+    """In INPUT those are asked whose target says `self`, in OUTPUT those whose source does, and all that is inside of
+    such a head."""
 
-    def of(self, items: Iterable[Item], where: str, paths: frozenset[Path] = frozenset()) -> Iterator[Placed]:
+    def of(self, items: Iterable[Item], where: str, paths: frozenset[Path] = _EVERY) -> Iterator[Placed]:
         return super().of(items, where, paths)
 
     def _asked(self, item: Item, around: frozenset[Path]) -> frozenset[Path]:
         if isinstance(item, Opaque):
-            return frozenset({_HOOKS[item.hook]}) if item.hook else around
-        found = set(around)
-        if names(item.target, ThisNode):
-            found.add(Path.INPUT)
-        if names(item.source, ThisNode):
-            found.add(Path.OUTPUT)
-        return frozenset(found)
+            return around & {_HOOKS[item.hook]} if item.hook else around
+        if around != _EVERY:
+            return around
+        sides = ((Path.INPUT, item.target), (Path.OUTPUT, item.source))
+        return frozenset(path for path, end in sides if names(end, ThisNode))

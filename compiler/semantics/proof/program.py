@@ -16,7 +16,7 @@ docs/DSL.md, one packet at a time. What is decided where:
   before those of the same one, and each direction asks it where a pod of this node is the subject and neither the
   admin tier nor a NetworkPolicy decides. The first of its rules that matches does: pass leaves it to the default.
 - The node's list: in INPUT its rules with the target self, in OUTPUT those with the source self, of all blocks of all
-  files, or in a list with such a head; rules of a failsafe stand in front. An allow of a policy block leads to the last
+  files, and lists with such heads; rules of a failsafe stand in front. An allow of a policy block leads to the last
   list, not past it. pass is allow there, since nothing comes behind.
 - Replies and related packets pass. A pod's way to itself and neighbour discovery pass blocks and policies.
 - In front of all that, replies too, the lists about packets are asked: deny and reject end a packet, all else goes on.

@@ -76,7 +76,7 @@ ESTABLISHED, INVALID = State.ESTABLISHED, State.INVALID
         (
             "node { within any -> self { deny self -> any } }",
             tcp(HOST, HOST, path=OUTPUT, source_type=AddressType.LOCAL, destination_type=AddressType.LOCAL),
-            "deny node rule[0][0]",
+            "allow",
         ),
         # Every packet, before replies: it can only be taken away.
         (
