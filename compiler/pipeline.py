@@ -15,32 +15,36 @@ from compiler.backends.text import comments
 from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
 from compiler.lower.deny import NONE_BESIDES, Denials
+from compiler.lower.items import of_blocks, placed
 from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
-from compiler.lower.program import ProgramFront, denials, of_blocks, of_node
+from compiler.lower.program import ProgramFront, denials
 from compiler.net import Family
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
 from compiler.passes.split_prefix_sets import split_prefix_sets
-from compiler.policy import Domains, NodeSelector, Policy
+from compiler.policy import Domains, NodeSelector, Origin, Policy
 from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends, Here, Side
 from compiler.resolve.failsafe import Session, failsafe
 from compiler.resolve.inventory import Inventory
+from compiler.resolve.narrowed import of_node
 from compiler.resolve.reach import Reacher
-from compiler.resources.language import NO_PROGRAM, Program, every_rule
+from compiler.resources.language import NO_PROGRAM, Item, Matching, Opaque, Program, every_item
 from compiler.resources.language import Rule as ProgramRule
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from compiler.translate import closed, translate
-from compiler.translate.program import check_node, check_program
+from compiler.translate.program import check_node, check_program, check_tool
 
 _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
     Backend.NFTABLES: nftables.emit,
     Backend.IPTABLES: iptables.emit,
 }
+#: As the language calls them.
+_TOOLS = {Backend.NFTABLES: "nft", Backend.IPTABLES: "iptables"}
 #: In this order; each takes the ruleset and the target's capabilities, and keeps every verdict.
 PASSES = (expand_maps, split_effects, split_prefix_sets, count_hops)
 
@@ -48,7 +52,7 @@ PASSES = (expand_maps, split_effects, split_prefix_sets, count_hops)
 @dataclass(frozen=True, slots=True)
 class Artifacts:
     """`files` by name, in the order of loading; `ruleset` is what was printed; `symbolic` when the input names no
-    pod with an address; `failsafe`: rules that were put in front of the program's list for the node."""
+    pod with an address; `failsafe`: rules that were put in front of the program's lists for the node."""
 
     target: Target
     files: Mapping[str, str]
@@ -99,15 +103,38 @@ class Compiler:
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
                     yield f"{rule.origin}: matches no node: the input holds no Node objects"
         ends = Ends(self._inventory, None)
-        blocks = (*of_blocks(self.program), *of_blocks(self.program, "baseline"))
-        for one in (*blocks, *of_node(every_rule(self.program.node))):
-            for what, end in (("source", one.rule.source), ("target", one.rule.target)):
+        for item, origin in self._items():
+            for what, end in (("source", item.source), ("target", item.target)) if isinstance(item, Matching) else ():
                 if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
-                    yield f"{one.origin}: matches nothing: nobody in the input is its {what}"
+                    yield f"{origin}: matches nothing: nobody in the input is its {what}"
+        if unverified := self.unverified():
+            yield unverified
+
+    def unverified(self) -> str:
+        """Which rules of one tool are in the program, as they are; nothing without any."""
+        tables = (*every_item(self.program.nat), *self.program.mangle, *self.program.raw)
+        every = (*(item for item, _ in self._items()), *tables)
+        found = [item.name for item in every if isinstance(item, Opaque)]
+        many = "1 rule" if len(found) == 1 else f"{len(found)} rules"
+        return f"unverified: {many} of one tool, as written ({', '.join(found)})" if found else ""
+
+    def _items(self) -> Iterator[tuple[Item, Origin]]:
+        """Everything in lists of the program, and where it stands."""
+        program = self.program
+        for whole in (
+            *of_blocks(program),
+            *of_blocks(program, "baseline"),
+            *placed(program.node_packets, "node", "packets"),
+            *placed(program.node, "node"),
+            *placed(program.forward_packets, "forward", "packets"),
+            *placed(program.forward, "forward"),
+        ):
+            yield from ((one.item, one.origin) for one in whole.every())
 
     def compile(self, target: Target) -> Artifacts:
         """The scripts for one node."""
         check_node(self.program, target.node, not self._inventory.symbolic)
+        check_tool(self.program, _TOOLS[target.backend])
         lines = self.failsafe(target)
         if self.program == NO_PROGRAM:
             ruleset = self._lower(target)
@@ -119,12 +146,11 @@ class Compiler:
         return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines)
 
     def failsafe(self, target: Target) -> tuple[ProgramRule, ...]:
-        """What stands in front of the program's list for the node."""
-        if self._ssh is None or not self.program.node:
+        """What stands in front of the program's lists for the node."""
+        rules = tuple(of_node(self.program))
+        if self._ssh is None or not rules:
             return ()
-        return failsafe(
-            tuple(every_rule(self.program.node)), Ends(self._inventory, target.node), target.families, self._ssh
-        )
+        return failsafe(rules, Ends(self._inventory, target.node), target.families, self._ssh)
 
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
         if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):
@@ -136,7 +162,8 @@ class Compiler:
         where = f"node {target.node}" if target.node else "every pod of the input"
         policies = "1 policy" if len(self.policies) == 1 else f"{len(self.policies)} policies"
         program = "" if self.program == NO_PROGRAM else " and a program"
-        return (f"netpolc: {where}, {policies}{program}, {target.backend.value}",)
+        unverified = self.unverified()
+        return (f"netpolc: {where}, {policies}{program}, {target.backend.value}", *([unverified] if unverified else ()))
 
 
 def prepared(ruleset: Ruleset, target: Target) -> Ruleset:

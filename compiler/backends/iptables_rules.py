@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from compiler.backends import ipset
 from compiler.backends.text import interface, log_prefix, refuse
-from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark, SetMss, Ttl
+from compiler.ir.effects import ClampMss, Effect, Log, Native, NoTrack, SetDscp, SetMark, SetMss, Ttl
 from compiler.ir.match import (
     Field,
     FromPorts,
@@ -30,6 +30,7 @@ from compiler.ir.match import (
     Outbound,
     Rate,
     Replies,
+    RoutedAs,
     ToAnyPort,
     ToPorts,
     WithinRate,
@@ -40,6 +41,8 @@ from compiler.net import EVERY_PORT, PROTOCOL_NAMES, Family, address_text
 
 BACKEND = "iptables"
 PREFIX = "NETPOLC-"
+#: Characters of a prefix in the kernel's log (xt_LOG).
+_LONGEST_PREFIX = 29
 
 _DIRECTION = {Field.SOURCE: "-s", Field.DESTINATION: "-d"}
 _PROTOCOLS = {**PROTOCOL_NAMES, 1: "icmp", 58: "ipv6-icmp"}
@@ -109,6 +112,8 @@ def _match(match: Match, family: Family, sets: Mapping[str, str]) -> list[str]:
             return ["-m addrtype --src-type LOCAL"]
         case LocalDestination():
             return ["-m addrtype --dst-type LOCAL"]
+        case RoutedAs(field, kind):
+            return [f"-m addrtype --{'src' if field is Field.SOURCE else 'dst'}-type {kind.name}"]
         case NoWayBack():
             return ["-m rpfilter --invert"]
         case InPrefix(field, prefix):
@@ -153,6 +158,9 @@ def _match(match: Match, family: Family, sets: Mapping[str, str]) -> list[str]:
 def _effect(effect: Effect, family: Family) -> tuple[str, str]:
     """What it asks of its own, and the target."""
     match effect:
+        case Log(prefix, None, limit):
+            said = f" --log-prefix {log_prefix(prefix, BACKEND, _LONGEST_PREFIX)}" if prefix else ""
+            return _limit(limit) if limit else "", f"-j LOG{said}"
         case Log(prefix, group, limit):
             said = f"--nflog-prefix {log_prefix(prefix, BACKEND)} " if prefix else ""
             return _limit(limit) if limit else "", f"-j NFLOG {said}--nflog-group {group}"
@@ -169,6 +177,10 @@ def _effect(effect: Effect, family: Family) -> tuple[str, str]:
             return _SYN, f"-j TCPMSS --set-mss {size}"
         case NoTrack():
             return "", "-j CT --notrack"
+        case Native(tool, text, name):
+            if tool != BACKEND:
+                raise refuse(f"the rule {name}, which is one of {tool}", BACKEND)
+            return "", text
 
 
 def _verdict(verdict: Verdict, family: Family) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compiler.backends.text import interface, log_prefix, refuse
-from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
+from compiler.ir.effects import ClampMss, Effect, Log, Native, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import (
     Field,
     FromPorts,
@@ -28,6 +28,7 @@ from compiler.ir.match import (
     Outbound,
     Rate,
     Replies,
+    RoutedAs,
     ToAnyPort,
     ToPorts,
     WithinRate,
@@ -85,6 +86,8 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
             return "fib saddr type local"
         case LocalDestination():
             return "fib daddr type local"
+        case RoutedAs(field, kind):
+            return f"fib {ADDRESS[field]} type {kind.value}"
         case NoWayBack():
             return "fib saddr . iif oif missing"
         case InPrefix(field, prefix):
@@ -141,7 +144,8 @@ def effect_text(effect: Effect, family: Family | None) -> str:
     match effect:
         case Log(prefix, group, limit):
             often = f"{_limit(limit)} " if limit else ""
-            return f"{often}log " + (f"prefix {log_prefix(prefix, BACKEND)} " if prefix else "") + f"group {group}"
+            said = f" prefix {log_prefix(prefix, BACKEND)}" if prefix else ""
+            return f"{often}log{said}" + ("" if group is None else f" group {group}")
         case SetMark(value, mask):
             kept = "" if mask == _ALL_BITS else f"meta mark & {_ALL_BITS ^ mask:#x} | "
             return f"meta mark set {kept}{value:#x}"
@@ -157,6 +161,10 @@ def effect_text(effect: Effect, family: Family | None) -> str:
             return f"{_SYN} tcp option maxseg size set {size}"
         case NoTrack():
             return "notrack"
+        case Native(tool, text, name):
+            if tool != "nft":
+                raise refuse(f"the rule {name}, which is one of {tool}", BACKEND)
+            return text
 
 
 def verdict_text(verdict: Verdict, family: Family | None) -> str:

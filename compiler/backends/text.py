@@ -22,11 +22,11 @@ _LONGEST_INTERFACE = 15
 _INTERFACE = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@-]{0,14}")
 
 
-def log_prefix(text: str, backend: str) -> str:
+def log_prefix(text: str, backend: str, longest: int = _LONGEST_PREFIX) -> str:
     """The prefix of a log message in quotation marks. Unsupported when it is too long or has characters that cannot be
     said."""
-    if len(text) > _LONGEST_PREFIX:
-        raise refuse(f"the log prefix {text!r}, which is longer than {_LONGEST_PREFIX} characters", backend)
+    if len(text) > longest:
+        raise refuse(f"the log prefix {text!r}, which is longer than {longest} characters", backend)
     if not _PREFIX.fullmatch(text):
         raise refuse(f'the log prefix {text!r}: printable ASCII but for \\, " and $', backend)
     return f'"{text}"'

@@ -101,7 +101,7 @@ def _in_bounds(part: Match | Effect) -> bool:
         case WithinRate(rate):
             return _is_rate(rate)
         case Log(_, group, limit):
-            return 0 <= group <= 65535 and (limit is None or _is_rate(limit))
+            return (group is None or 0 <= group <= 65535) and (limit is None or _is_rate(limit))
         case _:
             return True
 

@@ -15,6 +15,8 @@ from compiler.ir.match import (
     Match,
     NeighbourDiscovery,
     Replies,
+    RoutedAs,
+    RouteKind,
     WithinRate,
 )
 from compiler.ir.places import HOOKS, check_place, check_protocol
@@ -166,6 +168,10 @@ def _needed_family(match: Match) -> Family | None:
             return Family.IPV6
         case IcmpType(family):
             return family
+        case RoutedAs(field, kind):
+            assert field in _ADDRESSES, "routing knows addresses"
+            assert kind is not RouteKind.LOCAL, "a match of its own"
+            return Family.IPV4 if kind is RouteKind.BROADCAST else None
         case _:
             return None
 

@@ -13,11 +13,11 @@ from compiler.ir.match import Rate
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A copy of the packet to the NFLOG group `group` (0-65535), with a prefix that tells what it is about; `limit`:
-    no more often than that, and what is beyond it is done unlogged."""
+    """A copy of the packet to the NFLOG group `group` (0-65535; None: a line to the kernel's own log), with a prefix
+    that tells what it is about; `limit`: no more often than that, and what is beyond it is done unlogged."""
 
     prefix: str
-    group: int = 0
+    group: int | None = 0
     limit: Rate | None = None
 
 
@@ -69,4 +69,14 @@ class NoTrack:
     """Conntrack leaves the packet alone: no state, no NAT. In raw."""
 
 
-Effect = Log | SetMark | SetDscp | Ttl | ClampMss | SetMss | NoTrack
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A whole rule of one tool (`iptables` or `nft`) as its user wrote it, alone in its rule. What it does is not
+    known, verdicts among it; `name` is its user's word for it. Only that tool's back end prints it."""
+
+    tool: str
+    text: str
+    name: str
+
+
+Effect = Log | SetMark | SetDscp | Ttl | ClampMss | SetMss | NoTrack | Native

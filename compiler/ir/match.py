@@ -169,6 +169,23 @@ class LocalDestination:
     """The destination address is one of the node's own, whichever interface has it."""
 
 
+class RouteKind(Enum):
+    """What routing says of an address; the value is nft's word, in capitals iptables'."""
+
+    LOCAL = "local"
+    BROADCAST = "broadcast"
+    MULTICAST = "multicast"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedAs:
+    """Routing takes the address for broadcast or multicast (LocalSource and LocalDestination: for local). `field` is
+    SOURCE or DESTINATION. No address of IPv6 is broadcast, and ip6tables cannot ask."""
+
+    field: Field
+    kind: RouteKind
+
+
 @dataclass(frozen=True, slots=True)
 class NoWayBack:
     """Packets to the source address would not leave by the interface that this one came in by (RFC 3704, strict): the
@@ -239,6 +256,7 @@ Match = (
     | HasMark
     | InState
     | LocalDestination
+    | RoutedAs
     | NoWayBack
     | Hops
     | WithinRate

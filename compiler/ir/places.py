@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from compiler.ir.effects import ClampMss, Log, NoTrack, SetDscp, SetMark, SetMss, Ttl
+from compiler.ir.effects import ClampMss, Log, Native, NoTrack, SetDscp, SetMark, SetMss, Ttl
 from compiler.ir.match import (
     Inbound,
     InState,
@@ -20,7 +20,7 @@ from compiler.ir.match import (
     protocols,
 )
 from compiler.ir.nat import Dnat, Masquerade, Redirect, Snat
-from compiler.ir.ruleset import Answer, Chain, Drop, Hook, Reject, Rule, Table
+from compiler.ir.ruleset import Answer, Chain, Continue, Drop, Hook, Reject, Rule, Table
 from compiler.net import TCP
 
 #: The hooks of each table.
@@ -86,6 +86,9 @@ def check_protocol(rule: Rule, where: str) -> None:
             assert len(asked & TRANSLATED_PORTS) == 1, f"{where}: a port for protocols without"
         case _:
             pass
+    if any(isinstance(effect, Native) for effect in rule.effects):
+        alone = not rule.matches and len(rule.effects) == 1 and rule.verdict == Continue()
+        assert alone, f"{where}: a rule of a tool with something beside it"
     if any(isinstance(effect, ClampMss | SetMss) for effect in rule.effects):
         assert asked <= {TCP}, f"{where}: an MSS of other protocols"
 

@@ -7,7 +7,7 @@ a set, so that a statement is a handful of rules however large its sets are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from compiler.backends.target import Capabilities
@@ -16,17 +16,23 @@ from compiler.ir.match import (
     WITH_PORTS,
     Field,
     FromPorts,
+    HasMark,
     IcmpType,
     Inbound,
     InPrefix,
     InSet,
+    InState,
     IsProtocol,
     LocalDestination,
     LocalSource,
     Match,
     Outbound,
+    RoutedAs,
+    RouteKind,
+    State,
     ToAnyPort,
     ToPorts,
+    protocols,
 )
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import PrefixSet, Set
@@ -36,13 +42,14 @@ from compiler.net import EVERY_PORT, Family, Intervals, Prefix, prefixes, union
 from compiler.policy import NamedPort as ModelPort
 from compiler.resolve.ends import Alternative, Ends, Side, everything
 from compiler.resources.language import (
+    Conditional,
     End,
     Less,
+    Matching,
     MessageType,
     NamedPort,
     PortRange,
     Ports,
-    Rule,
     Statement,
     WholeProtocol,
 )
@@ -51,6 +58,8 @@ from compiler.resources.language import (
 _SPREAD = 64
 _TRIPLE = (Field.DESTINATION, Field.PROTOCOL, Field.PORT)
 _SERVICE = (Field.PROTOCOL, Field.PORT)
+#: Whose address it is that comes in, or goes out, by an interface.
+_FIELDS: dict[type[Inbound | Outbound], Field] = {Inbound: Field.SOURCE, Outbound: Field.DESTINATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +98,11 @@ class Asking:
         """The sets asked so far, in the order of their first use."""
         return tuple(self._sets.values())
 
-    def questions(self, rule: Rule, family: Family, source: Side, target: Side) -> tuple[Question, ...]:
-        """The ways in which a packet of the family can meet the rule at a hook with these ends."""
+    def questions(self, rule: Matching, family: Family, source: Side, target: Side) -> tuple[Question, ...]:
+        """The ways in which a packet of the family can meet the rule at a hook with these ends, whatever its chance."""
         begin: End = rule.source if rule.unless is None else Less(end=rule.source, without=rule.unless)
-        return self.between(rule, begin, rule.target, rule.ports, family, (source, target))
+        found = self.between(rule, begin, rule.target, rule.ports, family, (source, target))
+        return tuple(replace(one, matches=more) for one in found for more in conditioned(rule, rule.ports, one.matches))
 
     def between(
         self,
@@ -257,17 +267,36 @@ class Asking:
         return name
 
 
+def conditioned(by: Conditional, ports: Ports, matches: tuple[Match, ...]) -> Iterator[tuple[Match, ...]]:
+    """The ways in which a packet that meets these matches can meet the statement's conditions as well, but for its
+    chance. `ports`: those of the statement, which the matches ask."""
+    asked: tuple[Match, ...] = ()
+    if by.states:
+        asked += (InState(tuple(State(state) for state in by.states)),)
+    if by.marked is not None:
+        asked += (HasMark(by.marked.value, by.marked.mask),)
+    if not by.source_ports:
+        yield (*matches, *asked)
+        return
+    for protocol in sorted(protocols(matches) or {one.protocol for one in ports or ()}):
+        for low, high in union(by.source_ports):
+            yield (*matches, FromPorts(protocol, low, high), *asked)
+
+
 def _asked(one: Alternative, by: type[Inbound | Outbound], own: Match) -> Iterator[Match]:
     if one.interface is not None:
         yield _interface(by, one.interface)
     if one.local:
         yield own
+    if one.routed is not None:
+        yield RoutedAs(_FIELDS[by], RouteKind(one.routed))
 
 
 def _exceptions(one: Alternative, by: type[Inbound | Outbound], own: Match) -> Iterator[Match]:
     yield from (_interface(by, name) for name in one.outside)
     if one.local is False:
         yield own
+    yield from (RoutedAs(_FIELDS[by], RouteKind(kind)) for kind in one.unrouted)
 
 
 def _interface(by: type[Inbound | Outbound], pattern: str) -> Match:

@@ -20,12 +20,14 @@ from compiler.resources.language import (
     Less,
     Mark,
     Masquerade,
+    Matching,
     MessageType,
     Mss,
     NatWithin,
     Notrack,
     Opaque,
     PolicyBlock,
+    Ports,
     Program,
     Redirect,
     Routed,
@@ -36,7 +38,7 @@ from compiler.resources.language import (
     Translates,
     Ttl,
     WholeProtocol,
-    parts,
+    every_item,
 )
 
 _NAMES: dict[type[Statement], str] = {
@@ -72,15 +74,8 @@ def check_program(program: Program, policies: Sequence[Policy], has_pods: bool =
     for block in program.policies:
         for text, code in _block(block, policies, has_pods):
             problems.add(block.flaw(text, code))
-    for items, name in (
-        (program.forward, "forward blocks"),
-        (program.node_packets, "node packets"),
-        (program.forward_packets, "forward packets"),
-    ):
-        for item in items[:1]:
-            problems.add(item.flaw(f"{name} are not compiled yet", "not-compiled"))
-    for item in (*(item for block in program.policies for item in block.rules), *program.node):
-        for text in _item(item):
+    for item in every_item(_lists(program)):
+        for text in _ports(item.ports) if isinstance(item, Matching) else ():
             problems.add(item.flaw(text, "not-compiled"))
     for item in (item for block in program.policies if block.tier == "baseline" for item in block.rules):
         for text in _baseline(item):
@@ -102,18 +97,11 @@ def _block(block: PolicyBlock, policies: Sequence[Policy], has_pods: bool) -> It
         yield f"{text} {more}", "priority"
 
 
-def _item(item: Item) -> Iterator[str]:
-    if not isinstance(item, Rule):
-        yield f"{'opaque' if isinstance(item, Opaque) else 'within'} is not compiled yet"
-        return
-    if item.verb in ("log", "leave"):
-        yield f"{item.verb} is not compiled yet"
-    if item.conditional or (item.log is not None and item.log.kernel):
-        yield "conditions (state, marked, source port, chance) and log to kernel are not compiled yet"
-    ends = (item.source, item.target, *(() if item.unless is None else (item.unless,)))
-    if any(isinstance(part, Routed) for end in ends for part in parts(end)):
-        yield "the ends local, broadcast and multicast are not compiled yet"
-    yield from _rule(item)
+def _lists(program: Program) -> Iterator[Item]:
+    """The items of all lists."""
+    for block in program.policies:
+        yield from block.rules
+    yield from (*program.node_packets, *program.node, *program.forward_packets, *program.forward)
 
 
 def _baseline(item: Item) -> Iterator[str]:
@@ -147,8 +135,8 @@ def _every(end: End | None) -> Iterator[End]:
             yield end
 
 
-def _rule(rule: Rule) -> Iterator[str]:
-    for one in rule.ports or ():
+def _ports(ports: Ports) -> Iterator[str]:
+    for one in ports or ():
         match one:
             case WholeProtocol(protocol=0):
                 yield "protocol 0 is not compiled: to iptables it is every protocol"
@@ -158,8 +146,19 @@ def _rule(rule: Rule) -> Iterator[str]:
 
 def check_node(program: Program, node: str | None, has_pods: bool) -> None:
     """Raises InvalidInput for rules about the node itself where it is not said which one that is."""
-    if node is None and has_pods and program.node:
-        problems = Collector()
-        text = "a node block is about one machine, and the input has pods: say which node with --node"
-        problems.add(program.node[0].flaw(text, "no-node"))
-        problems.check()
+    problems = Collector()
+    for name, items in (("node", program.node), ("node packets", program.node_packets)):
+        for item in items[:1] if node is None and has_pods else ():
+            text = f"a {name} block is about one machine, and the input has pods: say which node with --node"
+            problems.add(item.flaw(text, "no-node"))
+    problems.check()
+
+
+def check_tool(program: Program, tool: str) -> None:
+    """Raises InvalidInput for rules of another tool than the one (`iptables` or `nft`) that is compiled for."""
+    problems = Collector()
+    for item in (*every_item((*_lists(program), *program.nat)), *program.mangle, *program.raw):
+        if isinstance(item, Opaque) and item.tool != tool:
+            text = f"{item.name} is a rule of {item.tool} as it is, and cannot be compiled for {tool}"
+            problems.add(item.flaw(text, "other-tool"))
+    problems.check()

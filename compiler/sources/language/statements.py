@@ -59,7 +59,8 @@ def _policy(
     priority = node.priority.number if node.priority is not None else LAST
     head = t.Node(node.begin, node.brace)
     span = text.source.span(node.begin, node.brace)
-    policies[name] = PolicyBlock(name=name, tier=tier, priority=priority, rules=tuple(made), text=text.line(head), span=span)
+    rules = tuple(made)
+    policies[name] = PolicyBlock(name=name, tier=tier, priority=priority, rules=rules, text=text.line(head), span=span)
 
 
 def _made(statements: Iterable[_T | None]) -> list[_T]:

@@ -1,0 +1,186 @@
+"""Ordered lists of a program -> chains: rules, lists in lists, rules of one tool.
+
+All of a list is reached by goto, so that Return ends it, however deep: that is how a rule allows. A list in it begins
+where its head is met and ends, as what the head is not about does, in what stands behind it. So no chain is come back
+to, but for the ends of denied packets that spare somebody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from compiler.ir import effects
+from compiler.ir.match import InSet, OneIn, Per, Rate
+from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Verdict
+from compiler.ir.ruleset import Rule as Line
+from compiler.lower.asking import Asking, Question, once
+from compiler.lower.segments import Segments
+from compiler.net import Family
+from compiler.policy import Origin
+from compiler.resolve.ends import Here, Side, is_node
+from compiler.resources.language import Item, Log, Matching, NamedPort, Opaque, Program, Rule, Within
+
+#: Who is met at the two ends of each hook.
+SIDES: Mapping[Hook, tuple[Side, Side]] = {
+    Hook.FORWARD: (Side(Here.ASKED), Side(Here.ASKED)),
+    Hook.INPUT: (Side(Here.ASKED), Side(Here.ALWAYS, interfaces=False)),
+    Hook.OUTPUT: (Side(Here.ALWAYS, interfaces=False), Side(Here.ASKED)),
+}
+_VERSIONS = {4: Family.IPV4, 6: Family.IPV6}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An item and where it stands; of a list in a list, what is in it."""
+
+    item: Item
+    origin: Origin
+    inside: tuple[Placed, ...] = ()
+
+    def every(self) -> Iterator[Placed]:
+        """It and all that is in it."""
+        yield self
+        for one in self.inside:
+            yield from one.every()
+
+
+def of_blocks(program: Program, tier: str = "admin") -> Iterator[Placed]:
+    """The items of all policy blocks of a tier, in the order in which they are asked."""
+    blocks = (block for block in program.policies if block.tier == tier)
+    for block in sorted(blocks, key=lambda block: (block.priority, block.name)):
+        yield from placed(block.rules, "policy", block.name)
+
+
+def placed(items: Iterable[Item], kind: str, name: str = "block") -> tuple[Placed, ...]:
+    """The items of one list, their rules numbered through, those of lists in it among them."""
+    numbers = count()
+
+    def place(item: Item) -> Placed:
+        if isinstance(item, Rule):
+            return Placed(item, Origin(kind, "", name, f"rule[{next(numbers)}]", item.span))
+        what = "within" if isinstance(item, Within) else f"opaque {item.name}"
+        inside = tuple(map(place, item.items)) if isinstance(item, Within) else ()
+        return Placed(item, Origin(kind, "", name, what, item.span), inside)
+
+    return tuple(map(place, items))
+
+
+def at(items: Iterable[Placed], hook: Hook) -> tuple[Placed, ...]:
+    """Those items of a list of the node itself that are asked at a hook."""
+    return tuple(one for one in items if _is_at(one.item, hook))
+
+
+def _is_at(item: Item, hook: Hook) -> bool:
+    if isinstance(item, Opaque):
+        return item.hook == hook.value
+    return is_node(item.target if hook is Hook.INPUT else item.source)
+
+
+class ItemChains:
+    """The chains of one list at one hook. `name`: of the first chain; those of lists in it begin with `stem`. `verdict`
+    is what a rule of any other verb than log and leave does, `leave` where leave leads outside of lists in lists."""
+
+    def __init__(
+        self,
+        names: tuple[str, str],
+        note: str,
+        asking: Asking,
+        hook: Hook,
+        families: Sequence[Family],
+        verdict: Callable[[Rule], Verdict],
+        leave: Verdict,
+    ) -> None:
+        name, self._stem = names
+        self._asking, self._hook, self._families = asking, hook, families
+        self._verdict = verdict
+        self._behind = [leave]
+        self._done: list[Chain] = []
+        self._name, self._now = name, Segments(name, [note])
+        self._numbers = count(1)
+
+    def add(self, items: Iterable[Placed]) -> None:
+        """Items behind those that are there."""
+        for one in items:
+            match one.item:
+                case Rule() as rule:
+                    self._rule(rule, one.origin)
+                case Within() as within:
+                    self._within(within, one)
+                case Opaque() as opaque:
+                    self._opaque(opaque, one.origin)
+
+    def chains(self, end: Verdict) -> tuple[Chain, ...]:
+        """All chains; `end` is for what nothing in the list decides. No chain when there is nothing in it."""
+        last = self._now.chains(end)
+        if not last and self._done:
+            last = (Chain(self._name, (Line((), end),)),)
+        return (*self._done, *last)
+
+    def _rule(self, rule: Rule, origin: Origin) -> None:
+        verdict = {"log": Continue(), "leave": self._behind[-1]}.get(rule.verb) or self._verdict(rule)
+        logs = (log_effect(rule.log),) if rule.log is not None else ()
+        like = Line((), verdict, origins=(origin,), note=rule.text, effects=logs)
+        self._add(like, rule, self._questions(rule))
+
+    def _within(self, within: Within, one: Placed) -> None:
+        asked = self._questions(within)
+        if not asked or not one.inside:
+            return
+        inner, behind = self._fresh(), self._fresh()
+        self._add(Line((), Goto(inner), origins=(one.origin,), note=within.text), within, asked)
+        self._turn(inner, Goto(behind), within.text)
+        self._behind.append(Goto(behind))
+        self.add(one.inside)
+        self._behind.pop()
+        self._turn(behind, Goto(behind))
+
+    def _opaque(self, opaque: Opaque, origin: Origin) -> None:
+        family = None if opaque.version is None else _VERSIONS[opaque.version]
+        if family in (None, *self._families):
+            said = effects.Native(opaque.tool, opaque.rule, opaque.name)
+            note = f"{opaque.text}  # unverified"
+            self._now.add(Line((), Continue(), origins=(origin,), note=note, effects=(said,)), [(family, Question(()))])
+
+    def _add(self, like: Line, by: Matching, asked: Sequence[tuple[Family | None, Question]]) -> None:
+        """A rule for what meets one of the questions. What happens at random, or is no end, happens once to each
+        packet, however many of the questions it meets: sets are asked in several rules sometimes."""
+        chance = (OneIn(by.chance),) if by.chance is not None else ()
+        if not chance and like.verdict != Continue():
+            self._now.add(like, asked)
+        elif _is_met_once(by, asked):
+            self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
+        elif asked:
+            met, behind = self._fresh(), self._fresh()
+            self._now.add(replace(like, verdict=Goto(met), effects=()), asked)
+            self._turn(met, Goto(behind), like.note)
+            self._now.add(like, [(None, Question(chance))])
+            self._turn(behind, Goto(behind))
+
+    def _questions(self, by: Matching) -> list[tuple[Family | None, Question]]:
+        return once({family: self._asking.questions(by, family, *SIDES[self._hook]) for family in self._families})
+
+    def _fresh(self) -> str:
+        return f"{self._stem}-w{next(self._numbers)}"
+
+    def _turn(self, name: str, end: Verdict, note: str = "") -> None:
+        """Ends the chain that is open, and opens another one."""
+        self._done += self._now.chains(end) or (Chain(self._name, (Line((), end),)),)
+        self._name, self._now = name, Segments(name, [note] if note else [])
+
+
+def _is_met_once(by: Matching, asked: Sequence[tuple[Family | None, Question]]) -> bool:
+    """Whether no packet meets two rules that come of these questions: ends and numbers of ports are apart from each
+    other, while a named port may be one of the numbers."""
+    named = len(asked) > 1 and any(isinstance(one, NamedPort) for one in by.ports or ())
+    return not named and not any(isinstance(match, InSet) for _, one in asked for match in one.matches)
+
+
+def log_effect(log: Log) -> effects.Log:
+    """What notes packets so."""
+    limit = None
+    if log.limit is not None:
+        rate = Rate(log.limit.count, Per(log.limit.unit))
+        limit = rate if log.limit.burst is None else replace(rate, burst=log.limit.burst)
+    return effects.Log(log.prefix, group=None if log.kernel else 0, limit=limit)
