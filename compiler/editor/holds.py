@@ -56,15 +56,16 @@ class Holdings:
 
 def _alternative(one: Alternative, family: Family) -> Iterator[str]:
     """What addresses do not say of an alternative."""
-    whole = one.addresses == everything(family)
-    if one.interface is not None or one.outside:
-        apart = f", but not by {', '.join(one.outside)}" if one.outside else ""
-        who = "anyone" if whole else f"IPv{family.value}: {', '.join(_few(addresses(one.addresses, family)))}"
-        yield f"by {one.interface or 'any interface'}{apart}: {who}"
-    elif one.local and whole:
-        yield "this node, whichever of its addresses"
-    elif whole:
-        yield "everyone" if one.local is None else "everyone but this node"
+    conditions = [f"by {one.interface}"] if one.interface is not None else []
+    conditions += [f"not by {', '.join(one.outside)}"] if one.outside else []
+    conditions += [f"addresses that routing calls {one.routed}"] if one.routed is not None else []
+    conditions += [f"none that routing calls {' or '.join(one.unrouted)}"] if one.unrouted else []
+    if one.local is not None:
+        conditions.append("this node, whichever of its addresses" if one.local else "not this node")
+    if one.addresses == everything(family):
+        yield ", ".join(conditions) or "everyone"
+    elif conditions:
+        yield f"{', '.join(conditions)}: {', '.join(_few(addresses(one.addresses, family)))}"
 
 
 def addresses(spans: Intervals, family: Family) -> list[str]:
