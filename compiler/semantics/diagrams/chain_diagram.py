@@ -16,6 +16,7 @@ outcome, and a stateful match may answer either way each time. To be *observed* 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -283,7 +284,23 @@ class ChainDiagrams:
 
     def then(self, diagram: int, rest: int) -> int:
         """`rest` behind it, for the packet as it has become."""
-        return self.then_by(diagram, lambda _: rest)
+        ways = [left for left in self.ways(diagram) if left.how == "next" or left.then]
+        alone = self._substitution.leaves_alone
+        if any(left.then for left in ways) or not all(alone(left.effect, rest) for left in ways):
+            return self.then_by(diagram, lambda _: rest)
+        return self._made.combined(diagram, rest, partial(self._one_after_the_other, {}))
+
+    def _one_after_the_other(self, known: dict[int, Left], one: int, two: int) -> int:
+        """Two outcomes, of which the second is what it would be without the first; `known`: outcomes so far."""
+        if not known:
+            known.update((leaf, left) for left, leaf in self._made.outcomes().items() if isinstance(left, Left))
+        first = known[one]
+        if first.how != "next":
+            return one
+        if two == NOTHING:
+            return one
+        second = known[two]
+        return self._made.outcome(second._replace(effect=followed(first.effect, second.effect)))
 
     def then_by(self, diagram: int, rest: Callable[[Change], int]) -> int:
         """What follows may depend on what has become of the packet."""

@@ -266,6 +266,28 @@ class Diagrams(Nodes):
 
         return walk(diagram)
 
+    def combined(self, one: int, two: int, both: Callable[[int, int], int]) -> int:
+        """What the first says, where it says nothing the second, and what `both` makes of two outcomes where the first
+        says something."""
+        done: dict[tuple[int, int], int] = {}
+
+        def walk(a: int, b: int) -> int:
+            if a == NOTHING:
+                return b
+            found = done.get((a, b))
+            if found is None:
+                level = min(self._levels[a], self._levels[b])
+                found = done[a, b] = both(a, b) if level == LEAF else split(level, a, b)
+            return found
+
+        def split(level: int, a: int, b: int) -> int:
+            sides = [self._starts[x] if self._levels[x] == level else () for x in (a, b)]
+            starts = sorted({*sides[0], *sides[1]})
+            kids = [self._along(x, starts) if side else repeat(x) for x, side in zip((a, b), sides, strict=True)]
+            return self._joined(level, starts, list(map(walk, *kids)))
+
+        return walk(one, two)
+
     def folded(self, diagram: int, fields: Mapping[int, Callable[[int, int], int]]) -> int:
         """The same without these fields, which have two values: what is to be of a packet is made of what it says with
         0 and with 1, both folded; that asks later fields only."""

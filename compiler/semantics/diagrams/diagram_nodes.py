@@ -43,6 +43,9 @@ class Nodes:
         self._nodes: dict[tuple[int, tuple[int, ...], tuple[int, ...]], int] = {}
         self._leaves: dict[Hashable, int] = {}
         self._values: dict[int, Hashable] = {}
+        #: The fields that a diagram asks, and each such set once.
+        self._asked: dict[int, frozenset[int]] = {}
+        self._alike: dict[frozenset[int], frozenset[int]] = {}
         self.outcome("nothing")
         self.outcome("in")
 
@@ -146,7 +149,15 @@ class Nodes:
 
     def asked(self, diagram: int) -> frozenset[int]:
         """The fields that it asks."""
-        return frozenset(map(self._levels.__getitem__, self._below(diagram))) - {LEAF}
+        found = self._asked.get(diagram)
+        if found is None:
+            level = self._levels[diagram]
+            if level == LEAF:
+                return frozenset()
+            kids = {self.asked(kid) for kid in set(self._kids[diagram])}
+            whole = frozenset({level}.union(*kids))
+            found = self._asked[diagram] = self._alike.setdefault(whole, whole)
+        return found
 
     def pieces(self, diagram: int, field: int) -> list[Range]:
         """The ranges of the field within which it says the same, whatever the others are; ascending."""

@@ -13,6 +13,8 @@ from compiler.semantics.diagrams.variables import Answer, Kind, Variables
 from compiler.semantics.rules.effects import AS_IT_CAME, Asked, Change, Effect, Unknown, Value, changed
 from compiler.semantics.rules.netfilter import AddressType, Field, In, State
 
+#: Levels from here on have names.
+_VARIABLES = Level.MARK + MARK_BITS
 _UNTRACKED = Change(untracked=True)
 _TYPES = {Field.SOURCE: Level.SOURCE_TYPE, Field.DESTINATION: Level.DESTINATION_TYPE}
 
@@ -34,6 +36,23 @@ class Substitution:
         if found is None:
             found = self._known[key] = self._after(effect.change, asked, diagram)
         return found
+
+    def leaves_alone(self, effect: Effect, diagram: int) -> bool:
+        """Whether `after` is the diagram itself, as far as that is seen from what the diagram asks."""
+        change, asked = effect.change, self._made.asked(diagram)
+        fixed, flipped = self._mark(change)
+        touched = {*fixed, *flipped, *([int(Level.STATE)] * change.untracked)}
+        touched.update([int(Level.HOPS)] * (change.hops != AS_IT_CAME.hops))
+        for field, _ in change.given:
+            touched.update((self._over.level(field), int(_TYPES.get(field, Level.STATE))))
+        if asked & touched:
+            return False
+        events = any(isinstance(what, Asked) for what, _ in effect.events)
+        named = (self._variables.name(level) for level in asked if level >= _VARIABLES)
+        return not any(
+            (isinstance(name, Answer) and change.but_mark != AS_IT_CAME) or (isinstance(name, Asked) and events)
+            for name in named
+        ) and not (change.given and any(level in asked for level in self._matches.masked))
 
     def _after(self, change: Change, asked: Mapping[Asked, int], diagram: int) -> int:
         made = self._made

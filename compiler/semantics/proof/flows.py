@@ -113,7 +113,7 @@ class Turns:
     raw: tuple[Turn, ...]
     mangle: tuple[Turn, ...]
     nat: tuple[Turn, ...]
-    exempt: tuple[OneWay, ...]
+    exempt: tuple[Turn, ...]
 
 
 def rewrites(program: Program) -> bool:
@@ -123,7 +123,8 @@ def rewrites(program: Program) -> bool:
 
 def turns(program: Program, hook: Hook, exempt: Sequence[Rule] = ()) -> Turns:
     """`exempt`: rules of a failsafe for raw, to be asked like a drop."""
-    kept = [] if hook not in (Hook.PREROUTING, Hook.OUTPUT) else [way_of(one, hook) for one in exempt]
+    asked = exempt if hook in (Hook.PREROUTING, Hook.OUTPUT) else ()
+    kept = (Turn("failsafe", n, ("failsafe", n), one, (way_of(one, hook),)) for n, one in enumerate(asked))
     return Turns(
         tuple(_Placing("raw", hook).of(program.raw)),
         tuple(_Placing("mangle", hook).of(program.mangle)),

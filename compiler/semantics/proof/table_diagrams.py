@@ -56,10 +56,10 @@ from compiler.semantics.rules.netfilter import (
 )
 from compiler.semantics.rules.numbers import interface
 
-#: What the readers of rules call these: the first of TCP's segments, a source that has no way back, the MSS.
+#: What readers of rules call these: the first of TCP's segments, a source without a way back, a bound of segments.
 SYN = "tcp flags syn / syn,rst"
 NO_WAY_BACK = "fib saddr . iif oif missing"
-_MSS = "tcp option maxseg size set"
+BOUNDED = "tcp option maxseg size set"
 _FIRST = (State.NEW, State.RELATED)
 _LO = interface("lo", "\0")
 _ALL_BITS = 0xFFFFFFFF
@@ -90,7 +90,7 @@ class TableDiagrams:
     def packets(self, hook: Hook) -> int:
         """raw and mangle: "drop", or "next" with what became of the packet."""
         found = self.turns[hook]
-        exempt = self._made.first([self._way(one, hook, NOTHING) for one in found.exempt])
+        exempt = self._made.first([self._matched(one, hook, NOTHING) for one in found.exempt])
         parts = [self._on_packet(turn, hook, self._made.outside(exempt)) for turn in (*found.raw, *found.mangle)]
         return self._one_by_one(parts)
 
@@ -280,6 +280,6 @@ def effect(statement: Statement) -> Change:
         case Ttl(change=change, amount=amount):
             return change_of(SetHops(amount if change == "inc" else -amount))
         case Mss(size=size):
-            return change_of(Rewrite("MSS", f"{_MSS} {'rt mtu' if size is None else size}"))
+            return change_of(Rewrite("MSS", f"{BOUNDED} {'rt mtu' if size is None else size}"))
         case _:
             raise Unprovable(f"{statement.span.file_line}: {statement.text}: not proved here")

@@ -31,7 +31,7 @@ from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case
 from compiler.semantics.proof.flows import Turn
 from compiler.semantics.proof.program_ends import ProgramEnds
-from compiler.semantics.proof.table_diagrams import SYN, TableDiagrams
+from compiler.semantics.proof.table_diagrams import BOUNDED, SYN, TableDiagrams
 from compiler.semantics.proof.text_parts import at_hook, behind_conntrack, of_filter, others
 from compiler.semantics.proof.way_differences import differing
 from compiler.semantics.proof.way_witness import Witnesses
@@ -120,7 +120,8 @@ class TableComparison:
         sides = [self._text.ended(self._says.packets(hook)), self._text.at(hook, nat=False)]
         if self._touched and hook in (Hook.FORWARD, Hook.OUTPUT):
             sides = [self._changed(side, self._uncarried) for side in sides]
-        return self._by_hops(sides[0]), self._by_hops(sides[1])
+        sides = [self._by_hops(self._changed(side, _in_the_end)) for side in sides]
+        return sides[0], sides[1]
 
     def _connections(self, hook: Hook) -> tuple[int, int]:
         one, two = self._text.ended(self._says.connections(hook)), self._text.at(hook, nat=True)
@@ -205,6 +206,16 @@ class TableComparison:
         names = ((name, level) for name, level in self.variables.names().items() if level in asked)
         answers = {name.text: values[level] == 1 for name, level in names if isinstance(name, Answer | Asked)}
         return replace(case, others={**case.others, **answers})
+
+
+def _in_the_end(outcome: Outcome) -> Outcome:
+    """Of what is written twice the last counts for DSCP; segments are bounded by the least of all bounds."""
+    found = dict(outcome.change.rewritten)
+    if "DSCP" in found and found["DSCP"][-1].isdecimal():
+        found["DSCP"] = found["DSCP"][-1:]
+    if all(text.startswith(BOUNDED) for text in found.get("MSS", ("-",))):
+        found["MSS"] = tuple(sorted({*found["MSS"]}))
+    return outcome._replace(change=outcome.change._replace(rewritten=tuple(sorted(found.items()))))
 
 
 def _without_throws(outcome: Outcome) -> Outcome:

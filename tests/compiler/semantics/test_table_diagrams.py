@@ -89,10 +89,12 @@ def after(one: Travelling, outcome: Outcome) -> Travelling:
 
 
 def told(fates: list[tuple[Fraction, Travelling]]) -> dict[str, Fraction]:
-    """One entry for each thing that may become of it; of what is gone nothing else matters."""
+    """One entry for each thing that may become of it; of what is gone nothing else matters, of DSCP what is written
+    last, of segments all bounds."""
     found: dict[str, Fraction] = {}
     for share, one in fates:
-        key = "gone" if one.gone else repr(replace(one, rewritten=dict(sorted(one.rewritten.items()))))
+        bounds = {what: (*sorted({*texts}),) if what == "MSS" else texts[-1:] for what, texts in one.rewritten.items()}
+        key = "gone" if one.gone else repr(replace(one, rewritten=dict(sorted(bounds.items()))))
         found[key] = found.get(key, Fraction(0)) + share
     return found
 
