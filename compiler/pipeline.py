@@ -19,7 +19,9 @@ from compiler.lower.items import of_blocks, placed
 from compiler.lower.lists import lower_lists
 from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
+from compiler.lower.tables import beside
 from compiler.net import Family
+from compiler.passes.carry_inbound import carry_inbound
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
@@ -28,6 +30,7 @@ from compiler.policy import Domains, NodeSelector, Origin, Policy
 from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends, Here, Side
+from compiler.resolve.exempt import exempt
 from compiler.resolve.failsafe import Session, failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.narrowed import of_node
@@ -46,19 +49,21 @@ _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
 #: As the language calls them.
 _TOOLS = {Backend.NFTABLES: "nft", Backend.IPTABLES: "iptables"}
 #: In this order; each takes the ruleset and the target's capabilities, and keeps every verdict.
-PASSES = (expand_maps, split_effects, split_prefix_sets, count_hops)
+PASSES = (expand_maps, carry_inbound, split_effects, split_prefix_sets, count_hops)
 
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
     """`files` by name, in the order of loading; `ruleset` is what was printed; `symbolic` when the input names no
-    pod with an address; `failsafe`: rules that were put in front of the program's lists for the node."""
+    pod with an address; `failsafe`: rules that were put in front of the program's list for the node, `exempt`: in
+    front of what it drops in raw."""
 
     target: Target
     files: Mapping[str, str]
     ruleset: Ruleset
     symbolic: bool
     failsafe: tuple[ProgramRule, ...] = ()
+    exempt: tuple[ProgramRule, ...] = ()
 
     def headed(self, note: str) -> Artifacts:
         """The same with one more comment in the head of every file."""
@@ -135,15 +140,16 @@ class Compiler:
         """The scripts for one node."""
         check_node(self.program, target.node, not self._inventory.symbolic)
         check_tool(self.program, _TOOLS[target.backend])
-        lines = self.failsafe(target)
+        lines, exempted = self.failsafe(target), self.exempt(target)
         if self.program == NO_PROGRAM:
             ruleset = self._lower(target)
         else:
             ends = Ends(self._inventory, target.node)
             ruleset = self._lower(target, denials(self.program, ends, target))
             ruleset = ProgramFront(self.program, ends, target, lines).before(ruleset)
+            ruleset = beside(ruleset, self.program, ends, target, exempted)
         ruleset = replace(prepared(ruleset, target), notes=self._head(target))
-        return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines)
+        return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines, exempted)
 
     def failsafe(self, target: Target) -> tuple[ProgramRule, ...]:
         """What stands in front of the program's lists for the node."""
@@ -151,6 +157,12 @@ class Compiler:
         if self._ssh is None or not rules:
             return ()
         return failsafe(rules, Ends(self._inventory, target.node), target.families, self._ssh)
+
+    def exempt(self, target: Target) -> tuple[ProgramRule, ...]:
+        """What the program's raw statements never drop."""
+        if self._ssh is None or not self.program.raw:
+            return ()
+        return exempt(self.program, Ends(self._inventory, target.node), target.families, self._ssh)
 
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
         if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):

@@ -113,6 +113,8 @@ def match_text(match: Match, family: Family | None, sets: Mapping[str, str]) -> 
             return f"meta l4proto {_PROTOCOLS.get(protocol, protocol)}"
         case IcmpType(icmp, number, code):
             return f"{_ICMP[icmp]} type {number}" + (f" {_ICMP[icmp]} code {code}" if code is not None else "")
+        case Inbound("", True):  # nft takes no empty name
+            return "iif != 0"
         case Inbound(name, prefix):
             return f'iifname "{interface(name, prefix, "*", BACKEND)}"'
         case Outbound(name, prefix):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from compiler.net import Family
@@ -25,7 +25,8 @@ class Capabilities:
     `pair_sets`: sets of address pairs without a port (ipset's hash:net,net is missing from some kernels).
     `prefix_sets`: a set of prefixes of any lengths, and exceptions from them, that a rule can ask.
     `statements`: one rule can have several effects and a verdict. `hop_arithmetic`: a TTL can be set to one less or
-    more (nft 1.0.6 knows constants alone).
+    more (nft 1.0.6 knows constants alone). `inbound_mask`: the bits of the mark that tell POSTROUTING by which
+    interface a packet came in; None: rules there can ask.
     """
 
     verdict_maps: bool
@@ -36,8 +37,11 @@ class Capabilities:
     prefix_sets: bool
     statements: bool
     hop_arithmetic: bool
+    inbound_mask: int | None
 
 
+#: Bits that the well-known users of marks leave alone.
+INBOUND_MASK = 0x0F000000
 CAPABILITIES = {
     Backend.NFTABLES: Capabilities(
         verdict_maps=True,
@@ -48,6 +52,7 @@ CAPABILITIES = {
         prefix_sets=False,
         statements=True,
         hop_arithmetic=False,
+        inbound_mask=None,
     ),
     Backend.IPTABLES: Capabilities(
         verdict_maps=False,
@@ -58,18 +63,21 @@ CAPABILITIES = {
         prefix_sets=True,
         statements=False,
         hop_arithmetic=True,
+        inbound_mask=INBOUND_MASK,
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`node` None: every pod of the input is a subject."""
+    """`node` None: every pod of the input is a subject. `mark_mask`: adjacent bits of marks that are ours."""
 
     backend: Backend = Backend.NFTABLES
     node: str | None = None
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
+    mark_mask: int = INBOUND_MASK
 
     @property
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES[self.backend]
+        found = CAPABILITIES[self.backend]
+        return found if found.inbound_mask is None else replace(found, inbound_mask=self.mark_mask)

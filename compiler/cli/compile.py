@@ -147,7 +147,7 @@ def _proved(prover: Prover, made: Artifacts) -> Artifacts:
     """The artifacts, with a head that says so, when their text means what the policies say; else this ends the run:
     rules that are wrong must not get anywhere."""
     families = [family.value for family in made.target.families]
-    proof = prover.prove(made.target.node, made.files.items(), families, made.failsafe)
+    proof = prover.prove(made.target.node, made.files.items(), families, made.failsafe, made.exempt)
     if proof.equal:
         claim = ", ".join(filter(None, [f"every packet fares as {proof.wanted}", proof.given]))
         return made.headed(f"Proved: read back, {claim} (netpolc verify repeats it).")
@@ -163,9 +163,9 @@ def _expect(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifa
         click.echo("note: expectations are not proved: --no-prove", err=True)
         return
     remarks: dict[str, None] = {}
-    for failsafe in dict.fromkeys(made.failsafe for made in artifacts.values()):
+    for failsafe, exempt in dict.fromkeys((made.failsafe, made.exempt) for made in artifacts.values()):
         families = [family.value for family in next(iter(artifacts.values())).target.families]
-        said = expected(compiler.program, found.policies, compiler.snapshot, families, failsafe)
+        said = expected(compiler.program, found.policies, compiler.snapshot, families, failsafe, exempt)
         if said.failed:
             click.echo("\n".join(said.failed), err=True)
             sys.exit(1)
@@ -179,6 +179,8 @@ def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifac
     yield from compiler.remarks()
     for line in dict.fromkeys(line for made in artifacts.values() for line in made.failsafe):
         yield f"failsafe, in front of the node's rules: {line.text.partition('  #')[0]} (--no-failsafe leaves it out)"
+    for line in dict.fromkeys(line for made in artifacts.values() for line in made.exempt):
+        yield f"failsafe, in front of what raw drops: {line.text.partition('  #')[0]} (--no-failsafe leaves it out)"
     if not found.policies and compiler.program == NO_PROGRAM:
         yield "no policy in the input: these rules deny nothing"
     elif found.policies and any(a.symbolic for a in artifacts.values()):

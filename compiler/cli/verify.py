@@ -68,11 +68,13 @@ def command(
             raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8]) or 'no node'}")
         families = _FAMILIES[family]
         kept: tuple[Rule, ...] = ()
+        exempt: tuple[Rule, ...] = ()
         if program != NO_PROGRAM:
             compiler = Compiler(found.policies, snapshot, program, cluster.ssh_sessions() if failsafe else None)
-            kept = compiler.failsafe(Target(node=node, families=tuple(map(Family, families))))
-        proof = Prover(found.policies, snapshot, program).prove(node, texts(files, live, node), families, kept)
-        judged = expected(program, found.policies, snapshot, families, kept)
+            target = Target(node=node, families=tuple(map(Family, families)))
+            kept, exempt = compiler.failsafe(target), compiler.exempt(target)
+        proof = Prover(found.policies, snapshot, program).prove(node, texts(files, live, node), families, kept, exempt)
+        judged = expected(program, found.policies, snapshot, families, kept, exempt)
     except NotProved as error:
         click.echo(str(error), err=True)
         sys.exit(2)

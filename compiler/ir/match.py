@@ -125,7 +125,9 @@ class IcmpType:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """The interface that the packet came in by: in PREROUTING, INPUT and FORWARD. `prefix`: its name begins so."""
+    """The interface that the packet came in by: not in OUTPUT; in POSTROUTING packets may have none. `prefix`: its
+    name begins so, every name with "" (in POSTROUTING alone).
+    """
 
     interface: str
     prefix: bool = False

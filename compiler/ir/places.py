@@ -39,13 +39,14 @@ _MANGLE, _NAT = frozenset({Table.MANGLE}), frozenset({Table.NAT})
 _ALL_HOOKS = frozenset(Hook)
 #: What has a place of its own -> (tables, hooks).
 _PLACES: Mapping[type, tuple[Collection[Table], Collection[Hook]]] = {
-    Inbound: (_ALL_TABLES, frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD})),
+    # In POSTROUTING, iptables does not know it: `passes.carry_inbound`.
+    Inbound: (_ALL_TABLES, frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})),
     Outbound: (_ALL_TABLES, frozenset({Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING})),
     NoWayBack: (frozenset({Table.RAW, Table.MANGLE}), frozenset({Hook.PREROUTING})),
     InState: (_ALL_TABLES - {Table.RAW}, _ALL_HOOKS),
     Replies: (_ALL_TABLES - {Table.RAW}, _ALL_HOOKS),
     NoTrack: (frozenset({Table.RAW}), _ALL_HOOKS),
-    SetMark: (frozenset({Table.RAW, Table.MANGLE}), _ALL_HOOKS),
+    SetMark: (frozenset({Table.RAW, Table.MANGLE, Table.NAT}), _ALL_HOOKS),
     SetDscp: (_MANGLE, _ALL_HOOKS),
     Ttl: (_MANGLE, _ALL_HOOKS),
     SetMss: (_MANGLE, _ALL_HOOKS),

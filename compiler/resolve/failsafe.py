@@ -36,7 +36,7 @@ _TCP, _UDP = 6, 17
 _NEIGHBOURS = (133, 134, 135, 136)
 #: Of IPv4 and IPv6: where servers are asked, and where they answer to.
 _DHCP = ((67, 547), (68, 546))
-_PLACE = Span("netpolc", 0, 0, 0, 0)
+PLACE = Span("netpolc", 0, 0, 0, 0)
 _ASKED, _HERE = Side(Here.ASKED), Side(Here.ALWAYS, interfaces=False)
 
 
@@ -62,7 +62,7 @@ def failsafe(
     """The rules to put in front of the list `rules`; `ssh`: sessions that must not end."""
     list_ = _List(rules, ends, families)
     found: list[Rule] = []
-    for kind, line in _lines({22, *(session.port for session in ssh)}):
+    for kind, line in lines({22, *(session.port for session in ssh)}):
         if list_.denies(line) and not list_.says_who(line, kind):
             found.append(line)
     everybodys = [line.ports for line in found]
@@ -73,7 +73,8 @@ def failsafe(
     return tuple(found)
 
 
-def _lines(ssh: Collection[int]) -> Iterator[tuple[Kind, Rule]]:
+def lines(ssh: Collection[int]) -> Iterator[tuple[Kind, Rule]]:
+    """All that a failsafe may keep open; `ssh`: ports of sshd."""
     us, anyone, loopback = ThisNode(), Anyone(), Interfaces(names=("lo",))
     yield Kind.ALWAYS, _line(loopback, us, None, "iface lo -> self")
     for port in sorted(ssh):
@@ -97,7 +98,7 @@ def _to_self(source: End, port: int, text: str) -> Rule:
 
 
 def _line(source: End, target: End, ports: Ports, text: str) -> Rule:
-    return Rule(verb="allow", source=source, target=target, ports=ports, text=f"allow {text}  # failsafe", span=_PLACE)
+    return Rule(verb="allow", source=source, target=target, ports=ports, text=f"allow {text}  # failsafe", span=PLACE)
 
 
 def _ports(protocol: int, *ports: int) -> tuple[PortRange, ...]:
@@ -126,7 +127,7 @@ class _List:
 
     def _meet(self, line: Rule, rule: Rule, between: tuple[End, End]) -> bool:
         """Whether the rule is about some packet between these ends that has the ports of the line."""
-        if not _ports_meet(line.ports, rule.ports):
+        if not ports_meet(line.ports, rule.ports):
             return False
         source: End = rule.source if rule.unless is None else Less(end=rule.source, without=rule.unless)
         inward = is_node(line.target)
@@ -141,7 +142,8 @@ class _List:
         )
 
 
-def _ports_meet(one: Ports, other: Ports) -> bool:
+def ports_meet(one: Ports, other: Ports) -> bool:
+    """Whether some packet has ports, or a type of message, of both."""
     if one is None or other is None:
         return True
     mine, theirs = map(_spans, (one, other))

@@ -8,56 +8,24 @@ from compiler.errors import Collector
 from compiler.policy import Policy, Tier
 from compiler.resources.language import (
     Both,
-    Dnat,
-    DropFlow,
-    DropFrom,
-    Dscp,
     Either,
     End,
     Interfaces,
     Item,
-    KeepSource,
     Less,
-    Mark,
-    Masquerade,
     Matching,
     MessageType,
-    Mss,
-    NatWithin,
-    Notrack,
     Opaque,
     PolicyBlock,
     Ports,
     Program,
-    Redirect,
     Routed,
     Rule,
-    Snat,
-    Statement,
     ThisNode,
-    Translates,
-    Ttl,
     WholeProtocol,
     every_item,
 )
-
-_NAMES: dict[type[Statement], str] = {
-    Dnat: "dnat",
-    Snat: "snat",
-    Masquerade: "masquerade",
-    Redirect: "redirect",
-    KeepSource: "keep source",
-    Mark: "mark",
-    Dscp: "dscp",
-    Ttl: "ttl",
-    Mss: "mss",
-    Notrack: "notrack",
-    DropFrom: "drop from",
-    DropFlow: "drop",
-    Translates: "translates",
-    NatWithin: "within",
-    Opaque: "opaque",
-}
+from compiler.translate.tables import check_tables
 
 #: Ends that only a packet has.
 _LISTED: dict[type, str] = {Interfaces: "iface", ThisNode: "self", Routed: "an end by routing"}
@@ -66,11 +34,7 @@ _LISTED: dict[type, str] = {Interfaces: "iface", ThisNode: "self", Routed: "an e
 def check_program(program: Program, policies: Sequence[Policy], has_pods: bool = True) -> None:
     """Raises InvalidInput with all that is wrong. `has_pods`: the input names some, with their addresses."""
     problems = Collector()
-    translations = [one for one in program.expectations if isinstance(one, Translates)]
-    for part in (program.nat, program.mangle, program.raw, translations):
-        for statement in part[:1]:
-            name = statement.verb if isinstance(statement, Rule) else _NAMES[type(statement)]
-            problems.add(statement.flaw(f"{name} is not compiled yet", "not-compiled"))
+    check_tables(program, problems)
     for block in program.policies:
         for text, code in _block(block, policies, has_pods):
             problems.add(block.flaw(text, code))

@@ -1,0 +1,134 @@
+"""nat blocks through the language: what the two ends of a real connection see of each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.kernel.programs import load
+from tests.kernel.router import CLIENT, INNER, OUTER, SECOND, SERVER, VIRTUAL, Routed, meets, outcome
+
+pytestmark = pytest.mark.kernel
+
+BOTH = (0, 1)
+
+
+def unreached(net: Routed, port: int) -> None:
+    """Nobody answers for the virtual address: whoever gets there was translated."""
+    assert [outcome(net.client, VIRTUAL[n], port) for n in BOTH] == [None, None]
+
+
+def seen(net: Routed, port: int) -> list[str]:
+    """The client as the server sees it, in each family."""
+    server = net.server.listen(port)
+    found = [meets(net.client, server, SERVER[n], port)[0] for n in BOTH]
+    server.close()
+    return found
+
+
+def test_dnat_of_what_is_for_the_router(net: Routed, flavour: str) -> None:
+    """Without `to`: any of its addresses, from one side alone; a new port, or the same."""
+    load(net, flavour, "nat { dnat inside : tcp/8443 -> server : 443  dnat inside : tcp/81 -> server }")
+    web, same = net.server.listen(443), net.server.listen(81)
+    for n in BOTH:
+        for address in (INNER[n], OUTER[n], SECOND[n]):
+            assert meets(net.client, web, address, 8443)[0] == CLIENT[n], "the source stays"
+        assert meets(net.client, same, INNER[n], 81)[0] == CLIENT[n]
+        assert outcome(net.router, OUTER[n], 8443) not in (0, None), "the router's own did not come in by in0"
+    unreached(net, 8443)
+
+
+def test_dnat_of_another_address_and_the_routers_own(net: Routed, flavour: str) -> None:
+    load(net, flavour, "nat { dnat any to virtual : tcp/8443 -> server : 443 }")
+    web = net.server.listen(443)
+    for n in BOTH:
+        assert meets(net.client, web, VIRTUAL[n], 8443)[0] == CLIENT[n]
+        assert meets(net.router, web, VIRTUAL[n], 8443)[0] == OUTER[n]
+    unreached(net, 443)
+
+
+def test_dnat_of_everything_that_is_the_routers_own(net: Routed, flavour: str) -> None:
+    """From the router to itself, but not to its loopback address, which `to` missing does not mean."""
+    load(net, flavour, "nat { dnat self : tcp/8443 -> server : 443 }")
+    web = net.server.listen(443)
+    for n in BOTH:
+        meets(net.router, web, INNER[n], 8443)
+        assert outcome(net.router, ("127.0.0.1", "::1")[n], 8443) not in (0, None)
+        assert outcome(net.client, INNER[n], 8443) not in (0, None), "others are not the router"
+
+
+def test_the_first_statement_that_fits(net: Routed, flavour: str) -> None:
+    load(
+        net,
+        flavour,
+        """
+        nat {
+          redirect client -> virtual : tcp/80 to 8080
+          dnat any to virtual : tcp/80-81 -> server : 443
+          redirect tcp/81 to 8081
+        }
+        """,
+    )
+    proxy, web = net.router.listen(8080), net.server.listen(443)
+    for n in BOTH:
+        assert meets(net.client, proxy, VIRTUAL[n], 80)[0] == CLIENT[n]
+        assert meets(net.client, web, VIRTUAL[n], 81)[0] == CLIENT[n]
+        assert meets(net.router, web, VIRTUAL[n], 80)[0] == OUTER[n]
+
+
+def test_redirect(net: Routed, flavour: str) -> None:
+    """Of what arrives, and of what the router sends; several protocols and ports."""
+    load(net, flavour, "nat { redirect any -> server : tcp/80,90-92 + udp/80 to 8080 }")
+    proxy = net.router.listen(8080)
+    for n in BOTH:
+        for port in (80, 91):
+            assert meets(net.client, proxy, SERVER[n], port)[0] == CLIENT[n]
+            meets(net.router, proxy, SERVER[n], port)
+
+
+def test_masquerade_and_who_keeps_its_source(net: Routed, flavour: str) -> None:
+    load(net, flavour, "nat { keep source for any -> server : tcp/81  masquerade client -> outside }")
+    assert seen(net, 80) == [*OUTER]
+    assert seen(net, 81) == [*CLIENT]
+
+
+def test_masquerade_both_ways(net: Routed, flavour: str) -> None:
+    """Connections either way have the port at their target."""
+    load(net, flavour, "nat { masquerade server <-> client : tcp/80 }")
+    assert seen(net, 80) == [*OUTER]
+    assert seen(net, 81) == [*CLIENT]
+
+
+def test_snat_is_for_the_family_of_its_address(net: Routed, flavour: str) -> None:
+    load(net, flavour, f"nat {{ snat client -> server : tcp/80 as {SECOND[0]} }}")
+    assert seen(net, 80) == [SECOND[0], CLIENT[1]]
+    load(net, flavour, f"nat {{ snat client -> server : tcp/82 as {SECOND[1]} }}")
+    assert seen(net, 82) == [CLIENT[0], SECOND[1]]
+    assert seen(net, 80) == [*CLIENT], "what the program said before is gone"
+
+
+@pytest.mark.parametrize("zone", ["inside", "iface in*", 'iface "*"', "any except outside"])
+def test_masquerade_of_what_came_in_by_an_interface(net: Routed, flavour: str, zone: str) -> None:
+    """The router's own came in by none."""
+    load(net, flavour, f"nat {{ masquerade {zone} -> outside }}")
+    assert seen(net, 80) == [*OUTER]
+    load(net, flavour, "nat { masquerade outside -> outside }")
+    net.router.namespace.forget_connections()
+    assert seen(net, 80) == [*CLIENT]
+
+
+def test_dnat_to_several(net: Routed, flavour: str) -> None:
+    """Pods are several destinations by another name; here they are ports of one machine's addresses."""
+    load(net, flavour, "nat { dnat any to virtual : tcp/80 -> { server, client } : 8080 }")
+    here, there = net.client.listen(8080), net.server.listen(8080)
+    found = Counter[str]()
+    for _ in range(40):
+        for n in BOTH:
+            try:
+                meets(net.router, there, VIRTUAL[n], 80)
+                found[f"there{n}"] += 1
+            except TimeoutError:
+                here.accept()[0].close()
+                found[f"here{n}"] += 1
+    assert sorted(found) == ["here0", "here1", "there0", "there1"]
