@@ -123,6 +123,32 @@ def test_columns_count_utf_16(editor: Editor) -> None:
     assert "\U0001f600\U0001f601\U0001f600" in editor.outline("emoji.np")[0]["children"][0]["name"]
 
 
+def test_lines_that_end_as_on_windows(editor: Editor) -> None:
+    text = "zone a = any # \U0001f600\r\npolicy p {\r\n  alow a -> a\r\n}\r\n"
+    editor.open("crlf.np", text)
+    (found,) = editor.wrong("crlf.np")
+    assert found.startswith("3:3: ")
+    editor.type("crlf.np", text.index("alow"), text.index("alow") + 4, "allow")
+    assert editor.wrong("crlf.np") == []
+    assert "zone a = any" in editor.hover("crlf.np", editor.texts["crlf.np"].index("a -> a"))
+    assert editor.laid_out("crlf.np") == "zone a = any  # \U0001f600\npolicy p {\n  allow a -> a\n}\n"
+
+
+def test_several_changes_at_once_come_one_after_the_other(editor: Editor) -> None:
+    editor.open("many.np", "zone a = any\n")
+    place = [{"line": 0, "character": n} for n in (5, 6)]
+    changes = [
+        {"range": {"start": place[0], "end": place[1]}, "text": "\U0001f600x"},
+        {"range": {"start": place[0], "end": {"line": 0, "character": 8}}, "text": "b"},
+        {"range": {"start": {"line": 1, "character": 0}, "end": {"line": 9, "character": 9}}, "text": "zone c = b\n"},
+    ]
+    editor.tell(
+        "textDocument/didChange", textDocument={"uri": editor.uri("many.np"), "version": 2}, contentChanges=changes
+    )
+    assert [one["name"] for one in editor.outline("many.np")] == ["b", "c"]
+    assert editor.wrong("many.np") == []
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-32"])
 def test_columns_count_what_both_agree_on(workspace: Path, encoding: str) -> None:
     editor = Editor(workspace, capabilities={"general": {"positionEncodings": [encoding]}})
