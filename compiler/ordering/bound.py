@@ -17,10 +17,11 @@ before the other's end in every row, such as all that end at the same job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from operator import itemgetter
 
-from compiler.ordering.bits import Sums, members
+from compiler.ordering.bits import Sums
 from compiler.ordering.closure import Transport
 from compiler.ordering.jobs import Jobs
 
@@ -45,15 +46,12 @@ def _twice(
     strings: Sequence[tuple[int, int, int]], before: Sequence[int], after: Sequence[int], level: Sequence[int]
 ) -> int:
     """What every row pays a second time."""
-    ending: dict[int, int] = {}
-    beginning: dict[int, int] = {}
-    for number, (job, end, _) in enumerate(strings):
-        ending[job] = ending.get(job, 0) | 1 << number
-        beginning[end] = beginning.get(end, 0) | 1 << number
-    all_ends, all_beginnings = _mask(ending), _mask(beginning)
+    if not strings:
+        return 0
+    of_end, of_job = itemgetter(*(end for _, end, _ in strings)), itemgetter(*(job for job, _, _ in strings))
     #: Strings that begin before a job in every row, and that end after one.
-    begun = {job: _union(before[job] & all_beginnings, beginning) for job in ending}
-    open_ = {end: _union(after[end] & all_ends, ending) for end in beginning}
+    begun = {job: _chosen(before[job], of_end, len(level)) for job in {job for job, _, _ in strings}}
+    open_ = {end: _chosen(after[end], of_job, len(level)) for end in {end for _, end, _ in strings}}
     amounts, levels = Sums([amount for _, _, amount in strings]), Sums(level)
     pairs = inside = 0
     for job, end, amount in strings:
@@ -62,15 +60,7 @@ def _twice(
     return pairs // 2 + inside
 
 
-def _mask(numbers: dict[int, int]) -> int:
-    found = 0
-    for number in numbers:
-        found |= 1 << number
-    return found
-
-
-def _union(numbers: int, sets: dict[int, int]) -> int:
-    found = 0
-    for number in members(numbers):
-        found |= sets[number]
-    return found
+def _chosen(jobs: int, of: Callable[[str], Sequence[str]], count: int) -> int:
+    """The strings of which the job, one of `count`, that `of` takes out for each of them is in the set."""
+    digits = bin(jobs)[:1:-1].ljust(count, "0")
+    return int("".join(of(digits))[::-1], 2)

@@ -26,7 +26,7 @@ EXACT_JOBS = 64
 #: Steps of the search for an optimum: initial parts times jobs.
 _EXACT_STEPS = 800_000
 #: Jobs that the search for a good row may look at, in building it and in improving it.
-_SEARCH_STEPS = 20_000_000
+_SEARCH_STEPS = 12_000_000
 #: A part that is not solved exactly keeps the author's order unless another one saves more than a thousandth.
 _NEAR_TIE = 1_000
 
