@@ -88,23 +88,30 @@ def origin(statement: Statement, table: Table, number: int) -> Origin:
 
 
 class Flows:
-    """Asks for packets of flows at any hook."""
+    """Asks for packets of flows at any hook. `admitted`: of packets that a list around has let in, so that nothing
+    leaves out what comes by `lo`."""
 
-    def __init__(self, asking: Asking, target: Target) -> None:
+    def __init__(self, asking: Asking, target: Target, admitted: bool = False) -> None:
         self._asking = asking
-        self._families = target.families
+        self.families = target.families
+        self._admitted = admitted
+
+    def sides(self, hook: Hook) -> tuple[Side, Side]:
+        """Who is met at the two ends there."""
+        source, target = SIDES[hook]
+        return (replace(source, arriving=False) if self._admitted else source), target
 
     def asked(self, statement: Statement, flow: Iterable[Way], hook: Hook) -> Asked:
         """Packets of the ways at the hook, each alternative once."""
         found = list(flow)
-        return once({family: self.of_family(statement, found, hook, family) for family in self._families})
+        return once({family: self.of_family(statement, found, hook, family) for family in self.families})
 
     def of_family(self, statement: Statement, flow: Iterable[Way], hook: Hook, family: Family) -> list[Question]:
         """The same for one family."""
         made: dict[Question, None] = {}
         for way in flow:
             questions = self._asking.between(
-                statement, way.source, way.target, way.ports, family, SIDES[hook], way.answering
+                statement, way.source, way.target, way.ports, family, self.sides(hook), way.answering
             )
             made.update(dict.fromkeys(questions))
         return list(made)

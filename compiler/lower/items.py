@@ -20,7 +20,7 @@ from compiler.lower.segments import Segments
 from compiler.net import Family
 from compiler.policy import Origin
 from compiler.resolve.ends import Here, Side, is_node
-from compiler.resources.language import Item, Log, Matching, NamedPort, Opaque, Program, Rule, Within
+from compiler.resources.language import Item, Log, Matching, NamedPort, Opaque, Ports, Program, Rule, Within
 
 #: Who is met at the two ends of each hook.
 SIDES: Mapping[Hook, tuple[Side, Side]] = {
@@ -149,7 +149,7 @@ class ItemChains:
         chance = (OneIn(by.chance),) if by.chance is not None else ()
         if not chance and like.verdict != Continue():
             self._now.add(like, asked)
-        elif _is_met_once(by, asked):
+        elif is_met_once(by.ports, asked):
             self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
         elif asked:
             met, behind = self._fresh(), self._fresh()
@@ -170,10 +170,10 @@ class ItemChains:
         self._name, self._now = name, Segments(name, [note] if note else [])
 
 
-def _is_met_once(by: Matching, asked: Sequence[tuple[Family | None, Question]]) -> bool:
+def is_met_once(ports: Ports, asked: Sequence[tuple[Family | None, Question]]) -> bool:
     """Whether no packet meets two rules that come of these questions: ends and numbers of ports are apart from each
     other, while a named port may be one of the numbers."""
-    named = len(asked) > 1 and any(isinstance(one, NamedPort) for one in by.ports or ())
+    named = len(asked) > 1 and any(isinstance(one, NamedPort) for one in ports or ())
     return not named and not any(isinstance(match, InSet) for _, one in asked for match in one.matches)
 
 

@@ -15,8 +15,9 @@ from compiler.ir.match import Field, InPrefix, IsProtocol, OneIn, protocols
 from compiler.ir.names import Namer
 from compiler.ir.nat import Dnat, Masquerade, Redirect, Snat
 from compiler.ir.ruleset import Chain, Goto, Hook, Return, Rule, Table, Verdict
-from compiler.lower.asking import Question
+from compiler.lower.asking import Asking, Question
 from compiler.lower.flows import SHORT, Asked, Entry, Flows, Way, base, first_match, guarded, origin, ways
+from compiler.lower.nat_lists import NatLists, hooks, is_flat
 from compiler.net import Family, Prefix, parse_prefix
 from compiler.resolve.ends import Ends
 from compiler.resources.language import (
@@ -36,6 +37,7 @@ from compiler.resources.language import Snat as SnatStatement
 
 #: What `dnat` without `to` never means, though it is the node's.
 LOOPBACKS = {Family.IPV4: "127.0.0.0/8", Family.IPV6: "::1/128"}
+_HOOKS = (Hook.PREROUTING, Hook.OUTPUT, Hook.POSTROUTING)
 #: So many destinations are asked for one by one.
 _ROW = 8
 
@@ -43,10 +45,12 @@ _ROW = 8
 class Nat:
     """The chains of a program's nat statements; none without a statement."""
 
-    def __init__(self, program: Program, ends: Ends, flows: Flows, target: Target) -> None:
+    def __init__(self, program: Program, ends: Ends, asking: Asking, target: Target) -> None:
         self._statements = tuple(enumerate(program.nat))
+        self._items = program.nat
         self._ends = ends
-        self._flows = flows
+        self._asking = asking
+        self._flows = Flows(asking, target), Flows(asking, target, admitted=True)
         self._families = target.families
         self._namer = Namer()
         self._choices: dict[str, Chain] = {}
@@ -56,50 +60,68 @@ class Nat:
         """The base chains and what they lead to."""
         if not self._statements:
             return
-        for hook in (Hook.PREROUTING, Hook.OUTPUT, Hook.POSTROUTING):
-            of = self._sources if hook is Hook.POSTROUTING else self._destinations
-            entries = [entry for n, statement in self._statements for entry in of(statement, n, hook)]
+        for hook in _HOOKS if is_flat(self._items) else ():
+            entries = [entry for n, one in self._statements for entry in self._deciding(one, n, hook, self._flows[0])]
             guards, entries = guarded([entry for entry in entries if entry.asked])
             rules, chains = first_match(f"nat-{SHORT[hook]}", Table.NAT, entries)
             yield base(Table.NAT, hook, (*(guards if rules else ()), *rules))
             yield from chains
+        if not is_flat(self._items):
+            yield from self._in_lists()
         yield from self._choices.values()
 
-    def _sources(self, statement: NatItem, number: int, hook: Hook) -> Iterator[Entry]:
+    def _in_lists(self) -> Iterator[Chain]:
+        asked = hooks(self._items)
+        for hook in (*_HOOKS, *(Hook.INPUT,) * (Hook.INPUT in asked)):
+            found: tuple[Chain, ...] = ()
+            if hook in asked:
+                found = NatLists(self._asking, self._flows, hook, self._deciding).of(self._items)
+            yield base(Table.NAT, hook, (Rule((), Goto(found[0].name)),) if found else ())
+            yield from found
+
+    def _deciding(self, statement: NatItem, number: int, hook: Hook, flows: Flows) -> Iterator[Entry]:
+        if hook is Hook.POSTROUTING:
+            yield from self._sources(statement, number, hook, flows)
+        elif hook is not Hook.INPUT:
+            yield from self._destinations(statement, number, hook, flows)
+
+    def _sources(self, statement: NatItem, number: int, hook: Hook, flows: Flows) -> Iterator[Entry]:
         match statement:
             case SnatStatement(flow=flow, address=address):
                 family = Family(address.version)
                 if family in self._families:
                     verdict: Verdict = Snat(int(address))
-                    asked = self._flows.of_family(statement, ways(flow, True), hook, family)
+                    asked = flows.of_family(statement, ways(flow, True), hook, family)
                     yield Entry(_rule(statement, number, verdict), [(family, one) for one in asked])
             case MasqueradeStatement(flow=flow) | KeepSource(flow=flow):
                 verdict = Masquerade() if isinstance(statement, MasqueradeStatement) else Return()
-                yield Entry(_rule(statement, number, verdict), self._flows.asked(statement, ways(flow, True), hook))
+                yield Entry(_rule(statement, number, verdict), flows.asked(statement, ways(flow, True), hook))
             case _:
                 pass
 
-    def _destinations(self, statement: NatItem, number: int, hook: Hook) -> Iterator[Entry]:
+    def _destinations(self, statement: NatItem, number: int, hook: Hook, flows: Flows) -> Iterator[Entry]:
         match statement:
             case RedirectStatement(flow=flow, port=port):
                 for protocol, ports in _by_protocol(flow.ports):
                     found = (replace(way, ports=ports) for way in ways(flow, True))
-                    asked = self._flows.asked(statement, found, hook)
+                    asked = flows.asked(statement, found, hook)
                     yield Entry(
                         _rule(statement, number, Redirect(port)), [(f, _named(one, protocol)) for f, one in asked]
                     )
             case DnatStatement():
                 for family in self._families:
-                    yield from self._translated(statement, number, hook, family)
+                    yield from self._translated(statement, number, hook, family, flows)
             case _:
                 pass
 
-    def _translated(self, statement: DnatStatement, number: int, hook: Hook, family: Family) -> Iterator[Entry]:
+    def _translated(
+        self, statement: DnatStatement, number: int, hook: Hook, family: Family, flows: Flows
+    ) -> Iterator[Entry]:
         addresses = self._ends.addresses(statement.target, family)
         source, to = statement.source, statement.to if statement.to is not None else ThisNode()
         parts = _by_protocol(statement.ports) if statement.port is not None else [(None, statement.ports or None)]
         for protocol, ports in parts if addresses else ():
-            found = self._flows.of_family(statement, [Way(source, to, ports)], hook, family)
+            found = flows.of_family(statement, [Way(source, to, ports)], hook, family)
             asked: Asked = [(family, _named(one, protocol)) for one in found]
             if statement.to is None:
                 asked = [(f, replace(one, exceptions=(*one.exceptions, *self._loopbacks))) for f, one in asked]

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from compiler.ir.effects import ClampMss, Effect, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
+from compiler.ir.effects import ClampMss, Effect, Native, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import NoWayBack
 from compiler.ir.ruleset import Chain, Continue, Drop, Hook, Jump, Return, Rule, Table
 from compiler.lower.asking import Question
 from compiler.lower.flows import ANYONE, SHORT, Asked, Entry, Flows, Way, base, first_match, guarded, origin, ways
 from compiler.lower.segments import Segments
+from compiler.net import Family
 from compiler.resources.language import (
     DropFlow,
     DropFrom,
@@ -37,12 +38,20 @@ from compiler.resources.language import (
 from compiler.resources.language import Rule as ProgramRule
 from compiler.resources.language import Ttl as TtlStatement
 
+_VERSIONS = {4: Family.IPV4, 6: Family.IPV6}
+
 
 def mangle_chains(program: Program, flows: Flows) -> Iterator[Chain]:
     """The base chains of mangle and what they lead to; none without a statement."""
-    for hook in (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.OUTPUT) if program.mangle else ():
+    every: tuple[Hook, ...] = (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.OUTPUT)
+    if any(isinstance(one, Opaque) and one.hook == Hook.POSTROUTING.value for one in program.mangle):
+        every += (Hook.POSTROUTING,)
+    for hook in every if program.mangle else ():
         entries = []
         for n, statement in enumerate(program.mangle):
+            if isinstance(statement, Opaque):
+                entries.append(_as_written(statement, n, Table.MANGLE, hook, flows))
+                continue
             asked = flows.asked(statement, (way for way in _flow(statement) if hook in _hooks(statement, way)), hook)
             rule = Rule((), Continue(), None, (origin(statement, Table.MANGLE, n),), None, statement.text)
             entries.append(Entry(replace(rule, effects=(_effect(statement),)), asked))
@@ -56,8 +65,8 @@ def raw_chains(program: Program, flows: Flows, exempt: Sequence[ProgramRule]) ->
     """The base chains of raw and what they lead to; none without a statement. `exempt`: what is not dropped."""
     numbered = list(enumerate(program.raw))
     for hook in (Hook.PREROUTING, Hook.OUTPUT) if program.raw else ():
-        untracked = [_raw(one, n, flows, hook) for n, one in numbered if isinstance(one, Notrack)]
-        drops = [_raw(one, n, flows, hook) for n, one in numbered if not isinstance(one, Notrack)]
+        untracked = [_raw(one, n, flows, hook) for n, one in numbered if isinstance(one, Notrack | Opaque)]
+        drops = [_raw(one, n, flows, hook) for n, one in numbered if not isinstance(one, Notrack | Opaque)]
         kept = [_kept(one, flows, hook) for one in exempt] if any(entry.asked for entry in drops) else []
         guards, entries = guarded([*untracked, *kept, *drops])
         rules, chains = _each(Table.RAW, hook, entries[: len(untracked)])
@@ -81,9 +90,19 @@ def _raw(statement: RawStatement, number: int, flows: Flows, hook: Hook) -> Entr
                 asked = [(f, Question((*one.matches, NoWayBack()), one.exceptions)) for f, one in asked]
             return Entry(rule, asked)
         case Opaque():
-            raise AssertionError("refused: not compiled yet")
+            return _as_written(statement, number, Table.RAW, hook, flows)
         case _:
             assert_never(statement)
+
+
+def _as_written(statement: Opaque, number: int, table: Table, hook: Hook, flows: Flows) -> Entry:
+    """A rule of one tool, in its place at its hook."""
+    family = None if statement.version is None else _VERSIONS[statement.version]
+    said = Native(statement.tool, statement.rule, statement.name)
+    note = f"{statement.text}  # unverified"
+    rule = Rule((), Continue(), None, (origin(statement, table, number),), None, note, effects=(said,))
+    is_here = statement.hook == hook.value and family in (None, *flows.families)
+    return Entry(rule, [(family, Question(()))] if is_here else [])
 
 
 def _kept(line: ProgramRule, flows: Flows, hook: Hook) -> Entry:
@@ -106,7 +125,7 @@ def _is_raw(way: Way, hook: Hook) -> bool:
 
 
 def _flow(statement: MangleStatement) -> Iterator[Way]:
-    assert not isinstance(statement, Opaque), "refused: not compiled yet"
+    assert not isinstance(statement, Opaque), "no flow"
     return ways(statement.flow)
 
 
@@ -133,7 +152,7 @@ def _effect(statement: MangleStatement) -> Effect:
         case Mss(size=size):
             return ClampMss() if size is None else SetMss(size)
         case Opaque():
-            raise AssertionError("refused: not compiled yet")
+            raise AssertionError("as written")
         case _:
             assert_never(statement)
 

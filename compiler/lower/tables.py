@@ -26,7 +26,7 @@ def beside(ruleset: Ruleset, program: Program, ends: Ends, target: Target, exemp
     chains = (
         *raw_chains(program, flows, exempt),
         *mangle_chains(program, flows),
-        *Nat(program, ends, flows, target).chains(),
+        *Nat(program, ends, asking, target).chains(),
     )
     if not chains:
         return ruleset

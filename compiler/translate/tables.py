@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from compiler.errors import Collector
@@ -10,7 +10,6 @@ from compiler.resources.language import (
     Addresses,
     Anyone,
     Both,
-    Conditional,
     Dnat,
     DropFlow,
     DropFrom,
@@ -18,9 +17,9 @@ from compiler.resources.language import (
     End,
     Flow,
     Less,
-    Mark,
     MessageType,
     NamedPort,
+    NatItem,
     NatWithin,
     Nodes,
     Notrack,
@@ -29,12 +28,10 @@ from compiler.resources.language import (
     Ports,
     Program,
     Redirect,
-    Routed,
     Rule,
     Statement,
     ThisNode,
     WholeProtocol,
-    parts,
     patterns,
 )
 
@@ -45,9 +42,9 @@ _EARLY = "before routing nobody knows by which interface a packet leaves"
 def check_tables(program: Program, problems: Collector) -> None:
     """Adds all that is wrong with these statements."""
     for item in program.nat:
-        if isinstance(item, Mark):
-            problems.add(item.flaw("mark is not compiled yet in a nat block", "not-compiled"))
-    for statement in chain(program.nat, program.mangle, program.raw):
+        if isinstance(item, Rule) and item.verb == "leave":
+            problems.add(item.flaw("leave stands in a list in braces, which it leaves", "leave"))
+    for statement in chain(_every(program.nat), program.mangle, program.raw):
         for text, code in dict.fromkeys(_statement(statement)):
             problems.add(statement.flaw(text, code))
 
@@ -55,10 +52,11 @@ def check_tables(program: Program, problems: Collector) -> None:
 def _statement(statement: Statement) -> Iterator[tuple[str, str]]:
     match statement:
         case Opaque():
-            yield "opaque is not compiled yet", "not-compiled"
+            pass
         case NatWithin() | Rule():
-            name = statement.verb if isinstance(statement, Rule) else "within"
-            yield f"{name} is not compiled yet in a nat block", "not-compiled"
+            if isinstance(statement, Rule) and statement.verb == "log":
+                yield "log is not compiled yet in a nat block", "not-compiled"
+            yield from _ports(statement.ports)
         case Dnat():
             yield from _dnat(statement)
         case Redirect(flow=flow, port=port):
@@ -68,22 +66,22 @@ def _statement(statement: Statement) -> Iterator[tuple[str, str]]:
         case Notrack(flow=flow) | DropFlow(flow=flow):
             yield from _flow(flow)
             yield from _early(flow, "a raw statement")
-        case DropFrom(source=source):
-            yield from _ends(source)
+        case DropFrom():
+            pass
         case _:
             yield from _flow(statement.flow)  # type: ignore[attr-defined]
-    if isinstance(statement, Conditional) and not isinstance(statement, Rule | NatWithin) and statement.conditional:
-        yield "conditions (state, marked, source port, chance) are not compiled yet in a nat block", "not-compiled"
+
+
+def _every(items: Iterable[NatItem]) -> Iterator[NatItem]:
+    """All of a nat block's, those of lists in it among them."""
+    for item in items:
+        yield item
+        if isinstance(item, NatWithin):
+            yield from _every(item.items)
 
 
 def _flow(flow: Flow) -> Iterator[tuple[str, str]]:
-    yield from _ends(*(end for end in (flow.source, flow.target) if end is not None))
     yield from _ports(flow.ports)
-
-
-def _ends(*ends: End) -> Iterator[tuple[str, str]]:
-    if any(isinstance(part, Routed) for end in ends for part in parts(end)):
-        yield "the ends local, broadcast and multicast are not compiled yet", "not-compiled"
 
 
 def _ports(ports: Ports) -> Iterator[tuple[str, str]]:
@@ -96,7 +94,6 @@ def _ports(ports: Ports) -> Iterator[tuple[str, str]]:
 
 
 def _dnat(statement: Dnat) -> Iterator[tuple[str, str]]:
-    yield from _ends(statement.source, statement.target, *(() if statement.to is None else (statement.to,)))
     yield from _ports(statement.ports)
     yield from _early(Flow(source=statement.source, target=statement.to), "dnat", connections=True)
     if any(isinstance(one, NamedPort) for one in statement.ports):

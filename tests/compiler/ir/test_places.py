@@ -61,7 +61,7 @@ PLACES: dict[str, tuple[tuple[Match, ...], tuple[Effect, ...], Verdict, str, str
     "Masquerade": ((), (), Masquerade(), "nat", "postrouting"),
     "Return": ((), (), Return(), "raw mangle nat filter", "prerouting input forward output postrouting"),
     "Log": ((), (Log("x"),), Continue(), "raw mangle nat filter", "prerouting input forward output postrouting"),
-    "SetMark": ((), (SetMark(1),), Continue(), "raw mangle", "prerouting input forward output postrouting"),
+    "SetMark": ((), (SetMark(1),), Continue(), "raw mangle nat", "prerouting input forward output postrouting"),
     "SetDscp": ((), (SetDscp(1),), Continue(), "mangle", "prerouting input forward output postrouting"),
     "Ttl": ((), (Ttl(Step.SET, 1),), Continue(), "mangle", "prerouting input forward output postrouting"),
     "SetMss": ((), (SetMss(1),), Continue(), "mangle", "prerouting input forward output postrouting"),
