@@ -6,8 +6,14 @@ from collections import Counter
 
 import pytest
 
+from compiler.net import TCP
+from compiler.semantics.packet import Packet
+from tests.kernel.compiled import files, pod
+from tests.kernel.packets import encode
 from tests.kernel.programs import load
+from tests.kernel.rig import Rig
 from tests.kernel.router import CLIENT, INNER, OUTER, SECOND, SERVER, VIRTUAL, Routed, meets, outcome
+from tests.kernel.sniff import header
 
 pytestmark = pytest.mark.kernel
 
@@ -118,17 +124,28 @@ def test_masquerade_of_what_came_in_by_an_interface(net: Routed, flavour: str, z
     assert seen(net, 80) == [*CLIENT]
 
 
-def test_dnat_to_several(net: Routed, flavour: str) -> None:
-    """Pods are several destinations by another name; here they are ports of one machine's addresses."""
-    load(net, flavour, "nat { dnat any to virtual : tcp/80 -> { server, client } : 8080 }")
-    here, there = net.client.listen(8080), net.server.listen(8080)
-    found = Counter[str]()
-    for _ in range(40):
-        for n in BOTH:
-            try:
-                meets(net.router, there, VIRTUAL[n], 80)
-                found[f"there{n}"] += 1
-            except TimeoutError:
-                here.accept()[0].close()
-                found[f"here{n}"] += 1
-    assert sorted(found) == ["here0", "here1", "there0", "there1"]
+def test_dnat_to_pods(rig: Rig, flavour: str) -> None:
+    """All of them with an address of the family, evenly; a connection stays where it went."""
+    pods = [
+        pod(f"shop/p{n}", [f"198.18.1.{n}", *([f"2001:db8:1::{n}"] if n % 2 else [])], "app=web") for n in range(1, 36)
+    ]
+    text = "nat { dnat any to { 198.18.9.9, 2001:db8:9::9 } : tcp/80 -> pods(namespace: shop, app=web) : 8080 }"
+    rig.load(files(pods, flavour, program=text), flavour)
+    for several, ends, virtual in (
+        ({f"198.18.1.{n}" for n in range(1, 36)}, "198.18.0.1", "198.18.9.9"),
+        ({f"2001:db8:1::{n}" for n in range(1, 36)}, "2001:db8::1", "2001:db8:9::9"),
+    ):
+        found = Counter[str]()
+        for n in range(1000):
+            sent = (encode(Packet(ends, virtual, TCP, 2000 + n, 80), serial) for serial in (2 * n, 2 * n + 1))
+            first, again = (rig.changed(one) for one in sent)
+            assert first is not None
+            assert again is not None
+            seen = header(first)
+            assert seen.ports == (2000 + n, 8080)
+            assert header(again).destination == seen.destination
+            found[seen.destination] += 1
+        known = several & {one["ip"] for each in pods for one in each["status"]["podIPs"]}
+        share = 1000 / len(known)
+        assert found.keys() == known
+        assert all(abs(count - share) < 6 * share**0.5 for count in found.values()), found
