@@ -1,8 +1,10 @@
-"""`pytest tests/compiler/cli --update` writes the messages of the gallery anew. `netpolc` runs the command line."""
+"""`pytest tests/compiler/cli --update` writes the messages of the gallery anew. `netpolc` runs the command
+line, `editor` is served by one."""
 
 from __future__ import annotations
 
 import gc
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from compiler.cli.main import main
+from tests.compiler.cli.lsp_client import EXAMPLES, Editor
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,3 +50,26 @@ def netpolc(
     yield run
     signal.signal(signal.SIGTERM, terminated)
     gc.enable()  # a command turns it off for its short life
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A folder with the shipped examples."""
+    shutil.copytree(EXAMPLES, tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def editor(workspace: Path) -> Iterator[Editor]:
+    """An editor on them. What the server writes beside the protocol is a defect."""
+    made = Editor(workspace)
+    yield made
+    assert made.quit() == (0, "")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """One for questions that change no file."""
+    made = Editor(Path(shutil.copytree(EXAMPLES, tmp_path_factory.mktemp("read") / "work")))
+    yield made
+    assert made.quit() == (0, "")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 Json = Any
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = ROOT / "fixtures" / "examples" / "language"
 #: Seconds for any answer, on a machine that has other things to do.
 PATIENCE = 60
 

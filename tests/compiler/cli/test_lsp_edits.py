@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import statistics
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext, suppress
-from pathlib import Path
 
-import pytest
-
-from tests.compiler.cli.lsp_client import Editor, Json, Refused
-from tests.compiler.cli.test_lsp import EXAMPLES, wanted
+from tests.compiler.cli.lsp_client import EXAMPLES, Editor, Json, Refused
+from tests.compiler.cli.test_lsp import wanted
 from tests.grammar.fuzz import _PIECES as PIECES
 
 #: Edits of a run; NETPOLC_EXAMPLES scales them.
 EDITS = 7 * int(os.environ.get("NETPOLC_EXAMPLES", "150"))
 NAMES = sorted(one.name for one in EXAMPLES.glob("*.np"))
 QUESTIONS = ("hover", "definition", "completion", "prepareRename", "outline", "format", "references", "rename")
-
-
-@pytest.fixture
-def editor(tmp_path: Path) -> Iterator[Editor]:
-    made = Editor(Path(shutil.copytree(EXAMPLES, tmp_path / "work")))
-    yield made
-    assert made.quit() == (0, "")
 
 
 def test_a_thousand_edits(editor: Editor) -> None:
