@@ -36,6 +36,12 @@ class _Nested:
             return _NOTHING, (1, (own, False))
         if self._lows[n] <= base and last <= self._highs[n]:
             return (1, (own, True)), _NOTHING
+        # Of levels with members on one side only all but the two below are like the one above: nothing is won there.
+        first, final = max(self._lows[n], base), min(self._highs[bisect_left(self._lows, last + 1) - 1], last)
+        shared = self._family.bits - (first ^ final).bit_length()
+        if shared > length + 2:
+            out, within = self.found(first >> self._family.bits - shared << self._family.bits - shared, shared)
+            return out, _both((1, (own, False)), out)
         half = 1 << self._family.bits - length - 1
         left, right = self.found(base, length + 1), self.found(base + half, length + 1)
         out, within = _both(left[0], right[0]), _both(left[1], right[1])

@@ -89,9 +89,17 @@ class Ends:
         self._node = node
         #: By id of the end, whose value is kept so that the id stays its own.
         self._known: dict[tuple[int, Family], tuple[End, Intervals]] = {}
+        #: Likewise: what has a name is an end of many statements.
+        self._found: dict[tuple[int, Family, Side], tuple[End, tuple[Alternative, ...]]] = {}
 
     def alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         """The ways in which the address of a packet can be at this end; none when nobody is."""
+        found = self._found.get((id(end), family, side))
+        if found is None:
+            found = self._found[id(end), family, side] = end, self._alternatives(end, family, side)
+        return found[1]
+
+    def _alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         names = {*patterns(end), *([LOOPBACK] if side.arriving else ())}
         named = sorted(names, key=_breadth) if side.interfaces else []
         rooted = "*" in named and not side.optional  # "*" is the root by name
@@ -107,7 +115,7 @@ class Ends:
 
     def meet(self, ends: Sequence[End], family: Family, side: Side) -> bool:
         """Whether somebody is at all of these ends."""
-        return bool(self.alternatives(Both(ends=tuple(ends)), family, side))
+        return bool(self.alternatives(ends[0] if len(ends) == 1 else Both(ends=tuple(ends)), family, side))
 
     def addresses(self, end: End, family: Family) -> tuple[int, ...]:
         """All addresses of an end that names few: pods, nodes, single addresses. Sorted."""
