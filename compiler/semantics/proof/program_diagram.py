@@ -19,6 +19,7 @@ from compiler.semantics.proof.items import Label, Lists, Placed
 from compiler.semantics.proof.program import VERDICTS, rules_of, verdict
 from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.proof.rule_diagram import RuleDiagrams
+from compiler.semantics.rules.netfilter import AddressType
 
 #: What a rule of a list says: a diagram.
 Says = Callable[[Placed], int]
@@ -53,8 +54,10 @@ class ProgramDiagrams:
         self._pairs += [((a, a), (b, b)) for own in pods.values() for a in own for b in own]
 
     def impossible(self, path: Path) -> int:
-        """Packets that are never on this path."""
-        return self._behind.impossible(path)
+        """Packets that are never on this path; IPv6 has no broadcast."""
+        kinds = [(int(AddressType.BROADCAST),) * 2] if self.over.version == 6 else []
+        types = [self._made.inside(level, kinds) for level in (Level.SOURCE_TYPE, Level.DESTINATION_TYPE)]
+        return self._made.first([self._behind.impossible(path), *types])
 
     def at(self, path: Path) -> int:
         """The diagram of a hook: `ACCEPT`, `DROP` or "reject KIND" for every packet."""

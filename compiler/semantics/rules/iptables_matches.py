@@ -323,8 +323,8 @@ class RuleMatches:
         known = AddressType.__members__
         if not all(word in known for word in words):
             raise ValueError(f"{_one(option)} has a type of address that is not known")
-        # Of IPv6, xt_addrtype asks the routing table for these alone, and of several it wants all.
-        if self._family == 6 and words not in (["LOCAL"], ["ANYCAST"]):
+        # Of IPv6, xt_addrtype asks the routing table, or the address, for these alone, and of several it wants all.
+        if self._family == 6 and words not in (["LOCAL"], ["ANYCAST"], ["MULTICAST"]):
             return ((_beyond("addrtype", [option]),),)
         field = Field.SOURCE_TYPE if option.name == "--src-type" else Field.DESTINATION_TYPE
         return self._is(option, field, normal((int(known[word]),) * 2 for word in words))

@@ -21,13 +21,14 @@ from compiler.resolve.ends import Ends
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
 from compiler.resources.language import NO_PROGRAM, Program
+from compiler.semantics.packet import PORTED
 from compiler.semantics.rules.journey import Route, Situation
 from compiler.semantics.rules.netfilter import State
 from compiler.semantics.rules.rulesets import read
 from compiler.semantics.rules.trace import Tracer
 from compiler.snapshot import Snapshot
 from tests.compiler.meaning import Meaning
-from tests.compiler.programs import NAMES, packets, programs
+from tests.compiler.programs import NAMES, packets, programs, programs_of_lists
 from tests.compiler.reading import Hook, Reading, Seen
 from tests.compiler.worlds import UNIVERSE, World, worlds
 
@@ -77,6 +78,26 @@ def cases(draw: st.DrawFn, cluster: Snapshot) -> Seen:
     return Seen(hook, packet, *names, packet.src in own, packet.dst in own)
 
 
+STATES = [State.NEW] * 4 + [State.ESTABLISHED, State.RELATED, State.INVALID, State.UNTRACKED]
+EVERYBODY = {Family.IPV4: ("224.0.0.5", "255.255.255.255"), Family.IPV6: ("ff02::5",)}
+
+
+@st.composite
+def richer_cases(draw: st.DrawFn, cluster: Snapshot) -> Seen:
+    """In any state, with marks, other source ports, to everybody, and with one or the other end of what is chance."""
+    seen = draw(cases(cluster))
+    packet = seen.packet
+    if packet.proto in PORTED:
+        packet = replace(packet, sport=draw(st.sampled_from((4000, 4001, 5000))))
+    if seen.hook is not Hook.INPUT and draw(st.integers(0, 4)) == 0:
+        target = draw(st.sampled_from(EVERYBODY[Family(packet.version)]))
+        packet, seen = replace(packet, dst=target), replace(seen, to_self=False)
+    state = draw(st.sampled_from(STATES))
+    return replace(
+        seen, packet=packet, state=state, mark=draw(st.integers(0, 7)), throw=draw(st.booleans()) or draw(st.booleans())
+    )
+
+
 def traced(tracer: Tracer, seen: Seen, own: frozenset[str], state: State | None = None) -> tuple[str, set[str]]:
     """How it ends, and the prefixes of what was logged."""
     sent = seen.hook is Hook.OUTPUT
@@ -102,6 +123,27 @@ def test_texts_mean_what_programs_say(backend: Backend, world: World, program: P
         if not seen.packet.is_neighbour_discovery and seen.packet.src != seen.packet.dst:
             assert told == judged.noted, f"{seen}: {judged}"
         assert traced(tracer, seen, own, State.ESTABLISHED) == ("accept", set())
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@settings(deadline=None, max_examples=60)
+@given(world=worlds(), program=programs_of_lists(), data=st.data())
+def test_lists_in_lists_and_conditions(backend: Backend, world: World, program: Program, data: st.DataObject) -> None:
+    """And blocks of the baseline tier."""
+    reading = Reading(program, Meaning(world.policies, world.snapshot), NODE)
+    texts = files(world, program, backend)
+    found = read(texts.items())
+    throws = {
+        True: Tracer(found, lambda _, __: True),
+        False: Tracer(found, lambda asked, _: "numgen" not in asked.text or " mod 1 " in asked.text),
+    }
+    own = frozenset(own_addresses(world.snapshot))
+    for seen in data.draw(st.lists(richer_cases(world.snapshot), min_size=40, max_size=40)):
+        judged = reading.judge(seen)
+        how, told = traced(throws[seen.throw], seen, own, seen.state)
+        assert how == judged.how, f"{seen}: {judged}"
+        if not seen.packet.is_neighbour_discovery and seen.packet.src != seen.packet.dst:
+            assert told == judged.noted, f"{seen}: {judged}"
 
 
 @settings(deadline=None, max_examples=20)
