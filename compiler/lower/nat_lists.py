@@ -1,7 +1,9 @@
 """Lists in lists of nat, with marks, conditions and rules of one tool -> chains at one hook.
 
-As in `items`: all of it is reached by goto, so that Return ends it and the connection stays as it is. What stands in a
-list in a list is about what the head has let in; there `lo` is nobody's exception any more.
+What is translated does not come back, so a list in a list is jumped to, and leaving it is Return: nf_tables takes
+chains up to 16 deep, and counts goto like jump. Only a list that says `keep source` is reached by goto, as in `items`,
+so that Return ends all of it. What stands in a list in a list is about what the head has let in; there `lo` is nobody's
+exception any more.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from itertools import count
 
 from compiler.ir import effects
 from compiler.ir.match import OneIn
-from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Return, Table, Verdict
+from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Return, Table, Verdict
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking, Question, conditioned, once
 from compiler.lower.flows import ABOUT, SHORT, Asked, Entry, Flows, origin, ways
@@ -92,6 +94,7 @@ class NatLists:
         self._numbers = {id(item): number for number, item in enumerate(_every(items))}
         self._add(items, inside=False)
         self._done += self._now.chains(Return()) or (Chain(self._name, (Line((), Return()),)),)
+        self._done.sort(key=lambda chain: chain.name != self._stem)  # the others as they were made
         return tuple(replace(chain, table=Table.NAT) for chain in self._done)
 
     def _add(self, items: Sequence[NatItem], inside: bool) -> None:
@@ -120,13 +123,28 @@ class NatLists:
         asked = self._questions(within, inside)
         if not asked:
             return
-        inner, behind = self._fresh(), self._fresh()
-        self._put(Line((), Goto(inner), origins=self._origins(within), note=within.text), within, asked)
-        self._turn(inner, Goto(behind), within.text)
-        self._behind.append(Goto(behind))
+        inner = self._fresh()
+        like = Line((), Goto(inner), origins=self._origins(within), note=within.text)
+        if _keeps(within.items):
+            behind = self._fresh()
+            self._put(like, within, asked)
+            self._turn(inner, Goto(behind), within.text)
+            self._behind.append(Goto(behind))
+            self._add(within.items, inside=True)
+            self._behind.pop()
+            self._turn(behind, Goto(behind))
+            return
+        if len(asked) == 1 and not asked[0][1].exceptions:
+            self._put(replace(like, verdict=Jump(inner)), within, asked)
+        else:
+            self._apart(like, within, asked)
+        name, now = self._name, self._now
+        self._name, self._now = inner, Segments(inner, [within.text])
+        self._behind.append(Return())
         self._add(within.items, inside=True)
         self._behind.pop()
-        self._turn(behind, Goto(behind))
+        self._done += self._now.chains(Return()) or (Chain(inner, (Line((), Return()),)),)
+        self._name, self._now = name, now
 
     def _opaque(self, opaque: Opaque) -> None:
         family = None if opaque.version is None else _VERSIONS[opaque.version]
@@ -138,16 +156,38 @@ class NatLists:
     def _put(self, like: Line, by: Conditional | None, asked: Asked) -> None:
         """A rule for what meets one of the questions; what happens at random, or is no end, once to each packet."""
         chance = (OneIn(by.chance),) if by is not None and by.chance is not None else ()
-        if not chance and like.verdict != Continue():
-            self._now.add(like, asked)
-        elif is_met_once(_ports(by), asked):
+        comes_back = like.verdict == Continue() or isinstance(like.verdict, Jump)
+        plain = not any(one.exceptions for _, one in asked)
+        if like.verdict in (Return(), self._behind[-1]) or isinstance(like.verdict, Goto):
+            self._leaving(like, chance, asked)
+        elif plain and (is_met_once(_ports(by), asked) or not (chance or comes_back)):
             self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
         elif asked:
-            met, behind = self._fresh(), self._fresh()
-            self._now.add(replace(like, verdict=Goto(met), effects=()), asked)
-            self._turn(met, Goto(behind), like.note)
-            self._now.add(like, [(None, Question(chance))])
-            self._turn(behind, Goto(behind))
+            self._apart(replace(like, verdict=Return()) if like.verdict == Continue() else like, by, asked)
+
+    def _apart(self, like: Line, by: Conditional | None, asked: Asked) -> None:
+        """In a chain that is come back from, so that it happens once, and not to what is excepted."""
+        chance = (OneIn(by.chance),) if by is not None and by.chance is not None else ()
+        name = self._fresh()
+        found = Segments(name, [like.note])
+        if chance:
+            met = self._fresh()
+            self._done.append(Chain(met, (replace(like, matches=chance), Line((), Return()))))
+            like = replace(like, verdict=Goto(met), effects=())
+        found.add(like, asked)
+        self._done += found.chains(Return())
+        self._now.add(Line((), Jump(name), origins=like.origins, note=like.note), [(None, Question(()))])
+
+    def _leaving(self, like: Line, chance: tuple[OneIn, ...], asked: Asked) -> None:
+        """What ends this list, or goes on in another chain, stands in the list's own chain."""
+        if not chance or is_met_once(None, asked):
+            self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
+            return
+        met, behind = self._fresh(), self._fresh()
+        self._now.add(replace(like, verdict=Goto(met), effects=()), asked)
+        self._turn(met, Goto(behind), like.note)
+        self._now.add(like, [(None, Question(chance))])
+        self._turn(behind, Goto(behind))
 
     def _questions(self, by: Rule | NatWithin, inside: bool) -> Asked:
         sides = self._flows[inside].sides(self._hook)
@@ -163,6 +203,11 @@ class NatLists:
         """Ends the chain that is open, and opens another one."""
         self._done += self._now.chains(end) or (Chain(self._name, (Line((), end),)),)
         self._name, self._now = name, Segments(name, [note] if note else [])
+
+
+def _keeps(items: Iterable[NatItem]) -> bool:
+    """Whether something in it ends all lists without translating."""
+    return any(isinstance(item, KeepSource) for item in _every(items))
 
 
 def _conditioned(item: NatItem, asked: Asked) -> Asked:
