@@ -1,4 +1,5 @@
-"""What a ruleset looks like to a reviewer: chains and sets with sizes, and how many rules a first packet passes."""
+"""What a ruleset looks like to a reviewer: chains and sets with sizes, how many rules a first packet passes, and where
+the statements of a program are."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from compiler.ir.check import targets
 from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Lookup, Return, Rule, Ruleset, Table
 from compiler.net import Family
+from compiler.policy import Origin
 
 #: The hooks that a packet passes: forwarded, delivered, sent.
 _WAYS = (
@@ -39,6 +41,7 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
     for found in (*ruleset.sets, *ruleset.maps):
         yield f"{found.name:<22} {len(found.elements):>8}  {(found.notes or ('',))[0]}"
     yield ""
+    yield from _statements(ruleset)
     most = max(_along(ruleset, longest, hooks) for hooks in _WAYS)
     yield f"A first packet passes at most {most} rules and lookups."
 
@@ -46,6 +49,38 @@ def _lines(ruleset: Ruleset) -> Iterator[str]:
 def _hook(chain: Chain) -> str:
     assert chain.hook is not None
     return f"hook {chain.hook.value}" + (f" of {chain.table.value}" if chain.table is not Table.FILTER else "")
+
+
+def _statements(ruleset: Ruleset) -> Iterator[str]:
+    """For every statement of a program that has rules, where these are; nothing without a program."""
+    reached: dict[str, list[Chain]] = {chain.name: [] for chain in ruleset.chains}
+    chains = {chain.name: chain for chain in ruleset.chains}
+    for base in (chain for chain in ruleset.chains if chain.hook):
+        ahead = [base.name]
+        while ahead:
+            name = ahead.pop()
+            if base not in reached[name]:
+                reached[name].append(base)
+                ahead.extend(targets(ruleset, chains[name]))
+    found: dict[Origin, dict[tuple[str, str], dict[str, None]]] = {}
+    texts: dict[Origin, str] = {}
+    for chain in ruleset.chains:
+        for rule in chain.rules:
+            # Statements of programs have kinds in small letters, objects of Kubernetes in large ones.
+            for origin in (one for one in rule.origins if one.kind.islower() and isinstance(rule, Rule)):
+                texts[origin] = texts.get(origin) or (rule.note if isinstance(rule, Rule) else "")
+                places = found.setdefault(origin, {})
+                for base in reached[chain.name]:
+                    assert base.hook is not None
+                    places.setdefault((chain.table.value, base.hook.value), {})[chain.name] = None
+    if found:
+        yield f"{'statement':<22} table, hook: chains"
+        for origin in sorted(found, key=lambda one: (one.span.file, one.span.line, one.span.column)):
+            yield f"{origin.span.file_line}: {texts[origin]}"
+            yield from (
+                f"{'':<22} {table}, {hook}: {', '.join(names)}" for (table, hook), names in found[origin].items()
+            )
+        yield ""
 
 
 def _along(ruleset: Ruleset, longest: Mapping[str, int], hooks: Collection[Hook]) -> int:

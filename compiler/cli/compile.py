@@ -40,7 +40,7 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Write files here."
 )
-@click.option("--explain-layout", is_flag=True, help="Print chains and sets with sizes instead of the rules.")
+@click.option("--explain-layout", is_flag=True, help="Print chains and sets with sizes, and where statements are, instead of the rules.")
 @click.option(
     "--prove/--no-prove",
     "proving",

@@ -70,7 +70,7 @@ def raw_chains(program: Program, flows: Flows, exempt: Sequence[ProgramRule]) ->
         kept = [_kept(one, flows, hook) for one in exempt] if any(entry.asked for entry in drops) else []
         guards, entries = guarded([*untracked, *kept, *drops])
         rules, chains = _each(Table.RAW, hook, entries[: len(untracked)])
-        last, more = first_match(f"raw-{SHORT[hook]}", Table.RAW, entries[len(untracked) :])
+        last, more = first_match(f"drop-{SHORT[hook]}", Table.RAW, entries[len(untracked) :])
         yield base(Table.RAW, hook, (*guards, *rules, *last) if rules or last else ())
         yield from (*chains, *more)
 

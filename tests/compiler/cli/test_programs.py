@@ -99,14 +99,20 @@ def test_what_is_wrong_in_both_languages_is_told_at_once(netpolc: Netpolc, folde
         ),
         ("policy p tier baseline { deny any -> any unless from iface e }", "error: iface in unless: a block of"),
         ("policy p tier baseline { deny iface w* except iface lo -> any }", "error: iface in its source: a block of"),
-        ("nat { dnat any to iface eth0 : tcp/80 -> 10.0.0.1 }", "1:7: error: dnat cannot ask for a target by interface"),
+        (
+            "nat { dnat any to iface eth0 : tcp/80 -> 10.0.0.1 }",
+            "1:7: error: dnat cannot ask for a target by interface",
+        ),
         ("nat { redirect any -> any except iface e : tcp/80 to 8 }", "1:7: error: redirect cannot ask for a target by"),
         ("nat { redirect iface e <-> 10.0.0.1 : tcp/80 to 8 }", "1:7: error: redirect cannot ask for a target by"),
         ("nat { dnat any : tcp/80 -> { pods, 10.0.0.0/30 } }", "1:7: error: dnat goes to pods, nodes and single addr"),
         ("nat { redirect udplite/80 to 8 }", "1:7: error: the kernel translates no ports of udplite"),
         ("mangle { dscp proto/0 ef }", "edge.np:1:10: error: protocol 0 is not compiled"),
         ("mangle { ttl set 9 for any -> any : icmp/255 }", "edge.np:1:10: error: type 255 is not compiled"),
-        ("raw { notrack any -> iface eth0 }", "edge.np:1:7: error: a raw statement cannot ask for a target by interface"),
+        (
+            "raw { notrack any -> iface eth0 }",
+            "edge.np:1:7: error: a raw statement cannot ask for a target by interface",
+        ),
         ("raw { drop any <-> iface eth0 }", "edge.np:1:7: error: a raw statement cannot ask for a target by interface"),
         ("policy p priority 1 { deny any -> any : proto/0 }", "edge.np:1:23: error: protocol 0 is not compiled"),
         ("node { deny any -> self }", "edge.np:1:8: error: a node block is about one machine"),
@@ -230,3 +236,34 @@ def test_the_head_tells(netpolc: Netpolc, folder: Path) -> None:
     head = ["# netpolc: every pod of the input, 0 policies and a program, nftables", "# Not proved: --no-prove."]
     assert done.stdout.splitlines()[:2] == head
     assert done.stderr == ""
+
+
+def test_where_statements_are(netpolc: Netpolc, folder: Path) -> None:
+    """--explain-layout shows the table, hook and chains of each, in the order of the file."""
+    text = """nat { dnat iface e to 192.0.2.1 : tcp/80 -> 10.0.0.1 masquerade any -> iface e }
+mangle { dscp any -> iface e : tcp/80 ef mark tcp/81 1 ttl dec 1 for { iface e, iface f } -> self }
+raw { notrack udp/53 drop from { iface lo, 10.0.0.9 } }
+policy p { deny iface e -> any }
+node { deny any -> self : tcp/9 }
+"""
+    write(folder, edge_np=text)
+    done = netpolc("compile", "edge.np", "--explain-layout", "--no-failsafe")
+    assert done.status == 0, done.stderr
+    shown = done.stdout.partition("\nstatement ")[2].splitlines()[1:]
+    found: dict[str, list[str]] = {}
+    for line in shown[: shown.index("")]:
+        if line.startswith("edge.np:"):
+            statement = line.partition(": ")[2]
+        else:
+            found.setdefault(statement, []).append(line.partition(":")[0].strip())
+    assert found == {
+        "dnat iface e to 192.0.2.1 : tcp/80 -> 10.0.0.1": ["nat, prerouting"],
+        "masquerade any -> iface e": ["nat, postrouting"],
+        "dscp any -> iface e : tcp/80 ef": ["mangle, forward", "mangle, output"],
+        "mark tcp/81 1": ["mangle, prerouting", "mangle, output"],
+        "ttl dec 1 for { iface e, iface f } -> self": ["mangle, input"],
+        "notrack udp/53": ["raw, prerouting", "raw, output"],
+        "drop from { iface lo, 10.0.0.9 }": ["raw, prerouting"],
+        "deny iface e -> any": ["filter, forward"],
+        "deny any -> self : tcp/9": ["filter, input"],
+    }
