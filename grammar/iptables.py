@@ -24,7 +24,7 @@ from grammar.source import Source
 _WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+|"')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
-_COUNTERS = re.compile(r"\[\d+:\d+\]")
+_COUNTERS = re.compile(r"\[(\d+):\d+\]")
 #: Commands -> how they are spelled here. -I takes an optional number behind the chain, -P a policy.
 _COMMANDS = {
     "-A": "-A",
@@ -57,7 +57,8 @@ class Option(NamedTuple):
 
 class Command(NamedTuple):
     """A rule that is appended or inserted (`number`, from 1), a chain that is made (-N), a policy that is set (-P:
-    `policy`). A line `:CHAIN POLICY` is -P for a policy, -N for `-`."""
+    `policy`). A line `:CHAIN POLICY` is -P for a policy, -N for `-`. `packets` is a
+    rule's counter, 0 without one."""
 
     verb: str
     chain: Word
@@ -65,6 +66,7 @@ class Command(NamedTuple):
     place: Place
     number: int = 1
     policy: str = ""
+    packets: int = 0
 
 
 class Table(NamedTuple):
@@ -117,7 +119,8 @@ def _declaration(place: Place) -> Command:
 
 def _command(place: Place) -> Command:
     words = _words(place)
-    if _COUNTERS.fullmatch(words[0].text):
+    counted = _COUNTERS.fullmatch(words[0].text)
+    if counted:
         del words[0]
     verb = _COMMANDS.get(words[0].text, "") if words else ""
     if not verb:
@@ -134,7 +137,7 @@ def _command(place: Place) -> Command:
     options = tuple(_options(rest))
     if (options and verb in ("-N", "-P")) or (verb == "-P" and not policy) or number < 1:
         raise place.refused(f"{verb} with what it does not take")
-    return Command(verb, chain, options, place, number, policy)
+    return Command(verb, chain, options, place, number, policy, int(counted[1]) if counted else 0)
 
 
 def _options(words: list[Word]) -> Iterator[Option]:

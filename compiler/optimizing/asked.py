@@ -1,0 +1,172 @@
+"""A rule of iptables as what an order needs to know: which packets it may match, what it asks, whether it ends.
+
+Packets are boxes that hold all that the rule matches, and maybe more: an option that no dimension stands for, or that
+is negated, does not narrow the box. Two rules whose boxes do not meet match no packet together, so their order does not
+matter, unless asking itself does something. Therefore a rule with a match that keeps state, or with a match or target
+that is not listed here, is a *barrier*: its box is everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from compiler.net import parse_address, parse_prefix
+from compiler.ordering.overlap import Box
+from compiler.ordering.prices import Kind
+from grammar.iptables import Command, Option
+
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132, "udplite": 136}
+_STATES = {"INVALID": 0, "NEW": 1, "RELATED": 2, "ESTABLISHED": 3, "UNTRACKED": 4, "SNAT": 5, "DNAT": 6}
+_NAMES = 16  # bytes of an interface name, linux/if.h
+#: source, destination, protocol, source port, destination port, interfaces of arrival and departure, conntrack state.
+EVERYTHING: Box = (
+    (0, (1 << 128) - 1),
+    (0, (1 << 128) - 1),
+    (0, 255),
+    (0, 65535),
+    (0, 65535),
+    (0, (1 << 8 * _NAMES) - 1),
+    (0, (1 << 8 * _NAMES) - 1),
+    (0, 6),
+)
+_SOURCE, _DESTINATION, _PROTOCOL, _FROM, _TO, _IN, _OUT, _STATE = range(len(EVERYTHING))
+
+#: Long and old names of options.
+_NAMES_OF = {
+    "--source": "-s",
+    "--src": "-s",
+    "--destination": "-d",
+    "--dst": "-d",
+    "--protocol": "-p",
+    "--proto": "-p",
+    "--in-interface": "-i",
+    "--out-interface": "-o",
+    "--jump": "-j",
+    "--goto": "-g",
+    "--match": "-m",
+    "--destination-port": "--dport",
+    "--source-port": "--sport",
+    "--destination-ports": "--dports",
+    "--source-ports": "--sports",
+    "--state": "--ctstate",
+}
+#: What iptables asks first of every rule, in its order.
+_HEADER = {"-s": Kind.ADDRESS, "-d": Kind.ADDRESS, "-i": Kind.INTERFACE, "-o": Kind.INTERFACE, "-p": Kind.PROTOCOL}
+#: Matches that neither keep state nor do anything, and what they cost.
+_MATCHES = {
+    "addrtype": Kind.ADDRESS_TYPE,
+    "comment": None,
+    "conntrack": Kind.STATE,
+    "connmark": Kind.STATE,
+    "dscp": Kind.MARK,
+    "hl": Kind.MARK,
+    "icmp": Kind.PORT,
+    "icmp6": Kind.PORT,
+    "iprange": Kind.PREFIX,
+    "length": Kind.MARK,
+    "mac": Kind.MARK,
+    "mark": Kind.MARK,
+    "multiport": Kind.PORT_LIST,
+    "physdev": Kind.INTERFACE,
+    "pkttype": Kind.MARK,
+    "sctp": Kind.PORT,
+    "set": Kind.SET,
+    "state": Kind.STATE,
+    "tcp": Kind.PORT,
+    "tos": Kind.MARK,
+    "ttl": Kind.MARK,
+    "udp": Kind.PORT,
+}
+#: Options of `-m set` that change its sets, or ask what others change.
+_STATEFUL = re.compile(r"--(update|return|packets|bytes)")
+_ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
+
+
+class Asked(NamedTuple):
+    """`ends`: a packet that matches goes no further in the chain. `barrier`: nothing moves past it."""
+
+    box: Box
+    kinds: tuple[Kind, ...]
+    ends: bool
+    barrier: bool = False
+
+
+_BARRIER = Asked(EVERYTHING, (), False, True)
+
+
+def asked(command: Command) -> Asked:
+    """What a rule that is appended asks and does."""
+    options = [option._replace(name=_NAMES_OF.get(option.name, option.name)) for option in command.options]
+    target = next((one for one in options if one.name in ("-j", "-g")), None)
+    if target is None or target.name == "-g" or _word(target) not in _ENDS:
+        return _BARRIER
+    matches = [_word(one) for one in options if one.name == "-m"]
+    if any(match not in _MATCHES for match in matches) or any(_STATEFUL.match(one.name) for one in options):
+        return _BARRIER
+    box = list(EVERYTHING)
+    for option in options:
+        if option.negated:
+            continue
+        try:
+            for dimension, interval in _narrow(option):
+                low, high = box[dimension]
+                box[dimension] = max(low, interval[0]), min(high, interval[1])
+        except (ValueError, KeyError):
+            return _BARRIER
+    if any(low > high for low, high in box):
+        return _BARRIER  # it matches nothing; not for an order to say
+    names = {option.name for option in options}
+    kinds = [kind for name, kind in _HEADER.items() if name in names]
+    kinds += [kind for kind in map(_MATCHES.get, matches) if kind]
+    return Asked(tuple(box), tuple(kinds), True)
+
+
+def _word(option: Option) -> str:
+    return option.values[0].text if option.values else ""
+
+
+def _narrow(option: Option) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The dimensions that an option narrows, and to which interval. ValueError, KeyError: not understood."""
+    text = _word(option)
+    match option.name:
+        case "-s" | "-d":
+            yield (_SOURCE if option.name == "-s" else _DESTINATION), _block(text)
+        case "-p" if text not in ("all", "0"):
+            number = int(text) if text.isdecimal() else _PROTOCOLS[text]
+            yield _PROTOCOL, (number, number)
+        case "--dport" | "--sport":
+            yield (_TO if option.name == "--dport" else _FROM), _ports(text)
+        case "--dports" | "--sports":
+            spans = [_ports(part) for part in text.split(",")]
+            hull = min(low for low, _ in spans), max(high for _, high in spans)
+            yield (_TO if option.name == "--dports" else _FROM), hull
+        case "-i" | "-o":
+            yield (_IN if option.name == "-i" else _OUT), _interfaces(text)
+        case "--ctstate":
+            states = [_STATES[word] for word in text.split(",")]
+            # Translation is asked beside the state: of these no interval can tell.
+            if max(states) < _STATES["SNAT"]:
+                yield _STATE, (min(states), max(states))
+
+
+def _block(text: str) -> tuple[int, int]:
+    if "/" not in text:
+        value = parse_address(text)[1]
+        return value, value
+    prefix = parse_prefix(text)
+    return prefix.base, prefix.base | (1 << prefix.family.bits - prefix.length) - 1
+
+
+def _ports(text: str) -> tuple[int, int]:
+    low, colon, high = text.partition(":")
+    return int(low or 0), int(high or 65535) if colon else int(low)
+
+
+def _interfaces(text: str) -> tuple[int, int]:
+    """Names as numbers, so that those that begin alike are an interval."""
+    name = text.removesuffix("+").encode()
+    rest = 8 * (_NAMES - len(name))
+    first = int.from_bytes(name, "big") << rest
+    return (first, first | (1 << rest) - 1) if text.endswith("+") else (first, first)
