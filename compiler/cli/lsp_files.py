@@ -131,6 +131,11 @@ class Watched(Generic[_Made]):
         self._paths, self._make = paths, make
         self._made: tuple[object, _Made] | None = None
 
+    @property
+    def last(self) -> _Made:
+        """What was made last: nothing is looked at."""
+        return self._made[1] if self._made is not None else self.get()
+
     def get(self) -> _Made:
         """What was made last, or anew."""
         state = tuple(sorted(_states(self._paths)))

@@ -229,6 +229,7 @@ def _texts(server: Server) -> None:
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
     def saved(params: lsp.DidSaveTextDocumentParams) -> None:
+        server.session.cluster_now()  # which may have been saved, too
         server.check_soon()
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
@@ -244,7 +245,7 @@ def _answers(server: Server) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_HOVER)
     def hovered(params: lsp.HoverParams) -> lsp.Hover | None:
         at = server.at(params.text_document.uri, params.position)
-        found = hover(session.project, *at, session.cluster.holdings)
+        found = hover(session.project, *at, session.cluster_now().holdings)
         if found is None:
             return None
         content = lsp.MarkupContent(lsp.MarkupKind.Markdown, found.text)
@@ -270,7 +271,7 @@ def _answers(server: Server) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=["/", ":", "("]))
     def complete(params: lsp.CompletionParams) -> list[lsp.CompletionItem]:
         file, offset = server.at(params.text_document.uri, params.position)
-        holdings = session.cluster.holdings
+        holdings = session.cluster_now().holdings
         found = completion.choices(session.project, file, offset, holdings.snapshot if holdings else None)
         return [_item(session.lines(file), one, offset) for one in found]
 

@@ -52,10 +52,14 @@ class Session:
         paths = [os.path.normpath(os.path.join(self.files.path(""), one)) for one in inputs]
         self._cluster = Watched(paths, lambda: _cluster(paths, self.node)) if paths else None
 
-    @property
-    def cluster(self) -> Cluster:
+    def cluster_now(self) -> Cluster:
         """The cluster as its files say now."""
         return self._cluster.get() if self._cluster is not None else NO_CLUSTER
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster as it was looked at last: there may be very many files, and a keystroke waits for none."""
+        return self._cluster.last if self._cluster is not None else NO_CLUSTER
 
     def look(self) -> Project:
         """The programs as their texts are now."""
