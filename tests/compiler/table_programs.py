@@ -84,7 +84,7 @@ class _Numbered:
         draw = self._draw
         kind = draw(st.sampled_from(("mark", "mark", "dscp", "ttl", "mss")))
         if kind == "mark":
-            mask = draw(st.sampled_from((0xFFFFFFFF, 0xF, 0x6, 0xF0)))
+            mask = draw(st.sampled_from((0xF0FFFFFF, 0xF, 0x6, 0xF0)))
             value = draw(st.integers(0, 0xFFFFFFFF)) & mask
             return Mark(flow=self.flow(), value=value, mask=mask, **self.head(kind))  # type: ignore[arg-type]
         if kind == "dscp":

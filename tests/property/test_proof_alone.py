@@ -143,6 +143,7 @@ def test_planted_mistakes_are_shown_where_they_are_made(backend: Backend) -> Non
             if isinstance(found, Different):
                 caught += 1
                 for witness in found.witnesses:
+                    assert isinstance(witness, Witness)
                     assert is_genuine(witness), (seed, what, witness)
             else:
                 equal += 1

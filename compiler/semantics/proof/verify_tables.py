@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from compiler.resources.language import Mark, NatWithin, Program, Rule, Statement
+from compiler.resources.language import Mark, Program, Rule, Statement
 from compiler.semantics.diagrams.chain_diagram import ChainDiagrams
 from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
@@ -83,7 +83,8 @@ class TableComparison:
         chains = ChainDiagrams(over, *shared, IN, {})
         self._says = TableDiagrams(program, ends, over, (*shared, chains), exempt)
         self._finer = Settled(over)
-        self._carried = 0 if any(_bits(one) & carried for one in (*program.mangle, *program.nat)) else carried
+        used = any(_bits(one) & carried for one in _statements(program))
+        self._carried = 0 if used else carried
         self._witnesses = Witnesses((ruleset, ruleset), over, self.matches, self.variables)
 
     @property
@@ -227,10 +228,18 @@ def _with_hops(outcome: Outcome, hops: tuple[int, int, int]) -> Outcome:
     return outcome._replace(change=outcome.change._replace(hops=hops))
 
 
+def _statements(program: Program) -> Iterator[Statement]:
+    """All that may ask marks or set them."""
+    for block in program.policies:
+        yield from block.rules
+    yield from (*program.node, *program.forward, *program.node_packets, *program.forward_packets)
+    yield from (*program.nat, *program.mangle)
+
+
 def _bits(statement: Statement) -> int:
     """Those of the mark that it sets or asks."""
     inner = 0
-    for one in statement.items if isinstance(statement, NatWithin) else ():
+    for one in getattr(statement, "items", ()):
         inner |= _bits(one)
     asked = getattr(statement, "marked", None)
     return inner | (statement.mask if isinstance(statement, Mark) else 0) | (asked.mask if asked is not None else 0)
