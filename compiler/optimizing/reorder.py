@@ -13,8 +13,8 @@ from fractions import Fraction
 
 from compiler.optimizing.asked import Asked, asked
 from compiler.ordering.jobs import Jobs
-from compiler.ordering.order import Ordering, order
-from compiler.ordering.overlap import overlaps
+from compiler.ordering.order import Ordering, order_apart
+from compiler.ordering.overlap import groups, overlaps
 from compiler.ordering.prices import JUMP, Tool, price
 from grammar.iptables import Command, tables
 from grammar.source import Source
@@ -66,9 +66,13 @@ def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Re
 def _ordered(table: str, chain: str, commands: Sequence[Command], tool: Tool, threshold: Fraction) -> ChainOrder:
     rules = [asked(command) for command in commands]
     weights = [command.packets if rule.ends else 0 for command, rule in zip(commands, rules, strict=True)]
-    jobs = Jobs.of(weights, [_cost(rule, tool) for rule in rules], overlaps([rule.box for rule in rules]))
+    boxes, costs = [rule.box for rule in rules], [_cost(rule, tool) for rule in rules]
+    apart = []
+    for group in groups(boxes):
+        before = overlaps([boxes[n] for n in group])
+        apart.append((group, Jobs.of([weights[n] for n in group], [costs[n] for n in group], before)))
     barriers = sum(rule.barrier for rule in rules)
-    return ChainOrder(table, chain, len(rules), barriers, sum(weights), order(jobs, threshold))
+    return ChainOrder(table, chain, len(rules), barriers, sum(weights), order_apart(apart, threshold))
 
 
 def _cost(rule: Asked, tool: Tool) -> int:

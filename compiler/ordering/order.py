@@ -11,14 +11,17 @@ Same jobs, same order: work is counted in steps, not in seconds. An order that i
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from math import ceil
 
 from compiler.ordering.bound import bound
 from compiler.ordering.exact import Pairs, cheapest
 from compiler.ordering.jobs import Jobs
-from compiler.ordering.parts import parts
+from compiler.ordering.parts import blocks, inner
 from compiler.ordering.search import Work, built, improved
 
 #: Parts of more jobs are not searched for their optimum.
@@ -71,19 +74,61 @@ class Ordering:
 
 def order(jobs: Jobs, threshold: Fraction = Fraction(0)) -> Ordering:
     """The best order that was found; the author's unless that saves more than the `threshold`, a part of its cost."""
-    found = tuple(_part(row, jobs) for row in parts(jobs))
-    row = tuple(job for part in found for job in part.row)
-    before = rest = 0
-    least = 0
+    return order_apart([(range(len(jobs.weights)), jobs)], threshold)
+
+
+def order_apart(groups: Sequence[tuple[Sequence[int], Jobs]], threshold: Fraction = Fraction(0)) -> Ordering:
+    """The same for jobs in groups none of which has to do with another: each has the numbers that its jobs have among
+    all, ascending, and the jobs by themselves, in one unit. What groups cost in memory is a matter of the largest."""
+    found = tuple(_merged([_blocks(numbers, jobs) for numbers, jobs in groups]))
+    weights = {job: weight for numbers, jobs in groups for job, weight in zip(numbers, jobs.weights, strict=True)}
+    costs = {job: cost for numbers, jobs in groups for job, cost in zip(numbers, jobs.costs, strict=True)}
+    (unit,) = {jobs.unit for _, jobs in groups} or {Fraction(1)}
+    time = rest = least = 0
     for part in found:
-        weight = sum(jobs.weights[job] for job in part.row)
-        rest += before * weight
-        least += before * weight + part.bound
-        before += sum(jobs.costs[job] for job in part.row)
-    cost, written = rest + sum(part.cost for part in found), jobs.cost(range(len(jobs.weights)))
+        weight = sum(weights[job] for job in part.row)
+        rest += time * weight
+        least += time * weight + part.bound
+        time += sum(costs[job] for job in part.row)
+    cost, written, time = rest + sum(part.cost for part in found), 0, 0
+    for job in range(len(weights)):
+        time += costs[job]
+        written += weights[job] * time
+    row = tuple(job for part in found for job in part.row)
     if not written - cost > threshold * written:
-        row, cost = tuple(range(len(jobs.weights))), written
-    return Ordering(row, cost * jobs.unit, written * jobs.unit, least * jobs.unit, found)
+        row, cost = tuple(range(len(weights))), written
+    return Ordering(row, cost * unit, written * unit, least * unit, found)
+
+
+#: The ratio of a block, negative, rounded and exact: comparing mostly ends at the first; its first job; its parts.
+_Block = tuple[float, Fraction, int, tuple[Part, ...]]
+
+
+def _blocks(numbers: Sequence[int], jobs: Jobs) -> Iterator[_Block]:
+    """The blocks of a group in their order, with the numbers that jobs have among all."""
+    for block in blocks((1 << len(jobs.weights)) - 1, jobs):
+        solved = [_part(row, jobs) for row in inner(block, jobs)]
+        parts = tuple(Part(tuple(numbers[job] for job in one.row), one.cost, one.bound) for one in solved)
+        members = [job for one in solved for job in one.row]
+        weight, cost = sum(jobs.weights[job] for job in members), sum(jobs.costs[job] for job in members)
+        yield -weight / cost, Fraction(-weight, cost), numbers[min(members)], parts
+
+
+def _merged(groups: Sequence[Iterator[_Block]]) -> Iterator[Part]:
+    """Blocks of several groups by ratio; of equal ones the one that begins first. No two begin with the same job."""
+    heads = [(block, group) for group in groups for block in islice(group, 1)]
+    queue = [(*block[:3], n) for n, (block, _) in enumerate(heads)]
+    heapify(queue)
+    while queue:
+        *_, n = queue[0]
+        block, group = heads[n]
+        yield from block[3]
+        following = next(group, None)
+        if following is None:
+            heappop(queue)
+        else:
+            heads[n] = following, group
+            heapreplace(queue, (*following[:3], n))
 
 
 def _part(row: tuple[int, ...], jobs: Jobs) -> Part:

@@ -7,24 +7,66 @@ dimensions for all. Two boxes overlap when their intervals do in every dimension
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 #: An inclusive interval for each dimension.
 Box = tuple[tuple[int, int], ...]
+#: So many boxes are compared with all later ones at a time, to bound the memory.
+_AT_A_TIME = 4_096
 
 
 def overlaps(boxes: Sequence[Box]) -> list[int]:
     """For each box the set of earlier ones that it overlaps."""
     rows = [(1 << number) - 1 for number in range(len(boxes))]
     for dimension in range(len(boxes[0]) if boxes else 0):
-        meeting = _meeting([box[dimension] for box in boxes])
+        intervals = [box[dimension] for box in boxes]
+        meeting = _meeting(intervals, set(intervals))
         for number, box in enumerate(boxes):
             rows[number] &= meeting[box[dimension]]
     return rows
 
 
-def _meeting(intervals: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """For each different interval, all those that meet it: they begin before its end, and end behind its beginning."""
+def groups(boxes: Sequence[Box]) -> list[list[int]]:
+    """Boxes that hang together by overlaps, directly or over others: groups by their first box, numbers ascending."""
+    leader = list(range(len(boxes)))
+
+    def first(number: int) -> int:
+        while leader[number] != number:
+            leader[number] = number = leader[leader[number]]
+        return number
+
+    for start in range(0, len(boxes), _AT_A_TIME):
+        near = boxes[start : start + _AT_A_TIME]
+        meeting = [_meeting([box[n] for box in near], {box[n] for box in boxes[start:]}) for n in range(len(boxes[0]))]
+        known: dict[int, int] = {}  # the boxes near here of each group, by its leader
+        for number in range(start, len(boxes)):
+            here = number - start
+            own = (1 << here) - 1 if here < len(near) else (1 << len(near)) - 1
+            for interval, meets in zip(boxes[number], meeting, strict=True):
+                own &= meets[interval]
+            lead = first(number)
+            together = known.pop(lead, 0)
+            if here < len(near):
+                together |= 1 << here
+            own &= ~together
+            while own:
+                other = first(start + own.bit_length() - 1)
+                more = known.pop(other)
+                own &= ~more
+                together |= more
+                lead, behind = min(lead, other), max(lead, other)
+                leader[behind] = lead
+            if together:
+                known[lead] = together
+    found: dict[int, list[int]] = {}
+    for number in range(len(boxes)):
+        found.setdefault(first(number), []).append(number)
+    return list(found.values())
+
+
+def _meeting(intervals: Sequence[tuple[int, int]], asked: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """For each interval that is asked for, all those that meet it: they begin before its end, and end behind its
+    beginning."""
     begins: dict[int, int] = {}
     ends: dict[int, int] = {}
     for number, (low, high) in enumerate(intervals):
@@ -37,9 +79,7 @@ def _meeting(intervals: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]
     for high in reversed(highs):
         open_.append(open_[-1] | ends[high])
     open_.reverse()
-    return {
-        (low, high): begun[bisect_right(lows, high)] & open_[bisect_left(highs, low)] for low, high in set(intervals)
-    }
+    return {(low, high): begun[bisect_right(lows, high)] & open_[bisect_left(highs, low)] for low, high in asked}
 
 
 def relaxed(rows: Sequence[int], actions: Sequence[Hashable]) -> list[int]:

@@ -23,8 +23,13 @@ from compiler.ordering.jobs import Jobs
 
 def parts(jobs: Jobs) -> list[tuple[int, ...]]:
     """The parts in order, each with its jobs in the author's order."""
+    return [part for block in blocks((1 << len(jobs.weights)) - 1, jobs) for part in inner(block, jobs)]
+
+
+def inner(block: int, jobs: Jobs) -> list[tuple[int, ...]]:
+    """The parts that a block falls into."""
     found: list[tuple[int, ...]] = []
-    waiting = [((1 << len(jobs.weights)) - 1, False)]
+    waiting = [(block, True)]
     while waiting:
         inside, whole = waiting.pop()
         pieces = [inside] if whole else blocks(inside, jobs)

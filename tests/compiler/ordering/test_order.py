@@ -8,12 +8,14 @@ from math import ceil
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from compiler.ordering import order as ordering
+from compiler.ordering.bits import members
 from compiler.ordering.bound import bound
 from compiler.ordering.exact import Pairs, cheapest
 from compiler.ordering.jobs import Jobs
-from compiler.ordering.order import Ordering, order
+from compiler.ordering.order import Ordering, order, order_apart
 from compiler.ordering.parts import parts
 from compiler.ordering.search import Work, built, improved
 from tests.compiler.ordering.instances import any_jobs, drawn, optimum
@@ -89,6 +91,21 @@ def test_the_result_of_its_own_order_is_itself(jobs: Jobs) -> None:
     assert again.cost == first.cost
 
 
+@given(st.lists(any_jobs(4), min_size=1, max_size=3), st.randoms(use_true_random=False))
+def test_groups_apart_are_ordered_as_all_at_once(groups: list[Jobs], draw: random.Random) -> None:
+    """Jobs of several groups dealt into one row, at once and each group by itself."""
+    owners = [n for n, jobs in enumerate(groups) for _ in jobs.weights]
+    draw.shuffle(owners)
+    numbers = [[job for job, owner in enumerate(owners) if owner == n] for n in range(len(groups))]
+    weights, costs, before = ([0] * len(owners) for _ in range(3))
+    for own, jobs in zip(numbers, groups, strict=True):
+        for inside, job in enumerate(own):
+            weights[job], costs[job] = jobs.weights[inside], jobs.costs[inside]
+            before[job] = sum(1 << own[other] for other in members(jobs.before[inside]))
+    apart = order_apart(list(zip(numbers, groups, strict=True)))
+    assert apart == order(Jobs.of(weights, costs, before))
+
+
 @given(any_jobs())
 def test_jobs_after_are_those_that_come_after(jobs: Jobs) -> None:
     after = jobs.after()
@@ -138,7 +155,7 @@ def test_what_gains_nothing_stays_as_it_is() -> None:
     assert found.row == (0, 1, 2, 3, 4)
     assert found.cost == found.gap == 0
     assert found.optimal
-    assert order(Jobs.of([], [], [])).row == ()
+    assert order(Jobs.of([], [], [])).row == order_apart([]).row == ()
 
 
 def test_a_new_order_has_to_gain_more_than_the_threshold() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compiler.ordering import overlap
 from compiler.ordering.bits import members
-from compiler.ordering.overlap import Box, closed, overlaps, reduced, relaxed
+from compiler.ordering.overlap import Box, closed, groups, overlaps, reduced, relaxed
 
 INTERVALS = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(lambda pair: (min(pair), max(pair)))
 BOXES = st.lists(st.tuples(INTERVALS, INTERVALS, INTERVALS), max_size=12)
@@ -22,6 +23,21 @@ def test_boxes_overlap_when_a_point_is_in_both(boxes: list[Box]) -> None:
     ]
     expected = [[i for i in range(j) if points[i] & points[j]] for j in range(len(boxes))]
     assert [members(row) for row in overlaps(boxes)] == expected
+
+
+@given(BOXES, st.integers(1, 12))
+def test_groups_hang_together_and_are_apart(boxes: list[Box], at_a_time: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "_AT_A_TIME", at_a_time)
+        found = groups(boxes)
+    # From the definition: whoever overlaps is in one group, until nothing changes.
+    of = list(range(len(boxes)))
+    rows = overlaps(boxes)
+    for _ in boxes:
+        for j, row in enumerate(rows):
+            for i in members(row):
+                of = [of[i] if group == of[j] else group for group in of]
+    assert found == [[j for j, own in enumerate(of) if own == group] for group in dict.fromkeys(of)]
 
 
 def test_addresses_of_128_bits_are_numbers_like_others() -> None:
