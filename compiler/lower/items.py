@@ -2,18 +2,20 @@
 
 All of a list is reached by goto, so that Return ends it, however deep: that is how a rule allows. A list in it begins
 where its head is met and ends, as what the head is not about does, in what stands behind it. So no chain is come back
-to, but for the ends of denied packets that spare somebody.
+to, but for the ends of denied packets that spare somebody, and lists of the machine itself in which nothing allows:
+these are jumped to, since nf_tables takes chains up to 16 deep and counts goto, too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 from compiler.ir import effects
 from compiler.ir.match import InSet, OneIn, Per, Rate
-from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Verdict
+from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Return, Verdict
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking, Question, once
 from compiler.lower.segments import Segments
@@ -28,6 +30,8 @@ SIDES: Mapping[Hook, tuple[Side, Side]] = {
     Hook.INPUT: (Side(Here.ASKED), Side(Here.ALWAYS, interfaces=False)),
     Hook.OUTPUT: (Side(Here.ALWAYS, interfaces=False), Side(Here.ASKED)),
 }
+#: In rules of one tool.
+_ACCEPTS = re.compile(r"(?:-j|--jump) ACCEPT\b|\baccept\b")
 _VERSIONS = {4: Family.IPV4, 6: Family.IPV6}
 
 
@@ -80,7 +84,8 @@ def _is_at(item: Item, hook: Hook) -> bool:
 
 class ItemChains:
     """The chains of one list at one hook. `name`: of the first chain; those of lists in it begin with `stem`. `verdict`
-    is what a rule of any other verb than log and leave does, `leave` where leave leads outside of lists in lists."""
+    is what a rule of any other verb than log and leave does, `leave` where leave leads outside of lists in lists.
+    `jumps`: a denied packet never comes back."""
 
     def __init__(
         self,
@@ -91,8 +96,10 @@ class ItemChains:
         families: Sequence[Family],
         verdict: Callable[[Rule], Verdict],
         leave: Verdict,
+        jumps: bool = False,
     ) -> None:
         name, self._stem = names
+        self._first, self._jumps = name, jumps
         self._asking, self._hook, self._families = asking, hook, families
         self._verdict = verdict
         self._behind = [leave]
@@ -112,11 +119,12 @@ class ItemChains:
                     self._opaque(opaque, one.origin)
 
     def chains(self, end: Verdict) -> tuple[Chain, ...]:
-        """All chains; `end` is for what nothing in the list decides. No chain when there is nothing in it."""
+        """All chains, the first one first; `end` is for what nothing in the list decides. No chain when there is
+        nothing in it."""
         last = self._now.chains(end)
         if not last and self._done:
             last = (Chain(self._name, (Line((), end),)),)
-        return (*self._done, *last)
+        return tuple(sorted((*self._done, *last), key=lambda chain: chain.name != self._first))
 
     def _rule(self, rule: Rule, origin: Origin) -> None:
         verdict = {"log": Continue(), "leave": self._behind[-1]}.get(rule.verb) or self._verdict(rule)
@@ -128,13 +136,40 @@ class ItemChains:
         asked = self._questions(within)
         if not asked or not one.inside:
             return
-        inner, behind = self._fresh(), self._fresh()
-        self._add(Line((), Goto(inner), origins=(one.origin,), note=within.text), within, asked)
+        inner = self._fresh()
+        like = Line((), Goto(inner), origins=(one.origin,), note=within.text)
+        if self._jumps and not _ends_whole(one):
+            self._jumped(like, within, one, asked)
+            return
+        behind = self._fresh()
+        self._add(like, within, asked)
         self._turn(inner, Goto(behind), within.text)
         self._behind.append(Goto(behind))
         self.add(one.inside)
         self._behind.pop()
         self._turn(behind, Goto(behind))
+
+    def _jumped(self, like: Line, within: Within, one: Placed, asked: Sequence[tuple[Family | None, Question]]) -> None:
+        """A list that is come back from."""
+        assert isinstance(like.verdict, Goto), "to the list"
+        inner = like.verdict.chain
+        if len(asked) == 1 and not asked[0][1].exceptions:
+            self._add(replace(like, verdict=Jump(inner)), within, asked)
+        else:  # once, however many of the questions a packet meets
+            name, outer = self._name, self._now
+            self._name, self._now = f"{inner}-in", Segments(f"{inner}-in", [within.text])
+            self._add(like, within, asked)
+            self._done += self._now.chains(Return())
+            self._name, self._now = name, outer
+            line = Line((), Jump(f"{inner}-in"), origins=like.origins, note=like.note)
+            self._now.add(line, [(None, Question(()))])
+        name, outer = self._name, self._now
+        self._name, self._now = inner, Segments(inner, [within.text])
+        self._behind.append(Return())
+        self.add(one.inside)
+        self._behind.pop()
+        self._done += self._now.chains(Return()) or (Chain(self._name, (Line((), Return()),)),)
+        self._name, self._now = name, outer
 
     def _opaque(self, opaque: Opaque, origin: Origin) -> None:
         family = None if opaque.version is None else _VERSIONS[opaque.version]
@@ -168,6 +203,15 @@ class ItemChains:
         """Ends the chain that is open, and opens another one."""
         self._done += self._now.chains(end) or (Chain(self._name, (Line((), end),)),)
         self._name, self._now = name, Segments(name, [note] if note else [])
+
+
+def _ends_whole(one: Placed) -> bool:
+    """Whether something in a list ends all lists around it without ending the packet."""
+    return any(
+        (isinstance(inner.item, Rule) and inner.item.verb in ("allow", "pass"))
+        or (isinstance(inner.item, Opaque) and _ACCEPTS.search(inner.item.rule) is not None)
+        for inner in one.every()
+    )
 
 
 def is_met_once(ports: Ports, asked: Sequence[tuple[Family | None, Question]]) -> bool:

@@ -141,7 +141,8 @@ class ProgramFront:
             ends: dict[str, Verdict] = {"deny": Drop(), "reject": Goto(_plainly(_answer(rule)))}
             return ends.get(rule.verb, Return())
 
-        found = ItemChains(names, note, self._asking, hook, self._target.families, verdict, Return())
+        families = self._target.families
+        found = ItemChains(names, note, self._asking, hook, families, verdict, Return(), jumps=True)
         found.add(items)
         return found.chains(Return())
 
