@@ -10,6 +10,7 @@ from compiler.resources.language import (
     End,
     Item,
     Less,
+    Log,
     Marked,
     Opaque,
     PortRange,
@@ -23,25 +24,38 @@ from compiler.semantics.proof.program_ends import names
 from grammar.source import Span
 
 #: What a text of iptables asks, with and without matches that depend on more than the packet.
-AS_WRITTEN = (
-    "-p tcp -m tcp --dport 80 -m recent --name n --update --seconds 60 -j DROP",
-    "-p tcp -m tcp --dport 80 -m recent --name n --update --seconds 60 -j DROP",
-    "-m length --length 100:200 -j DROP",
-    "-m length --length 100:200 -j RETURN",
-    "-m limit --limit 25/sec -j RETURN",
-    "-m hashlimit --hashlimit-name h --hashlimit-upto 5/sec -j ACCEPT",
-    "-p udp -j REJECT",
-    "-m recent --name n --set",
-    "-j DROP",
-)
+AS_WRITTEN = {
+    "iptables": (
+        "-p tcp -m tcp --dport 80 -m recent --name n --update --seconds 60 -j DROP",
+        "-p tcp -m tcp --dport 80 -m recent --name n --update --seconds 60 -j DROP",
+        "-m length --length 100:200 -j DROP",
+        "-m length --length 100:200 -j RETURN",
+        "-m limit --limit 25/sec -j RETURN",
+        "-m hashlimit --hashlimit-name h --hashlimit-upto 5/sec -j ACCEPT",
+        "-p udp -j REJECT",
+        "-m recent --name n --set",
+        "-j DROP",
+    ),
+    "nft": (
+        "tcp dport { 80, 443 } limit rate over 5/second drop",
+        "tcp dport { 80, 443 } limit rate over 5/second drop",
+        "ip length 100-200 drop",
+        "ip length 100-200 return",
+        "limit rate 25/second return",
+        "meta l4proto udp limit rate 5/second accept",
+        "meta l4proto udp reject",
+        "quota over 1 mbytes drop",
+        "counter",
+    ),
+}
 _MASKS = ((0x10, 0x10), (0x0, 0xF0), (0x2, 0x3))
 
 
 class Enricher:
-    """`chance`, `opaque`: whether such statements are among them."""
+    """`tool`: whose rules are among those of node and forward lists ("": none)."""
 
-    def __init__(self, random: Random, chance: bool = True, opaque: bool = True) -> None:
-        self._random, self._chance, self._opaque = random, chance, opaque
+    def __init__(self, random: Random, tool: str = "iptables") -> None:
+        self._random, self._tool = random, tool
         self._lines = 10_000
 
     def often(self, share: float) -> bool:
@@ -84,11 +98,11 @@ class Enricher:
             else:
                 found.append(self._changed(rules[at], packets))
                 at += 1
-            if self._opaque and self.often(0.1):
+            if self._tool and of and self.often(0.1):
                 hooks = {"node": self._random.choice(("input", "output"))}
-                text = self._random.choice(AS_WRITTEN)
+                text, hook = self._random.choice(AS_WRITTEN[self._tool]), None if depth else hooks.get(of)
                 found.append(
-                    Opaque(name="x", tool="iptables", hook=hooks.get(of), rule=text, text=text, span=self._place())  # type: ignore[arg-type]
+                    Opaque(name="x", tool=self._tool, hook=hook, rule=text, text=text, span=self._place())  # type: ignore[arg-type]
                 )
         return tuple(found)
 
@@ -103,6 +117,8 @@ class Enricher:
         if self.often(0.25):
             verb = self._random.choice(("log", "leave", "leave"))
         more: dict[str, object] = {"verb": verb, "answer": rule.answer if verb == "reject" else None}
+        if verb == "log":
+            more["log"] = Log(prefix="met", kernel=self.often(0.5))
         if self.often(0.1):
             more["source"] = self._routed(rule.source)
         if self.often(0.1):
@@ -124,7 +140,7 @@ class Enricher:
         if self.often(0.15):
             found["source_ports"] = ((40000, 40010),)
             found["ports"] = (PortRange(protocol=6, first=0, last=65535),)
-        if self._chance and self.often(0.1):
+        if self.often(0.1):
             found["chance"] = self._random.choice((2, 3, 10))
         return found
 

@@ -8,18 +8,17 @@ matches it is. A text that is proved has the same rule, in the order of the prog
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from compiler.resources.language import Opaque as Statement
-from compiler.semantics.diagrams.chain_diagram import Spot, spot
+from compiler.semantics.diagrams.chain_diagram import Spot, spot, targets
 from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Space
-from compiler.semantics.diagrams.way_diagram import rules_met
 from compiler.semantics.proof.case import Case
 from compiler.semantics.rules import reads_iptables, reads_nftables
 from compiler.semantics.rules.membership import Membership
@@ -30,6 +29,7 @@ from compiler.semantics.rules.netfilter import (
     Continue,
     Drop,
     Field,
+    Hook,
     In,
     InSet,
     Notice,
@@ -126,22 +126,43 @@ def met(item: Statement, over: Space, matches: Matches) -> int:
     return made.first(parts)
 
 
-def found_in(ruleset: Ruleset, version: int, items: Iterable[Statement]) -> dict[Spot, str]:
-    """Where the stateful matches of statements stand in a text, and which unknowns they are. The n-th of equal
-    statements is the n-th of equal rules, in the order in which packets may come by."""
-    waiting: dict[tuple[Condition, ...], list[tuple[Statement, int]]] = {}
-    for item in items:
-        for n, conditions in enumerate(written(item, version).alternatives):
-            if any(isinstance(part, Barrier) for part in conditions):
-                waiting.setdefault(_likeness(conditions), []).append((item, n))
+def found_in(ruleset: Ruleset, version: int, items: Mapping[Hook, Sequence[Statement]]) -> dict[Spot, str]:
+    """Where the stateful matches of statements stand in a text, and which unknowns they are; `items` by the hooks at
+    which they are asked, in their order. The n-th of equal statements is the n-th of equal rules there."""
     known: dict[Spot, str] = {}
-    for rule in rules_met(ruleset, version) if waiting else ():
-        same = waiting.get(_likeness(part for part in rule.parts if isinstance(part, In | InSet | Opaque | Barrier)))
-        if same:
-            item, n = same.pop(0)
-            barriers = [at for at, part in enumerate(rule.parts) if isinstance(part, Barrier)]
-            known |= {spot(rule, at): _unknown(item, n, number) for number, at in enumerate(barriers)}
+    for hook, asked in items.items():
+        waiting: dict[tuple[Condition, ...], list[tuple[Statement, int]]] = {}
+        for item in asked:
+            for n, conditions in enumerate(written(item, version).alternatives):
+                if any(isinstance(part, Barrier) for part in conditions):
+                    waiting.setdefault(_likeness(conditions), []).append((item, n))
+        for rule in _in_order(ruleset, version, hook) if waiting else ():
+            asks = (part for part in rule.parts if isinstance(part, In | InSet | Opaque | Barrier))
+            same = waiting.get(_likeness(asks))
+            if same:
+                item, n = same.pop(0)
+                barriers = [at for at, part in enumerate(rule.parts) if isinstance(part, Barrier)]
+                known |= {spot(rule, at): _unknown(item, n, number) for number, at in enumerate(barriers)}
     return known
+
+
+def _in_order(ruleset: Ruleset, version: int, hook: Hook) -> Iterator[Rule]:
+    """The rules of a hook, each in front of all that packets come to behind it."""
+    seen: set[tuple[int, str]] = set()
+    backwards: list[Rule] = []
+
+    def chain(table: Table, name: str) -> None:
+        if (id(table), name) in seen:
+            return
+        seen.add((id(table), name))
+        for rule in reversed(table.chains[name].rules):
+            for target in {target: None for part in rule.parts for target in targets(table, part)}:
+                chain(table, target)
+            backwards.append(rule)
+
+    for table, base in reversed(ruleset.at(hook, version)):
+        chain(table, base.name)
+    return reversed(backwards)
 
 
 def _likeness(parts: Iterable[Condition]) -> tuple[Condition, ...]:

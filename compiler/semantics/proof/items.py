@@ -59,8 +59,13 @@ class Lists:
         """The list in front of everything."""
         return self.forward_packets if path is Path.FORWARD else self.packets
 
+    def asked(self, path: Path) -> Iterator[Placed]:
+        """The items that may be asked on the path, in their order."""
+        items = (one for top in (*self.first(path), *self.blocks, *self.last(path)) for one in top.every())
+        return (one for one in items if path in one.paths)
+
     def every(self) -> Iterator[Placed]:
-        """All items, in the order of the lists."""
+        """All items, list by list."""
         for one in (*self.blocks, *self.own, *self.forward, *self.packets, *self.forward_packets):
             yield from one.every()
 

@@ -38,7 +38,7 @@ from compiler.semantics.proof.program_ends import ProgramEnds, of_program
 from compiler.semantics.proof.text_parts import of_filter
 from compiler.semantics.proof.verify_tables import CARRIED, TableComparison, TableWitness
 from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
-from compiler.semantics.rules.netfilter import Field, Ruleset
+from compiler.semantics.rules.netfilter import Field, Hook, Ruleset
 from compiler.semantics.rules.trace import Tracer
 from compiler.semantics.verdict import AnyPolicy
 from compiler.snapshot import Snapshot
@@ -112,7 +112,11 @@ class _Says:
 
     def as_written(self, ruleset: Ruleset, version: int) -> dict[Spot, str]:
         """Where a text has stateful matches of rules that stand in the program as they are."""
-        return found_in(ruleset, version, self._opaque)
+        asked = {
+            Hook(path.value): [one.item for one in self._lists.asked(path) if isinstance(one.item, Opaque)]
+            for path in Path
+        }
+        return found_in(ruleset, version, asked)
 
     @property
     def given(self) -> str:
@@ -149,10 +153,11 @@ class Verifier:
         families: Sequence[int] = (4, 6),
         failsafe: Sequence[Rule] = (),
         exempt: Sequence[Rule] = (),
+        carried: int = CARRIED,
     ) -> Equal | Different:
         """Whether the rules mean what the policies say, on this node (None: with every pod as a subject). `failsafe`:
-        rules in front of the program's list for the node; `exempt`: of what its raw statements never drop. Raises
-        `Unprovable` for rules that no diagram can hold."""
+        rules in front of the program's list for the node; `exempt`: of what its raw statements never drop; `carried`:
+        bits of the mark that are netpolc's own. Raises `Unprovable` for rules that no diagram can hold."""
         if self.obstacle:
             raise Unprovable(self.obstacle)
         says = _Says(self._policies, self._snapshot, self._program, node, tuple(failsafe))
@@ -162,9 +167,9 @@ class Verifier:
         for version in families:
             found += self._differences(says, deciding, version)
         for version in families if rewrites(self._program) else ():
-            tables = TableComparison(self._program, self._ends[version], ruleset, exempt)
+            tables = TableComparison(self._program, self._ends[version], ruleset, exempt, carried)
             found += tables.witnesses()
-            given += [f"the mark's bits {CARRIED:#x} being netpolc's own"] * tables.carries
+            given += [f"the mark's bits {carried:#x} being netpolc's own"] * tables.carries
         told = ", ".join(dict.fromkeys(filter(None, given)))
         return Different(tuple(found)) if found else Equal(tuple(families), told)
 
