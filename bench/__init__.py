@@ -4,6 +4,7 @@
 - `python -m bench.compile`: what a compile costs, the YAML reader, and the start of the command line;
 - `python -m bench.order`: what ordering rules gains, and how close to the best it comes, beside other ways;
 - `python -m bench.importing`: what an import of 5,000 rules costs, with its proof;
+- `python -m bench.order_packets`: what the order saves in the kernel, beside what it should (as root);
 - `python -m bench.prices`: what one comparison of each kind costs (as root).
 
 All take `--quick`, which measures the same things less precisely. Nothing is written to disk.
