@@ -24,6 +24,9 @@ from grammar import dsl_tree as t
 
 _UNITS = {"sec": "second", "second": "second", "min": "minute", "minute": "minute", "hour": "hour", "day": "day"}
 
+#: Characters that the kernel's own log takes as a prefix (xt_LOG).
+_KERNEL_PREFIX = 29
+
 
 class Rules(Opaques):
     """Rules and expectations of one file."""
@@ -94,6 +97,11 @@ class Rules(Opaques):
         if found is None:
             return None
         ports = found["ports"]
+        log = options.get("log")
+        if log is not None and log.kernel and len(log.prefix) > _KERNEL_PREFIX:
+            text = f"the kernel's log has room for {_KERNEL_PREFIX} characters in front, and this has {len(log.prefix)}"
+            self.flaw(node, text, "too-long")
+            return None
         if options.get("answer") == "tcp-reset" and not (ports and all(one.protocol == TCP for one in ports)):
             self.flaw(node, "tcp-reset answers TCP alone: name tcp ports", "bad-answer")
             return None

@@ -21,6 +21,8 @@ from compiler.ir.match import (
     Outbound,
     Per,
     Rate,
+    RoutedAs,
+    RouteKind,
     State,
     ToPorts,
     WithinRate,
@@ -235,6 +237,15 @@ ROWS = {
         'limit rate 5/minute burst 7 packets log prefix "x" group 1',
         '-m limit --limit 5/minute --limit-burst 7 -j NFLOG --nflog-prefix "x" --nflog-group 1',
     ),
+    "log of the kernel": notes(_effect(Log("x ", None)), FILTER, "", 'log prefix "x "', '-j LOG --log-prefix "x "'),
+    "log of the kernel without words": notes(_effect(Log("", None)), FILTER, "", "log", "-j LOG"),
+    "log of the kernel with a limit": notes(
+        _effect(Log("x", None, RATE)),
+        FILTER,
+        "",
+        'limit rate 5/minute burst 7 packets log prefix "x"',
+        '-m limit --limit 5/minute --limit-burst 7 -j LOG --log-prefix "x"',
+    ),
     # Matches
     "a rate": asks(
         _match(WithinRate(RATE)),
@@ -294,6 +305,20 @@ ROWS = {
     ),
     "local destinations": asks(
         _match(LocalDestination()), FILTER, FORWARD, "fib daddr type local", "-m addrtype --dst-type LOCAL"
+    ),
+    "broadcast": asks(
+        _match(RoutedAs(Field.DESTINATION, RouteKind.BROADCAST), family=V4),
+        FILTER,
+        FORWARD,
+        "fib daddr type broadcast",
+        "-m addrtype --dst-type BROADCAST",
+    ),
+    "multicast": asks(
+        _match(RoutedAs(Field.SOURCE, RouteKind.MULTICAST)),
+        FILTER,
+        FORWARD,
+        "fib saddr type multicast",
+        "-m addrtype --src-type MULTICAST",
     ),
     "hops": asks(_match(Hops(3, 9), family=V4), FILTER, FORWARD, "ip ttl 3-9", "-m ttl --ttl-gt 2 -m ttl --ttl-lt 10"),
     "a hop limit": asks(_match(Hops(9, 9), family=V6), FILTER, FORWARD, "ip6 hoplimit 9", "-m hl --hl-eq 9"),
