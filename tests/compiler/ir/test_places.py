@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from compiler.ir.check import check
-from compiler.ir.effects import ClampMss, Effect, Log, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
+from compiler.ir.effects import ClampMss, Effect, Log, Native, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
 from compiler.ir.match import (
     Field,
     FromPorts,
@@ -26,6 +26,8 @@ from compiler.ir.match import (
     Per,
     Rate,
     Replies,
+    RoutedAs,
+    RouteKind,
     State,
     ToAnyPort,
     ToPorts,
@@ -179,6 +181,30 @@ WRONG: dict[str, tuple[Table, Hook, Rule, str]] = {
         "a bit of an address without family",
     ),
     "a bit too far": (Table.FILTER, Hook.INPUT, Rule((HasBit(Field.SOURCE, 32),), Drop(), V4), "no such bit"),
+    "a broadcast of both families": (
+        Table.FILTER,
+        Hook.INPUT,
+        Rule((RoutedAs(Field.DESTINATION, RouteKind.BROADCAST),), Drop()),
+        "is of the other family",
+    ),
+    "a local address in other words": (
+        Table.FILTER,
+        Hook.INPUT,
+        Rule((RoutedAs(Field.SOURCE, RouteKind.LOCAL),), Drop()),
+        "a match of its own",
+    ),
+    "a rule of a tool with a verdict": (
+        Table.FILTER,
+        Hook.INPUT,
+        Rule((), Drop(), effects=(Native("nft", "accept", "x"),)),
+        "with something beside it",
+    ),
+    "a rule of a tool with a match": (
+        Table.FILTER,
+        Hook.INPUT,
+        Rule((TCP_ONLY,), Continue(), effects=(Native("nft", "accept", "x"),)),
+        "with something beside it",
+    ),
     "a rate that is not last": (
         Table.FILTER,
         Hook.INPUT,
