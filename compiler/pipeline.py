@@ -21,7 +21,7 @@ from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
 from compiler.lower.tables import beside
 from compiler.net import Family
-from compiler.passes.carry_inbound import carry_inbound
+from compiler.passes.carry_inbound import asked_behind_routing, carry_inbound, room
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.split_effects import split_effects
@@ -40,6 +40,7 @@ from compiler.resources.language import Rule as ProgramRule
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from compiler.translate import closed, translate
+from compiler.translate.carried import check_carried
 from compiler.translate.program import check_node, check_program, check_tool
 
 _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
@@ -148,6 +149,9 @@ class Compiler:
             ruleset = self._lower(target, denials(self.program, ends, target))
             ruleset = ProgramFront(self.program, ends, target, lines).before(ruleset)
             ruleset = beside(ruleset, self.program, ends, target, exempted)
+            mask, asked = target.capabilities.inbound_mask, asked_behind_routing(ruleset)
+            if mask is not None and asked:
+                check_carried(self.program, mask, len(asked), room(mask))
         ruleset = replace(prepared(ruleset, target), notes=self._head(target))
         return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines, exempted)
 

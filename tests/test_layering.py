@@ -34,6 +34,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.policy",
         "compiler.translate.tables",
     ),
+    "compiler.translate.carried": ("compiler.errors", "compiler.resources"),
     "compiler.translate.tables": ("compiler.errors", "compiler.resources"),
     "compiler.resolve": (
         "grammar.source",

@@ -15,7 +15,7 @@ from compiler.semantics.proof.case import Case, Decided, Said
 from compiler.semantics.proof.flows import Turn
 from compiler.semantics.proof.verify import Equal, Verifier, Witness
 from compiler.semantics.proof.verify_alone import AloneVerifier
-from compiler.semantics.proof.verify_tables import TableWitness
+from compiler.semantics.proof.verify_tables import CARRIED, TableWitness
 from compiler.semantics.proof.way_words import told as words_of
 from compiler.semantics.rules import rulesets
 from compiler.semantics.rules.effects import Outcome
@@ -68,16 +68,17 @@ class Prover:
         families: Sequence[int] = (4, 6),
         failsafe: Sequence[Rule] = (),
         exempt: Sequence[Rule] = (),
+        mark_mask: int = CARRIED,
     ) -> Proof:
         """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
         `families`: 4 and 6; `failsafe`: rules in front of the program's list for the node; `exempt`: of what its raw
-        statements never drop. Raises NotProved."""
+        statements never drop; `mark_mask`: bits of marks that the rules use for themselves. Raises NotProved."""
         ruleset = understood(texts)
         try:
             if self._alone is not None:
                 found = self._alone.verify(node, ruleset, families)
             else:
-                found = self._verifier.verify(node, ruleset, families, failsafe, exempt)
+                found = self._verifier.verify(node, ruleset, families, failsafe, exempt, mark_mask)
         except Unprovable as error:
             raise NotProved(f"cannot be proved: {error}") from None
         if isinstance(found, Equal):

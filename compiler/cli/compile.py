@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from compiler.analysis.layout import describe
 from compiler.analysis.proof import NotProved, Prover
 from compiler.backends.target import Backend, Target
 from compiler.cli import cluster
+from compiler.cli.marks import mark_mask
 from compiler.cli.outputs import write
 from compiler.errors import NetpolcError, Unreadable
 from compiler.net import Family
@@ -40,7 +42,11 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Write files here."
 )
-@click.option("--explain-layout", is_flag=True, help="Print chains and sets with sizes, and where statements are, instead of the rules.")
+@click.option(
+    "--explain-layout",
+    is_flag=True,
+    help="Print chains and sets with sizes, and where statements are, instead of the rules.",
+)
 @click.option(
     "--prove/--no-prove",
     "proving",
@@ -55,6 +61,7 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     default=True,
     help="Let a node block shut out SSH, the API server, etcd, DHCP, DNS and neighbour discovery, too.",
 )
+@mark_mask
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -65,14 +72,15 @@ def command(
     explain_layout: bool,
     proving: bool,
     failsafe: bool,
+    mark_mask: int,
     lenient: bool,
 ) -> None:
     """Turn policies into the rules of a node.
 
     INPUT is a YAML or JSON file, a folder of them, or - for standard input: NetworkPolicies, ClusterNetworkPolicies,
     (Baseline)AdminNetworkPolicies, and the Pods, Namespaces, Nodes, Services and workloads they are about. Files
-    that end in .np are programs of the policy language: today policy and node blocks are compiled, in front of all
-    policies.
+    that end in .np are programs of the policy language: policy and node blocks come in front of all policies, nat,
+    mangle and raw blocks beside them.
     Without -o the scripts go to standard output.
 
     Rules are read back and proved before they are written: for every packet, that they mean what the policies say.
@@ -90,7 +98,8 @@ def command(
         compiler = Compiler(
             found.policies, cluster.snapshot(found), program, cluster.ssh_sessions() if failsafe else None
         )
-        artifacts = _compile(compiler, node, Backend(backend), _FAMILIES[family])
+        target = Target(Backend(backend), node, _FAMILIES[family], mark_mask)
+        artifacts = _compile(compiler, target)
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)
             if compiler.program.expectations:
@@ -111,18 +120,16 @@ def command(
         sys.exit(2)
 
 
-def _compile(
-    compiler: Compiler, node: str | None, backend: Backend, families: tuple[Family, ...]
-) -> dict[str, Artifacts]:
+def _compile(compiler: Compiler, target: Target) -> dict[str, Artifacts]:
     """Artifacts by the folder they go to: "" or "NODE/"."""
-    names = compiler.snapshot.node_names()
+    names, node = compiler.snapshot.node_names(), target.node
     if node == "all":
         if not names:
             raise Unreadable("--node all: the input names no node; add Node or Pod objects, or leave --node out")
-        return {f"{name}/": compiler.compile(Target(backend, name, families)) for name in names}
+        return {f"{name}/": compiler.compile(replace(target, node=name)) for name in names}
     if node is not None and names and node not in names:
         raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8])}" + (", ..." if len(names) > 8 else ""))
-    return {"": compiler.compile(Target(backend, node, families))}
+    return {"": compiler.compile(target)}
 
 
 def _headed(
@@ -147,7 +154,9 @@ def _proved(prover: Prover, made: Artifacts) -> Artifacts:
     """The artifacts, with a head that says so, when their text means what the policies say; else this ends the run:
     rules that are wrong must not get anywhere."""
     families = [family.value for family in made.target.families]
-    proof = prover.prove(made.target.node, made.files.items(), families, made.failsafe, made.exempt)
+    proof = prover.prove(
+        made.target.node, made.files.items(), families, made.failsafe, made.exempt, made.target.mark_mask
+    )
     if proof.equal:
         claim = ", ".join(filter(None, [f"every packet fares as {proof.wanted}", proof.given]))
         return made.headed(f"Proved: read back, {claim} (netpolc verify repeats it).")

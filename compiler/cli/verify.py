@@ -12,6 +12,7 @@ from compiler.analysis.expected import Expected, expected
 from compiler.analysis.proof import NotProved, Proof, Prover
 from compiler.backends.target import Target
 from compiler.cli import cluster
+from compiler.cli.marks import mark_mask
 from compiler.cli.rules import BARE, RulesCommand, texts
 from compiler.errors import NetpolcError, Unreadable
 from compiler.net import Family
@@ -37,6 +38,7 @@ _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
 @click.option(
     "--no-failsafe", "failsafe", flag_value=False, default=True, help="The program was compiled with --no-failsafe."
 )
+@mark_mask
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -45,6 +47,7 @@ def command(
     live: bool,
     family: str,
     failsafe: bool,
+    mark_mask: int,
     lenient: bool,
 ) -> None:
     """Prove that rules mean what the policies say, for every packet, or show packets on which they differ.
@@ -73,7 +76,8 @@ def command(
             compiler = Compiler(found.policies, snapshot, program, cluster.ssh_sessions() if failsafe else None)
             target = Target(node=node, families=tuple(map(Family, families)))
             kept, exempt = compiler.failsafe(target), compiler.exempt(target)
-        proof = Prover(found.policies, snapshot, program).prove(node, texts(files, live, node), families, kept, exempt)
+        prover = Prover(found.policies, snapshot, program)
+        proof = prover.prove(node, texts(files, live, node), families, kept, exempt, mark_mask)
         judged = expected(program, found.policies, snapshot, families, kept, exempt)
     except NotProved as error:
         click.echo(str(error), err=True)

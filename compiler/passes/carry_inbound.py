@@ -27,17 +27,10 @@ from compiler.ir.ruleset import Chain, Continue, Hook, Lookup, Rule, Ruleset, Ta
 def carry_inbound(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
     """The ruleset with marks instead; unchanged when the target knows the interface, or nobody asks."""
     mask = capabilities.inbound_mask
-    names = _behind_routing(ruleset) if mask is not None else set()
-    asked = {
-        match
-        for chain in ruleset.chains
-        for rule in chain.rules
-        if chain.name in names and isinstance(rule, Rule)
-        for match in rule.matches
-        if isinstance(match, Inbound)
-    }
+    asked = asked_behind_routing(ruleset) if mask is not None else set()
     if mask is None or not asked:
         return ruleset
+    names = _behind_routing(ruleset)
     # Broad ones first: what is written later, and more narrowly, stays.
     order = sorted(asked, key=lambda one: (len(one.interface), not one.prefix, one.interface))
     values = {one: (n + 1) * (mask & -mask) for n, one in enumerate(order)}
@@ -47,6 +40,13 @@ def carry_inbound(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
     by = [Rule(() if not one.interface else (one,), Continue(), effects=(SetMark(values[one], mask),)) for one in order]
     chains = _in_front(chains, Hook.FORWARD, [zero, *by])
     return replace(ruleset, chains=tuple(_in_front(chains, Hook.OUTPUT, [zero])))
+
+
+def asked_behind_routing(ruleset: Ruleset) -> set[Inbound]:
+    """What rules in POSTROUTING ask of the way in."""
+    names = _behind_routing(ruleset)
+    rules = (rule for chain in ruleset.chains if chain.name in names for rule in chain.rules)
+    return {match for rule in rules if isinstance(rule, Rule) for match in rule.matches if isinstance(match, Inbound)}
 
 
 def room(mask: int) -> int:

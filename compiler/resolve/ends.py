@@ -151,7 +151,7 @@ class Ends:
                     here = kind == "local" if side.here is Here.ASKED else side.here is Here.ALWAYS
                     return everything(family) if here else NOBODY
                 case Interfaces(names=names):
-                    named = side.interfaces and any(_covers(name, cell) for name in names)
+                    named = side.interfaces and any(covers(name, cell) for name in names)
                     return everything(family) if named else NOBODY
                 case Either(ends=ends):
                     return self._either(one, family) if _is_plain(one) else union(*map(spans, ends))
@@ -225,13 +225,13 @@ def _covered(cells: dict[str | None, Intervals]) -> Iterator[Alternative]:
     done: dict[str | None, Intervals] = {}  # what an alternative around a cell gives it
     for cell, spans in cells.items():  # shorter patterns first, so what is around comes before what is inside
         if spans and done.get(cell) != spans:
-            inside = [one for one in cells if one is not None and one != cell and _covers(cell, one)]
+            inside = [one for one in cells if one is not None and one != cell and covers(cell, one)]
             nearest = [
-                one for one in inside if not any(other not in (one, cell) and _covers(other, one) for other in inside)
+                one for one in inside if not any(other not in (one, cell) and covers(other, one) for other in inside)
             ]
             outside: list[str] = []
             for child in nearest:
-                below = [one for one in inside if _covers(child, one)]
+                below = [one for one in inside if covers(child, one)]
                 if all(not subtract(spans, cells[one]) for one in below):
                     done.update(dict.fromkeys(below, spans))
                 else:
@@ -239,7 +239,7 @@ def _covered(cells: dict[str | None, Intervals]) -> Iterator[Alternative]:
             yield Alternative(cell, tuple(outside), None, spans)
 
 
-def _covers(pattern: str | None, other: str | None) -> bool:
+def covers(pattern: str | None, other: str | None) -> bool:
     """Whether every name that `other` matches is one that the pattern matches; None is every name."""
     if pattern is None or pattern == other:
         return True

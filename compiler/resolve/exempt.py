@@ -7,9 +7,10 @@ asks others: DNS, the API server, etcd, DHCP. Only what some drop would meet.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import product
 
-from compiler.net import Family
-from compiler.resolve.ends import Ends, Here, Side, is_node
+from compiler.net import Family, intersect
+from compiler.resolve.ends import LOOPBACK, Alternative, Ends, Here, Side, covers, is_node
 from compiler.resolve.failsafe import PLACE, Session, lines, ports_meet
 from compiler.resources.language import (
     Anyone,
@@ -86,8 +87,27 @@ def _touch(line: Rule, drop: _Drop, ends: Ends, families: Collection[Family]) ->
     if not ports_meet(line.ports, ports):
         return False
     return any(
-        ends.meet((line.source, source), family, sides[0]) and ends.meet((line.target, target), family, sides[1])
+        _meet(line.source, source, ends, family, sides[0]) and _meet(line.target, target, ends, family, sides[1])
         for family in families
         for sides in ((_ARRIVING,) if arriving else (_ARRIVING, _SENT))
         if family is Family.IPV6 or not isinstance((line.ports or (None,))[0], MessageType)
     )
+
+
+def _meet(one: End, other: End, ends: Ends, family: Family, side: Side) -> bool:
+    """Whether somebody is at both ends, each asked by itself: by `lo` are only those that name it."""
+    pairs = product(*(ends.alternatives(end, family, side) for end in (one, other)))
+    return any(_overlap(mine, theirs) for mine, theirs in pairs)
+
+
+def _overlap(one: Alternative, other: Alternative) -> bool:
+    if {one.local, other.local} == {True, False} or not intersect(one.addresses, other.addresses):
+        return False
+    names = {one.interface, other.interface, LOOPBACK, None}
+    return any(all(_holds(each, name) for each in (one, other)) for name in names)
+
+
+def _holds(one: Alternative, name: str | None) -> bool:
+    """Whether packets by an interface of that name (a pattern: some that it matches; None: one that nobody names) are
+    among those of the alternative."""
+    return covers(one.interface, name) and not any(covers(cut, name) for cut in one.outside)

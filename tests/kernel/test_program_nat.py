@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from socket import SO_MARK, SOL_SOCKET
 
 import pytest
 
 from compiler.net import TCP
 from compiler.semantics.packet import Packet
 from tests.kernel.compiled import files, pod
+from tests.kernel.machines import ALLOWED_WITHIN
 from tests.kernel.packets import encode
 from tests.kernel.programs import load
 from tests.kernel.rig import Rig
@@ -122,6 +124,24 @@ def test_masquerade_of_what_came_in_by_an_interface(net: Routed, flavour: str, z
     load(net, flavour, "nat { masquerade outside -> outside }")
     net.router.namespace.forget_connections()
     assert seen(net, 80) == [*CLIENT]
+
+
+def test_marks_of_others_are_not_taken_for_the_way_in(net: Routed, flavour: str) -> None:
+    """A socket of the router itself that sets all bits; what is forwarded keeps its other ones."""
+    load(net, flavour, "nat { snat inside -> outside as 10.7.2.9  snat inside -> outside as fd07:2::9 }")
+    for n in BOTH:
+        server = net.server.listen(80)
+        socket = net.router.client(SERVER[n])
+        socket.setsockopt(SOL_SOCKET, SO_MARK, 0x0F000000)
+        socket.setblocking(True)
+        socket.settimeout(ALLOWED_WITHIN)
+        socket.connect((SERVER[n], 80))
+        server.setblocking(True)
+        accepted, peer = server.accept()
+        accepted.close()
+        assert peer[0].removeprefix("::ffff:") == OUTER[n]
+        server.close()
+    assert seen(net, 81) == [*SECOND]
 
 
 def test_dnat_to_pods(rig: Rig, flavour: str) -> None:

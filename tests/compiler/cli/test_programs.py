@@ -267,3 +267,41 @@ node { deny any -> self : tcp/9 }
         "deny iface e -> any": ["filter, forward"],
         "deny any -> self : tcp/9": ["filter, input"],
     }
+
+
+CARRYING = "nat { masquerade iface e -> iface f }\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("mangle { mark tcp/80 0x1/0x0100000f }", "edge.np:2:10: error: the bits 0x1000000 of the mark are netpolc's"),
+        ("forward { deny any -> any marked 0x8000000/0x8000000 }", "edge.np:2:11: error: the bits 0x8000000 of"),
+        ("nat { masquerade iface (a, b, c, d) -> any }", ""),
+        ("nat { masquerade iface (" + ", ".join(f"a{n}" for n in range(15)) + ") -> any }", "nat asks for 16 names"),
+    ],
+)
+def test_bits_of_marks_that_are_taken(netpolc: Netpolc, folder: Path, more: str, told: str) -> None:
+    """By iptables alone, and where another mask is given, not there."""
+    write(folder, edge_np=CARRYING + more)
+    done = netpolc("compile", "edge.np", "--backend", "iptables", "-o", "out")
+    assert (done.status, told in done.stderr) == (2 if told else 0, True), done.stderr
+    assert (folder / "out").exists() is not bool(told)
+    assert netpolc("compile", "edge.np").status == 0
+    done = netpolc("compile", "edge.np", "--backend", "iptables", "--mark-mask", "0x3f00000", "-o", "other")
+    assert done.status == (2 if "0x0100000f" in more else 0), done.stderr
+
+
+@pytest.mark.parametrize("mask", ["0", "5", "0x1ffffffff", "many", "-1"])
+def test_masks_that_are_none(netpolc: Netpolc, folder: Path, mask: str) -> None:
+    write(folder, edge_np=CARRYING)
+    done = netpolc("compile", "edge.np", "--mark-mask", mask)
+    assert (done.status, done.stdout) == (2, "")
+    assert "expected bits side by side in 32" in done.stderr
+
+
+def test_verify_takes_the_mask(netpolc: Netpolc, folder: Path) -> None:
+    write(folder, edge_np=CARRYING)
+    assert netpolc("compile", "edge.np", "--backend", "iptables", "--mark-mask", "0x30", "-o", "out").status == 0
+    assert netpolc("verify", "edge.np", "--rules", "out", "--mark-mask", "0x30").status == 0
+    assert netpolc("verify", "edge.np", "--rules", "out").status == 1
