@@ -21,8 +21,11 @@ from compiler.semantics.rules.netfilter import AddressType
 from compiler.snapshot import Snapshot
 from grammar.ruletext import Refused
 from tests.compiler.semantics.test_program_diagram import world
+from tests.property.enriched import Enricher
 from tests.property.mutants import Tally, mutants_of
 from tests.property.programs import Maker
+
+TOOLS = {Backend.NFTABLES: "nft", Backend.IPTABLES: "iptables"}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -40,6 +43,25 @@ def test_emitted_texts_are_equal(seed: int) -> None:
     policies = [one.value for one in located]
     said = verify(policies, snapshot, target.node, rulesets.read(made.files.items()), (4, 6), program, made.failsafe)
     assert isinstance(said, Equal), (target, program, said.witnesses[0])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 1 << 32))
+def test_lists_in_lists_conditions_and_rules_of_one_tool_are_equal(seed: int) -> None:
+    random = Random(seed)
+    located, snapshot, maker = world(random)
+    assume(any(pod.holds_addresses for pod in snapshot.pods))
+    target, program = richer(random, snapshot, maker)
+    made = Compiler(located, snapshot, program, (None, ())[random.randint(0, 1)]).compile(target)
+    policies, texts = [one.value for one in located], rulesets.read(made.files.items())
+    said = verify(policies, snapshot, target.node, texts, (4, 6), program, made.failsafe)
+    assert isinstance(said, Equal), (target, program, said.witnesses[0])
+
+
+def richer(random: Random, snapshot: Snapshot, maker: Maker) -> tuple[Target, Program]:
+    names, backend = snapshot.node_names(), list(Backend)[random.randint(0, 1)]
+    target = Target(backend, names[random.randint(0, len(names) - 1)])
+    return target, Enricher(random, TOOLS[backend], leaves=False).program(maker.program())
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -67,23 +89,25 @@ def seen(case: Case, snapshot: Snapshot) -> bool:
     return case.packet.src not in nodes and case.source_type is not AddressType.LOCAL
 
 
-def planted(seed: int, tally: Tally) -> None:
+def planted(seed: int, tally: Tally, rich: bool = False) -> None:
     """Some lines of the text of one program changed, each judged by the proof, and by the tracer where that lets it
     through."""
     random = Random(seed)
     located, snapshot, maker = world(random)
-    program, names = maker.program(), snapshot.node_names()
     if not any(pod.holds_addresses for pod in snapshot.pods):
         return
-    policies, backend = [one.value for one in located], list(Backend)[seed % 2]
-    made = Compiler(located, snapshot, program).compile(Target(backend, names[0]))
+    policies, names = [one.value for one in located], snapshot.node_names()
+    target, program = Target(list(Backend)[seed % 2], names[0]), maker.program()
+    if rich:
+        program = Enricher(random, TOOLS[target.backend], leaves=False).program(program)
+    made = Compiler(located, snapshot, program).compile(target)
     before = rulesets.read(made.files.items())
     cases = [case for case in (maker.case() for _ in range(400)) if seen(case, snapshot)]
     for name, text in made.files.items():
         for operator, line, mutant in mutants_of(text, random, 4):
             try:
                 after = rulesets.read({**made.files, name: mutant}.items())
-                said = verify(policies, snapshot, names[0], after, (4, 6), program, made.failsafe)
+                said = verify(policies, snapshot, target.node, after, (4, 6), program, made.failsafe)
             except (Refused, Unprovable):
                 tally.refused[operator] += 1
                 continue
@@ -105,3 +129,12 @@ def test_planted_mistakes_are_caught() -> None:
     assert not tally.missed
     assert tally.changed >= 60
     assert tally.caught.total() > tally.changed // 3  # many programs have rules that nobody meets
+
+
+def test_planted_mistakes_are_caught_in_lists_and_conditions() -> None:
+    tally = Tally()
+    for seed in range(800, 824):
+        planted(seed, tally, rich=True)
+    assert not tally.missed
+    assert tally.changed >= 60
+    assert tally.caught.total() > tally.changed // 3
