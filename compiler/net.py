@@ -33,6 +33,9 @@ class Family(Enum):
         return 32 if self is Family.IPV4 else 128
 
 
+_FAMILIES = {family.value: family for family in Family}
+
+
 class Prefix(NamedTuple):
     """A CIDR block: `base` has no bit set behind `length`. Orders by family, base, length."""
 
@@ -42,7 +45,7 @@ class Prefix(NamedTuple):
 
     @property
     def family(self) -> Family:
-        return Family(self.version)
+        return _FAMILIES[self.version]
 
     def covers(self, other: Prefix) -> bool:
         """Whether every address of `other` is one of this block."""

@@ -44,6 +44,9 @@ def comments(*texts: str) -> Iterator[str]:
     """`#` lines. File names and the like may hold anything: what could end a line or continue it is replaced, and
     what is long goes on in the next line, four columns in: whoever takes these away has the text again."""
     for text in texts:
+        if len(text) < _WIDTH // 2 and text.isprintable() and "\\" not in text and text[:1] not in ("", " "):
+            yield f"# {text.rstrip()}"
+            continue
         clean = "".join(c if c.isprintable() and c != "\\" else "?" for c in text)
         indent = " " * min(len(clean) - len(clean.lstrip()), 8)
         for n, line in enumerate(_lines(clean.strip(), _WIDTH - len(indent) - 4)):

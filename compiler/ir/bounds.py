@@ -13,10 +13,14 @@ from compiler.ir.match import (
     HasMark,
     Hops,
     IcmpType,
+    Inbound,
+    InPrefix,
+    InSet,
     InState,
     IsProtocol,
     Match,
     OneIn,
+    Outbound,
     Rate,
     ToAnyPort,
     ToPorts,
@@ -28,32 +32,41 @@ from compiler.net import Family
 
 #: The largest numbers of what an element may hold beside addresses.
 _TOPS = {Field.PROTOCOL: 255, Field.PORT: 65535}
+#: Asked first: most rules of a large ruleset have nothing else.
+_WITHOUT_NUMBERS = (InPrefix, InSet, Inbound, Outbound)
+_NUMBERED = (Dnat, Snat, Reject, Redirect)
 #: Of a rate: nft counts in nanoseconds.
 _MOST = 1_000_000_000
 
 
 def check_numbers(rule: Rule, where: str, family: Family | None) -> None:
     """AssertionError when a number is out of bounds, or something needs a family that the rule has not."""
-    match rule.verdict:
+    if isinstance(rule.verdict, _NUMBERED):
+        _check_verdict(rule.verdict, where, family)
+    for match in rule.matches:
+        if isinstance(match, HasBit):
+            assert family is not None, f"{where}: a bit of an address without family"
+            assert 0 <= match.bit < family.bits, f"{where}: no such bit in an address of the family"
+        elif isinstance(match, Hops):
+            assert family, f"{where}: hops without family"
+    for part in (*rule.matches, *rule.effects):
+        assert isinstance(part, _WITHOUT_NUMBERS) or _in_bounds(part), f"{where}: {part} is out of bounds"
+
+
+def _check_verdict(verdict: Dnat | Snat | Reject | Redirect, where: str, family: Family | None) -> None:
+    match verdict:
         case Dnat(address) | Snat(address):
             assert family is not None, f"{where}: an address without family"
             assert 0 <= address < 1 << family.bits, f"{where}: no address of the family"
         case Reject(answer):
             assert answer.family in (None, family), f"{where}: {answer.value} is of the other family"
-        case _:
+        case Redirect():
             pass
-    match rule.verdict:
+    match verdict:
         case Dnat(_, int(port)) | Redirect(port):
             assert 1 <= port <= 65535, f"{where}: no port"
         case _:
             pass
-    assert family or not any(isinstance(match, Hops) for match in rule.matches), f"{where}: hops without family"
-    for match in rule.matches:
-        if isinstance(match, HasBit):
-            assert family is not None, f"{where}: a bit of an address without family"
-            assert 0 <= match.bit < family.bits, f"{where}: no such bit in an address of the family"
-    wrong = [part for part in (*rule.matches, *rule.effects) if not _in_bounds(part)]
-    assert not wrong, f"{where}: {wrong[0]} is out of bounds"
 
 
 def check_members(found: Set | PrefixSet | PrefixMap) -> None:

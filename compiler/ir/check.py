@@ -42,6 +42,7 @@ from compiler.net import Family
 #: The back ends' prefixes leave so much: 28 characters of iptables for a chain. Sets are shortened by the back end.
 LONGEST_CHAIN = 20
 _ADDRESSES = (Field.SOURCE, Field.DESTINATION)
+_LEADING = (Jump, Goto)
 #: They have no numbers of their own and ask for no protocol: most rules of a large ruleset have nothing else.
 _PLAIN = frozenset({Replies, LocalSource, InPrefix, InSet, Accept, Drop, Return, Jump, Goto})
 
@@ -141,7 +142,8 @@ def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[s
             assert match.set in sets, f"{chain.name}: no set {match.set}"
             found = sets[match.set]
             key = found.key if isinstance(found, Set) else (Field.SOURCE,)
-            assert [*map(_kind, key)] == [*map(_kind, match.fields)], f"{chain.name}: {match.set} has another key"
+            alike = key == match.fields or [*map(_kind, key)] == [*map(_kind, match.fields)]
+            assert alike, f"{chain.name}: {match.set} has another key"
             assert found.family in (None, family), f"{chain.name}: {match.set} is of the other family"
         elif isinstance(match, InNets):
             asked = sets.get(match.set)
@@ -177,7 +179,7 @@ def _needed_family(match: Match) -> Family | None:
 
 
 def _check_target(verdict: Verdict, chains: dict[str, Chain], where: str, family: Family | None) -> None:
-    if isinstance(verdict, Jump | Goto):
+    if isinstance(verdict, _LEADING):
         assert verdict.chain in chains, f"{where}: no chain {verdict.chain}"
         assert chains[verdict.chain].hook is None, f"{where}: {verdict.chain} is a base chain"
         assert chains[verdict.chain].family in (None, family), f"{where}: {verdict.chain} is of the other family"

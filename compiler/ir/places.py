@@ -78,8 +78,8 @@ def check_protocol(rule: Rule, where: str) -> None:
     interface on each side at most: iptables can say no more."""
     asked = protocols(rule.matches)
     assert len(asked) <= 1, f"{where}: two protocols in a rule"
-    for side in (Inbound, Outbound):
-        assert sum(isinstance(match, side) for match in rule.matches) <= 1, f"{where}: two interfaces in a rule"
+    kinds = [type(match) for match in rule.matches]
+    assert kinds.count(Inbound) <= 1 >= kinds.count(Outbound), f"{where}: two interfaces in a rule"
     match rule.verdict:
         case Reject(Answer.TCP_RESET):
             assert asked == {TCP}, f"{where}: a TCP reset for other protocols"
@@ -87,6 +87,8 @@ def check_protocol(rule: Rule, where: str) -> None:
             assert len(asked & TRANSLATED_PORTS) == 1, f"{where}: a port for protocols without"
         case _:
             pass
+    if not rule.effects:
+        return
     if any(isinstance(effect, Native) for effect in rule.effects):
         alone = not rule.matches and len(rule.effects) == 1 and rule.verdict == Continue()
         assert alone, f"{where}: a rule of a tool with something beside it"

@@ -102,6 +102,8 @@ class Asking:
         """The ways in which a packet of the family can meet the rule at a hook with these ends, whatever its chance."""
         begin: End = rule.source if rule.unless is None else Less(end=rule.source, without=rule.unless)
         found = self.between(rule, begin, rule.target, rule.ports, family, (source, target))
+        if not rule.conditional:
+            return found
         return tuple(replace(one, matches=more) for one in found for more in conditioned(rule, rule.ports, one.matches))
 
     def between(

@@ -65,6 +65,9 @@ class _Split:
         return replace(chain, rules=tuple(rules))
 
     def _rules(self, rule: Rule, chain: Chain) -> Iterator[Rule]:
+        if not rule.effects:
+            yield rule
+            return
         family = rule.family or chain.family
         parts = list(self._parts(rule, family))
         # One effect that is printed for each family: the matches may be asked twice, as every packet is of one family.
