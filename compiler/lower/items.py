@@ -159,7 +159,7 @@ class ItemChains:
             name, outer = self._name, self._now
             self._name, self._now = f"{inner}-in", Segments(f"{inner}-in", [within.text])
             self._add(like, within, asked)
-            self._done += self._now.chains(Return())
+            self._done += self._now.chains(Return()) or (Chain(self._name, (Line((), Return()),)),)
             self._name, self._now = name, outer
             line = Line((), Jump(f"{inner}-in"), origins=like.origins, note=like.note)
             self._now.add(line, [(None, Question(()))])
