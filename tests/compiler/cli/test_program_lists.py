@@ -1,0 +1,85 @@
+"""`netpolc compile` with lists of programs beside policy and node blocks: what is told, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.compiler.cli.conftest import Run
+
+Netpolc = Callable[..., Run]
+
+OPAQUE = """\
+forward {
+  opaque odd-bytes iptables ipv4 "-m u32 --u32 \\"0>>22&0x3C@0=1\\" -j DROP"
+  within any -> 10.0.0.0/8 { opaque "-" iptables "-j DROP" }
+}
+"""
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {namespace: shop, name: a}
+spec: {nodeName: n1, containers: [{name: c, image: i}]}
+status: {phase: Running, podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}]}
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], None]:
+    def write(text: str) -> None:
+        (tmp_path / "a.np").write_text(text)
+
+    return write
+
+
+def test_rules_of_one_tool_are_told_as_unverified(netpolc: Netpolc, program: Callable[[str], None]) -> None:
+    """On standard error, in the head of every file, at the rule, and in what is said of the proof."""
+    program(OPAQUE.replace('"-"', "plain"))
+    done = netpolc("compile", "a.np", "--backend", "iptables")
+    assert done.status == 0, done.stderr
+    assert "note: unverified: 2 rules of one tool, as written (odd-bytes, plain)" in done.stderr
+    assert done.stdout.count("\n# unverified: 2 rules of one tool, as written (odd-bytes, plain)\n") == 3
+    four, six = done.stdout.split("### ip6tables.save ###")
+    assert '-j DROP"  # unverified\n-A NETPOLC-forwarded -m u32 --u32 "0>>22&0x3C@0=1" -j DROP\n' in four
+    assert "-m u32" not in six
+    assert "Proved" in four
+    assert "unverified: odd-bytes (a.np:2), plain (a.np:3)" in four
+    program("forward { deny any -> any : tcp/23 }")
+    done = netpolc("compile", "a.np", "--backend", "iptables")
+    assert "unverified" not in done.stdout + done.stderr
+
+
+def test_rules_of_the_other_tool_are_refused_by_name(netpolc: Netpolc, program: Callable[[str], None]) -> None:
+    program(OPAQUE.replace('"-"', "plain"))
+    done = netpolc("compile", "a.np")
+    assert done.status == 2
+    assert done.stdout == ""
+    said = "is a rule of iptables as it is, and cannot be compiled for nft [other-tool]"
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        f"a.np:2:3: error: odd-bytes {said}",
+        f"a.np:3:30: error: plain {said}",
+    ]
+
+
+def test_lists_about_the_node_need_to_know_which_one_it_is(
+    netpolc: Netpolc, program: Callable[[str], None], tmp_path: Path
+) -> None:
+    """What is forwarded is the same for every node."""
+    (tmp_path / "pods.yaml").write_text(POD)
+    program("node packets { deny any -> self state invalid }")
+    done = netpolc("compile", "pods.yaml", "a.np")
+    assert done.status == 2
+    assert "a.np:1:16: error: a node packets block is about one machine" in done.stderr
+    assert netpolc("compile", "pods.yaml", "a.np", "--node", "n1").status == 0
+    program("forward packets { deny any -> any state invalid } forward { deny pods -> 169.254.169.254 }")
+    assert netpolc("compile", "pods.yaml", "a.np").status == 0
+
+
+def test_nobody_inside_of_a_list_is_told(netpolc: Netpolc, program: Callable[[str], None], tmp_path: Path) -> None:
+    (tmp_path / "pods.yaml").write_text(POD)
+    program("forward { within pods(app=x) -> any { deny any -> pods(app=y) } }")
+    told = netpolc("compile", "pods.yaml", "a.np").stderr
+    assert "matches nothing: nobody in the input is its source" in told
+    assert "matches nothing: nobody in the input is its target" in told
