@@ -2,14 +2,15 @@
 
 Packets are boxes that hold all that the rule matches, and maybe more: an option that no dimension stands for, or that
 is negated, does not narrow the box. Two rules whose boxes do not meet match no packet together, so their order does not
-matter, unless asking itself does something. Therefore a rule with a match that keeps state, or with a match or target
-that is not listed here, is a *barrier*: its box is everything.
+matter, unless asking itself does something. A match that keeps state, or that is not listed here, is asked of packets
+that the rule's header options let through (iptables asks these first), so of such a rule only they narrow the box. A
+target that is not listed may do anything, to the addresses too: such a rule is a *barrier*, its box everything.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from compiler.net import parse_address, parse_prefix
@@ -52,7 +53,7 @@ _NAMES_OF = {
     "--source-ports": "--sports",
     "--state": "--ctstate",
 }
-#: What iptables asks first of every rule, in its order.
+#: What iptables asks first of every rule, in this order.
 _HEADER = {"-s": Kind.ADDRESS, "-d": Kind.ADDRESS, "-i": Kind.INTERFACE, "-o": Kind.INTERFACE, "-p": Kind.PROTOCOL}
 #: Matches that neither keep state nor do anything, and what they cost.
 _MATCHES = {
@@ -81,46 +82,52 @@ _MATCHES = {
 }
 #: Options of `-m set` that change its sets, or ask what others change.
 _STATEFUL = re.compile(r"--(update|return|packets|bytes)")
-_ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN"})
+#: Targets that end a packet's way through the chain.
+_ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
+#: Targets that do not, and change nothing that a box speaks of.
+_PASSES = frozenset({"LOG", "NFLOG", "MARK", "CONNMARK", "DSCP", "TOS", "TTL", "HL", "TCPMSS"})
 
 
 class Asked(NamedTuple):
-    """`ends`: a packet that matches goes no further in the chain. `barrier`: nothing moves past it."""
+    """`ends`: a packet that matches goes no further in the chain. `to`: the chain that it goes to, or "". `barrier`:
+    nothing moves past it."""
 
     box: Box
     kinds: tuple[Kind, ...]
-    ends: bool
+    ends: bool = False
+    to: str = ""
     barrier: bool = False
 
 
-_BARRIER = Asked(EVERYTHING, (), False, True)
-
-
-def asked(command: Command) -> Asked:
-    """What a rule that is appended asks and does."""
+def asked(command: Command, known: Collection[str] = ()) -> Asked:
+    """What a rule that is appended asks and does; `known` are chains that leave the addresses alone."""
     options = [option._replace(name=_NAMES_OF.get(option.name, option.name)) for option in command.options]
-    target = next((one for one in options if one.name in ("-j", "-g")), None)
-    if target is None or target.name == "-g" or _word(target) not in _ENDS:
-        return _BARRIER
     matches = [_word(one) for one in options if one.name == "-m"]
-    if any(match not in _MATCHES for match in matches) or any(_STATEFUL.match(one.name) for one in options):
-        return _BARRIER
+    names = {option.name for option in options}
+    kinds = [kind for name, kind in _HEADER.items() if name in names]
+    kinds += [kind for kind in map(_MATCHES.get, matches) if kind]
+    target = next((one for one in options if one.name in ("-j", "-g")), None)
+    does = _word(target) if target else ""
+    to = does if does in known else ""
+    ends = does in _ENDS or (target is not None and target.name == "-g")
+    quiet = all(match in _MATCHES for match in matches) and not any(_STATEFUL.match(one.name) for one in options)
+    box = _box([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
+    if box is None or (does and not to and does not in _ENDS | _PASSES):
+        return Asked(EVERYTHING, tuple(kinds), ends, to, barrier=True)
+    return Asked(box, tuple(kinds), ends, to)
+
+
+def _box(options: Iterable[Option]) -> Box | None:
+    """What all of these let through; None when one is not understood, or when nothing gets through."""
     box = list(EVERYTHING)
     for option in options:
-        if option.negated:
-            continue
         try:
             for dimension, interval in _narrow(option):
                 low, high = box[dimension]
                 box[dimension] = max(low, interval[0]), min(high, interval[1])
         except (ValueError, KeyError):
-            return _BARRIER
-    if any(low > high for low, high in box):
-        return _BARRIER  # it matches nothing; not for an order to say
-    names = {option.name for option in options}
-    kinds = [kind for name, kind in _HEADER.items() if name in names]
-    kinds += [kind for kind in map(_MATCHES.get, matches) if kind]
-    return Asked(tuple(box), tuple(kinds), True)
+            return None
+    return tuple(box) if all(low <= high for low, high in box) else None
 
 
 def _word(option: Option) -> str:

@@ -1,15 +1,17 @@
 """iptables-save text -> the same text with the rules of its chains in the order that costs least.
 
-A rule moves with its counters and comments. Each chain is ordered for itself, among rules that end a packet's way
-through the chain; all others are barriers, which nothing passes. Packet counters are weights. What overlaps keeps its
-order, so each rule goes on matching exactly the packets that it matched, and counters stay true.
+A rule moves with its counters and comments; each chain is ordered for itself. Packet counters are the weights of rules
+that end a packet's way through the chain; of a jump, the part of its packets that ended in the chain it leads to, as
+far as counters tell (`shares`). What overlaps keeps its order, so each rule goes on matching exactly the packets that
+it matched, and counters stay true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 
 from compiler.optimizing.asked import Asked, asked
 from compiler.ordering.jobs import Jobs
@@ -22,14 +24,14 @@ from grammar.source import Source
 
 @dataclass(frozen=True, slots=True)
 class ChainOrder:
-    """A chain of more than one rule. `counted`: packets that ended in it; costs of `ordering` are tenths of nanoseconds
-    that all of them together spend on comparing (`prices`)."""
+    """A chain of more than one rule. `counted`: packets that ended in it; costs of `ordering` are what all of
+    them together spend on comparing, in the unit of `prices` or a part of it."""
 
     table: str
     chain: str
     rules: int
     barriers: int
-    counted: int
+    counted: Fraction
     ordering: Ordering
 
 
@@ -49,10 +51,11 @@ def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Re
         for command in table.commands:
             if command.verb in ("-A", "-I"):
                 chains.setdefault(command.chain.text, []).append(command)
+        known = shares(chains, {command.chain.text for command in table.commands if command.verb == "-N"})
         for name, commands in chains.items():
             if len(commands) < 2 or any(command.verb == "-I" for command in commands):
                 continue
-            own = _ordered(table.name.text, name, commands, tool, threshold)
+            own = _ordered(table.name.text, name, commands, known, tool, threshold)
             found.append(own)
             for place, job in zip((command.place for command in commands), own.ordering.row, strict=True):
                 pieces.append((place.start, place.end, commands[job].place.text))
@@ -63,18 +66,54 @@ def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Re
     return Reordered("".join([*text, source.text[at:]]), tuple(found))
 
 
-def _ordered(table: str, chain: str, commands: Sequence[Command], tool: Tool, threshold: Fraction) -> ChainOrder:
-    rules = [asked(command) for command in commands]
-    weights = [command.packets if rule.ends else 0 for command, rule in zip(commands, rules, strict=True)]
+def shares(chains: Mapping[str, Sequence[Command]], named: Collection[str]) -> dict[str, Fraction]:
+    """Chains of a table's own that leave the addresses of packets alone, with the share of the packets that enter it
+    and end there: those of its rules that end them and do not return, and its jumps' shares. From the last chain that
+    jumps lead to, backwards; a chain in a circle is not among them."""
+    entered: dict[str, int] = {}
+    for command in (command for commands in chains.values() for command in commands):
+        for option in command.options:
+            if option.name in ("-j", "-g", "--jump", "--goto") and option.values:
+                entered[option.values[0].text] = entered.get(option.values[0].text, 0) + command.packets
+    found: dict[str, Fraction] = {}
+    waiting, left = sorted(named), -1
+    while len(waiting) != left:
+        left = len(waiting)
+        for name in waiting:
+            rules = [(command, asked(command, found)) for command in chains.get(name, ())]
+            if not any(rule.barrier for _, rule in rules):
+                ended = sum(_ended(command, rule, found) for command, rule in rules if not _returns(command))
+                found[name] = min(Fraction(ended) / entered[name], Fraction(1)) if entered.get(name) else Fraction(0)
+        waiting = [name for name in waiting if name not in found]
+    return found
+
+
+def _ended(command: Command, rule: Asked, known: Mapping[str, Fraction]) -> Fraction:
+    """Packets whose way through the chain ended here."""
+    if rule.ends:
+        return Fraction(command.packets)
+    return command.packets * known[rule.to] if rule.to else Fraction(0)
+
+
+def _returns(command: Command) -> bool:
+    return any(option.values and option.values[0].text == "RETURN" for option in command.options)
+
+
+def _ordered(
+    table: str, chain: str, commands: Sequence[Command], known: Mapping[str, Fraction], tool: Tool, threshold: Fraction
+) -> ChainOrder:
+    rules = [asked(command, known) for command in commands]
+    weights = [_ended(command, rule, known) for command, rule in zip(commands, rules, strict=True)]
+    factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
     boxes, costs = [rule.box for rule in rules], [_cost(rule, tool) for rule in rules]
     apart = []
     for group in groups(boxes):
         before = overlaps([boxes[n] for n in group])
-        apart.append((group, Jobs.of([weights[n] for n in group], [costs[n] for n in group], before)))
+        apart.append((group, Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)))
     barriers = sum(rule.barrier for rule in rules)
-    return ChainOrder(table, chain, len(rules), barriers, sum(weights), order_apart(apart, threshold))
+    return ChainOrder(table, chain, len(rules), barriers, sum(weights, Fraction(0)), order_apart(apart, threshold))
 
 
 def _cost(rule: Asked, tool: Tool) -> int:
-    """A barrier asks what is not known here; most are jumps."""
-    return JUMP[tool] if rule.barrier else price(tool, rule.kinds)
+    """What the rule costs a packet that it does not match; one that it always matches also pays for the way there."""
+    return price(tool, rule.kinds) + (JUMP[tool] if rule.to and not rule.kinds else 0)
