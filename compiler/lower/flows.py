@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from compiler.backends.target import Target
 from compiler.ir.match import Inbound, InPrefix, Match
 from compiler.ir.names import base_name
-from compiler.ir.ruleset import Accept, Chain, Hook, Return, Rule, Table
+from compiler.ir.ruleset import Accept, Chain, Hook, Jump, Return, Rule, Table
 from compiler.lower.asking import Asking, Question, once
 from compiler.lower.segments import Segments
 from compiler.net import Family
@@ -133,14 +134,34 @@ def first_match(name: str, table: Table, entries: Sequence[Entry]) -> tuple[list
     """Rules at the end of a base chain, and the chains that they lead to: the first entry that fits decides; Return is
     for leaving the base chain."""
     found = Segments(name, [f"{table.value} statements of a program, the first that fits decides"])
-    for entry in entries:
-        found.add(entry.rule, entry.asked)
-    head, rest = (*found.chains(Return())[:1],), found.chains(Return())[1:]
-    rules = [rule for chain in head for rule in chain.rules if isinstance(rule, Rule)]
+    aside: list[Chain] = []
+    for exceptions, group in groupby(entries, key=_excepted):
+        if not exceptions:
+            for entry in group:
+                found.add(entry.rule, entry.asked)
+            continue
+        # What ends the packet's way wherever it stands is asked in a chain aside: nft allows few chains in a row.
+        own = Segments(f"{name}-x{len(aside) + 1}", ["for what it does not leave out at its beginning"])
+        several = list(group)
+        for entry in several:
+            own.add(entry.rule, entry.asked)
+        chains = own.chains(Return())
+        found.add(replace(several[0].rule, verdict=Jump(chains[0].name)), [(None, Question(()))])
+        aside += chains
+    made = found.chains(Return())
+    rules = [rule for chain in made[:1] for rule in chain.rules if isinstance(rule, Rule)]
     return (
         [replace(rule, verdict=Accept()) if rule.verdict == Return() else rule for rule in rules],
-        [replace(chain, table=table) for chain in rest],
+        [replace(chain, table=table) for chain in (*made[1:], *aside)],
     )
+
+
+def _excepted(entry: Entry) -> tuple[tuple[Match, ...], ...]:
+    """What an entry leaves out, one for each of its questions that does; nothing where it leads behind the list, which
+    only the list itself can do."""
+    if entry.rule.verdict == Return():
+        return ()
+    return tuple(dict.fromkeys(one.exceptions for _, one in entry.asked if one.exceptions))
 
 
 def _without(question: Question, common: Sequence[Match]) -> Question:

@@ -126,6 +126,20 @@ def test_masquerade_of_what_came_in_by_an_interface(net: Routed, flavour: str, z
     assert seen(net, 80) == [*CLIENT]
 
 
+def test_many_statements_that_leave_something_out(net: Routed, flavour: str) -> None:
+    """nft loads no more than 15 chains in a row."""
+    several = "".join(
+        f"dnat any : tcp/{n} -> server : 443  redirect tcp/{n + 100} to 8080\n" for n in range(1000, 1040)
+    )
+    away = "".join(f"masquerade any except iface x{n} -> iface y{n}\n" for n in range(12))
+    load(net, flavour, f"nat {{ {several} {away} }}")
+    web, proxy = net.server.listen(443), net.router.listen(8080)
+    for n in BOTH:
+        for port in (1000, 1039):
+            assert meets(net.client, web, INNER[n], port)[0] == CLIENT[n]
+            assert meets(net.client, proxy, SERVER[n], port + 100)[0] == CLIENT[n]
+
+
 def test_marks_of_others_are_not_taken_for_the_way_in(net: Routed, flavour: str) -> None:
     """A socket of the router itself that sets all bits; what is forwarded keeps its other ones."""
     load(net, flavour, "nat { snat inside -> outside as 10.7.2.9  snat inside -> outside as fd07:2::9 }")
