@@ -125,6 +125,10 @@ class ChainDiagrams:
         """How packets leave the chain: always a `Left`; its end is a return."""
         return self._chain(table, name, self._region)
 
+    def rule(self, table: Table, rule: Rule) -> int:
+        """How packets leave a rule; nothing of those that go on as they are."""
+        return self._parts(table, rule, 0, self._region)
+
     # Chains and rules
 
     def _chain(self, table: Table, name: str, here: int) -> int:

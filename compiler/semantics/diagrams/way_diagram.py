@@ -159,7 +159,7 @@ class WayDiagrams:
         assert base is not None, "a base chain"
         ways = {"accept": "next", "return": "next" if base.accepts else "drop"}
         found = self._chains.renamed(self._chains.chain(table, chain.name), ways)
-        fixed = {int(level): 0 for level in _NOTKNOWN.get(hook, ())}
+        fixed = {int(level): 0 for level in NOT_KNOWN.get(hook, ())}
         early = base.place[0] <= CONNTRACK and hook in _DESTINATION
         if early:
             fixed[Level.STATE] = int(State.INVALID)
@@ -206,7 +206,7 @@ class WayDiagrams:
 
 
 #: The interfaces that packets do not have yet, or no more, at a hook.
-_NOTKNOWN = {
+NOT_KNOWN = {
     Hook.PREROUTING: (Level.OUTPUT,),
     Hook.INPUT: (Level.OUTPUT,),
     Hook.OUTPUT: (Level.INPUT,),

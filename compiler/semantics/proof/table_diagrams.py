@@ -39,10 +39,12 @@ from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Level, Path, Space
 from compiler.semantics.diagrams.variables import Answer, Variables
+from compiler.semantics.diagrams.way_diagram import NOT_KNOWN, Places
 from compiler.semantics.packet import TCP
 from compiler.semantics.proof.flows import ANYONE, OneWay, Turn, turns, way_of
 from compiler.semantics.proof.program_ends import ProgramEnds
 from compiler.semantics.proof.rule_diagram import RuleDiagrams
+from compiler.semantics.proof.rules_in_tables import RulesInTables
 from compiler.semantics.rules.effects import AS_IT_CAME, Change, Effect, change_of, translation_of
 from compiler.semantics.rules.netfilter import (
     End,
@@ -63,26 +65,30 @@ BOUNDED = "tcp option maxseg size set"
 _FIRST = (State.NEW, State.RELATED)
 _LO = interface("lo", "\0")
 _ALL_BITS = 0xFFFFFFFF
+_WAYS_ON = {"accept": "next", "return": "next"}
 #: So many addresses a dnat may choose from.
 _MOST = 10_000
 
 
 class TableDiagrams:
-    """Of one space. `chains`: of the same space and the same tests as the text's, to be observed. `exempt`: rules of a
-    failsafe, which no statement of raw drops. Raises Unprovable for statements of which that is not known yet."""
+    """Of one space. `shared`: the tests, unknowns and places of stateful matches that the text has, too. `exempt`: of a
+    failsafe, what no statement of raw drops. Raises Unprovable for rules of one tool that no diagram can hold."""
 
     def __init__(
         self,
         program: Program,
         ends: ProgramEnds,
         over: Space,
-        shared: tuple[Matches, Variables, ChainDiagrams],
+        shared: tuple[Matches, Variables, Places],
         exempt: Sequence[Rule] = (),
     ) -> None:
         self._over, self._made, self._ends = over, over.made, ends
-        self._matches, self._variables, self._chains = shared
+        self._matches, self._variables, places = shared
         self.about = RuleDiagrams(ends, over, self._matches)
         self.turns = {hook: turns(program, hook, exempt) for hook in Hook}
+        self._texts = RulesInTables(self.turns, over.version, places)
+        #: How packets leave; to be observed, as those of the text.
+        self.chains = self._chains = ChainDiagrams(over, self._matches, self._variables, IN, self._texts.stateful)
         #: Ends live as long as what is known of them.
         self._kept: list[OneWay] = []
         self._not_lo = self._made.outside(self._made.inside(Level.INPUT, [_LO]))
@@ -91,13 +97,18 @@ class TableDiagrams:
         """raw and mangle: "drop", or "next" with what became of the packet."""
         found = self.turns[hook]
         exempt = self._made.first([self._matched(one, hook, NOTHING) for one in found.exempt])
-        parts = [self._on_packet(turn, hook, self._made.outside(exempt)) for turn in (*found.raw, *found.mangle)]
-        return self._one_by_one(parts)
+        raw, mangle = (self._table(items, hook, self._made.outside(exempt)) for items in (found.raw, found.mangle))
+        return self._chains.then(raw, mangle) if mangle != NOTHING else raw
+
+    def _table(self, items: Sequence[Turn], hook: Hook, droppable: int) -> int:
+        """Where the list ends, the next table goes on."""
+        done = self._one_by_one([self._on_packet(turn, hook, droppable) for turn in items])
+        return self._chains.renamed(done, _WAYS_ON)
 
     def connections(self, hook: Hook) -> int:
         """nat, of first packets: "accept" with what is given, or "next"."""
         listed = self._list(self.turns[hook].nat, hook, NOTHING, self._decision)
-        return self.first_packets(listed)
+        return self.first_packets(self._chains.renamed(listed, {"leave": "next"}))
 
     def deciding(self, hook: Hook) -> int:
         """Which statement of nat decides (`decided_by`), of first packets."""
@@ -131,6 +142,8 @@ class TableDiagrams:
 
     def _on_packet(self, turn: Turn, hook: Hook, droppable: int) -> int:
         statement = turn.statement
+        if isinstance(statement, Opaque):
+            return self._as_written(turn, hook)
         matched = self._matched(turn, hook, NOTHING)
         if isinstance(statement, DropFlow | DropFrom):
             matched = self._made.where(droppable, matched)
@@ -170,7 +183,9 @@ class TableDiagrams:
             elif isinstance(statement, Rule) and statement.verb == "leave":
                 plain.append(self._made.where(matched, self._chains.left("leave")))
             elif isinstance(statement, Rule | Opaque):
-                raise Unprovable(f"{statement.span.file_line}: {statement.text}: not proved in nat")
+                found = self._chains.renamed(self._as_written(turn, hook), {"return": "leave"})
+                found = self._made.where(matched, found) if isinstance(statement, Rule) else found
+                rest, plain = self._chains.then(found, self._made.first([*reversed(plain), rest])), []
             else:
                 plain.append(self._made.where(matched, says(turn)))
         return self._made.first([*reversed(plain), rest])
@@ -214,6 +229,17 @@ class TableDiagrams:
         if sum(high - low for low, high in found) >= _MOST:
             raise Unprovable(f"{statement.span.file_line}: {statement.text}: goes to more than {_MOST} addresses")
         return [address for low, high in found for address in range(low, high + 1)]
+
+    def _as_written(self, turn: Turn, hook: Hook) -> int:
+        """A rule of one tool: how packets leave it; "return" leaves the list."""
+        table, lines = self._texts.lines(turn, hook)
+        found = self._made.first([self._chains.rule(table, line) for line in lines])
+        fixed = {int(level): 0 for level in NOT_KNOWN.get(hook, ())}
+        early = turn.label[0] == "raw"
+        if early:
+            fixed[int(Level.STATE)] = int(State.INVALID)
+        found = self._chains.everywhere(found, lambda diagram: self._made.restrict(diagram, fixed))
+        return self._chains.asks_at(found, f"{hook.value}{' before conntrack' * early}")
 
     # What is asked
 

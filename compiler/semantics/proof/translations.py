@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.resources.language import Dnat, End, Nodes, Pods, Program, Redirect, Rule, Translates
-from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left
+from compiler.semantics.diagrams.chain_diagram import Left
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.ends import Ends
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Level, Path, space
 from compiler.semantics.diagrams.substitution import Substitution
 from compiler.semantics.diagrams.variables import Variables
+from compiler.semantics.diagrams.way_diagram import Places
 from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case
 from compiler.semantics.proof.flows import OWN_ADDRESSES, Turn, placed
@@ -92,9 +93,9 @@ class _Side:
         matches = Matches(over)
         matches.unknown(SYN)
         self._matches, self._variables = matches, Variables(over, matches)
-        self._chains = ChainDiagrams(over, matches, self._variables, IN, {})
         self._substitution = Substitution(over, matches, self._variables)
-        self._says = TableDiagrams(program, ends, over, (matches, self._variables, self._chains), exempt)
+        self._says = TableDiagrams(program, ends, over, (matches, self._variables, Places()), exempt)
+        self._chains = self._says.chains
         #: With the ends, which live as long as what is known of them.
         self._targets: dict[int, tuple[int, End]] = {}
         early = self._says.packets(_ARRIVAL)

@@ -18,8 +18,6 @@ from functools import cached_property
 from itertools import islice
 
 from compiler.resources.language import Mark, Program, Rule, Statement
-from compiler.semantics.diagrams.chain_diagram import ChainDiagrams
-from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.odds import Odds, probability, settled
@@ -78,10 +76,10 @@ class TableComparison:
         self.matches = Matches(over)
         self.matches.unknown(SYN)  # nothing that rules do makes another segment of it
         self.variables = Variables(over, self.matches)
-        shared, places = (self.matches, self.variables), Places()
-        self._text = WayDiagrams(others(ruleset), over, (*shared, places))
-        chains = ChainDiagrams(over, *shared, IN, {})
-        self._says = TableDiagrams(program, ends, over, (*shared, chains), exempt)
+        # Rules of one tool may have another verdict in a text, so places are numbered by what is asked.
+        shared = self.matches, self.variables, Places(by_order=True)
+        self._text = WayDiagrams(others(ruleset), over, shared)
+        self._says = TableDiagrams(program, ends, over, shared, exempt)
         self._finer = Settled(over)
         used = any(_bits(one) & carried for one in _statements(program))
         self._carried = 0 if used else carried

@@ -109,7 +109,8 @@ _READERS: dict[str, tuple[Callable[[str], Interval], int]] = {
     "mark": (lambda text: _range(text, all_ones(32)), all_ones(32)),
     "integer": (lambda text: _range(text, 255), 255),
     "ifname": (_interface, all_ones(128)),
-    "iface_index": (_interface, all_ones(128)),
+    # Names stand for numbers here; 0 is none (nft_meta_store_ifindex).
+    "iface_index": (lambda text: (0, 0) if text == "0" else _interface(text), all_ones(128)),
     "icmp_type": (_one_of(_names(_ICMP), 255), 255),
     "icmpv6_type": (_one_of(_names(_ICMPV6), 255), 255),
     "icmp_code": (_one_of(_names(_ICMP_CODES), 255), 255),
