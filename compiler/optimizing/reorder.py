@@ -21,6 +21,9 @@ from compiler.ordering.prices import JUMP, Tool, price
 from grammar.iptables import Command, tables
 from grammar.source import Source
 
+#: More rules than these, each overlapping some other, are not ordered: all their pairs take a bit each.
+LARGEST = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class ChainOrder:
@@ -37,14 +40,19 @@ class ChainOrder:
 
 @dataclass(frozen=True, slots=True)
 class Reordered:
+    """`left`: table and chain of those that stay as they are, since too many rules hang together in them, or since the
+    text inserts rules there."""
+
     text: str
     chains: tuple[ChainOrder, ...]
+    left: tuple[tuple[str, str], ...] = ()
 
 
 def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Reordered:
     """The text with every chain in its new order, or as it was where that does not save more than the `threshold`, a
-    part of the cost. A chain that the text inserts rules into stays. Raises Refused for what is no iptables-save."""
+    part of the cost. Raises Refused for what is no iptables-save."""
     found: list[ChainOrder] = []
+    left: list[tuple[str, str]] = []
     pieces: list[tuple[int, int, str]] = []
     for table in tables(source):
         chains: dict[str, list[Command]] = {}
@@ -53,9 +61,13 @@ def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Re
                 chains.setdefault(command.chain.text, []).append(command)
         known = shares(chains, {command.chain.text for command in table.commands if command.verb == "-N"})
         for name, commands in chains.items():
-            if len(commands) < 2 or any(command.verb == "-I" for command in commands):
+            if len(commands) < 2:
                 continue
-            own = _ordered(table.name.text, name, commands, known, tool, threshold)
+            inserted = any(command.verb == "-I" for command in commands)
+            own = None if inserted else _ordered(table.name.text, name, commands, known, tool, threshold)
+            if own is None:
+                left.append((table.name.text, name))
+                continue
             found.append(own)
             for place, job in zip((command.place for command in commands), own.ordering.row, strict=True):
                 pieces.append((place.start, place.end, commands[job].place.text))
@@ -63,7 +75,7 @@ def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Re
     for start, end, line in sorted(pieces):
         text += [source.text[at:start], line]
         at = end
-    return Reordered("".join([*text, source.text[at:]]), tuple(found))
+    return Reordered("".join([*text, source.text[at:]]), tuple(found), tuple(left))
 
 
 def shares(chains: Mapping[str, Sequence[Command]], named: Collection[str]) -> dict[str, Fraction]:
@@ -101,13 +113,17 @@ def _returns(command: Command) -> bool:
 
 def _ordered(
     table: str, chain: str, commands: Sequence[Command], known: Mapping[str, Fraction], tool: Tool, threshold: Fraction
-) -> ChainOrder:
+) -> ChainOrder | None:
+    """None when more rules hang together than fit into memory as pairs."""
     rules = [asked(command, known) for command in commands]
     weights = [_ended(command, rule, known) for command, rule in zip(commands, rules, strict=True)]
     factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
     boxes, costs = [rule.box for rule in rules], [_cost(rule, tool) for rule in rules]
     apart = []
-    for group in groups(boxes):
+    hanging = groups(boxes)
+    if max(map(len, hanging)) > LARGEST:
+        return None
+    for group in hanging:
         before = overlaps([boxes[n] for n in group])
         apart.append((group, Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)))
     barriers = sum(rule.barrier for rule in rules)

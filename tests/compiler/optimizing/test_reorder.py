@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.optimizing import reorder as reordering
 from compiler.optimizing.asked import asked
 from compiler.optimizing.reorder import Reordered, reorder, shares
 from compiler.ordering.prices import Tool
@@ -107,7 +108,16 @@ def test_what_is_not_known_to_be_harmless_is_a_barrier(rule: str, barrier: bool)
 
 def test_chains_that_rules_are_inserted_into_stay() -> None:
     text = SMALL.replace("[9:540] -A FORWARD", "[9:540] -I FORWARD 1")
-    assert [chain.chain for chain in reordered(text).chains] == ["own"]
+    found = reordered(text)
+    assert [chain.chain for chain in found.chains] == ["own"]
+    assert found.left == (("filter", "FORWARD"),)
+
+
+def test_chains_of_too_many_rules_that_hang_together_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reordering, "LARGEST", 5)
+    found = reordered(SMALL)
+    assert found.left == (("filter", "FORWARD"),)
+    assert rules(found.text) == [*rules(SMALL)[:-2], *reversed(rules(SMALL)[-2:])]
 
 
 def test_what_is_no_iptables_save_is_refused() -> None:
