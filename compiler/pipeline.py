@@ -14,6 +14,7 @@ from compiler.backends.target import Backend, Target
 from compiler.backends.text import comments
 from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
+from compiler.lower import holding
 from compiler.lower.deny import NONE_BESIDES, Denials
 from compiler.lower.items import of_blocks, placed
 from compiler.lower.lists import lower_lists
@@ -113,6 +114,7 @@ class Compiler:
             for what, end in (("source", item.source), ("target", item.target)) if isinstance(item, Matching) else ():
                 if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
                     yield f"{origin}: matches nothing: nobody in the input is its {what}"
+        yield from holding.remarks(self.program, ends)
         if unverified := self.unverified():
             yield unverified
 

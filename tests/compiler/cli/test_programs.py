@@ -305,3 +305,33 @@ def test_verify_takes_the_mask(netpolc: Netpolc, folder: Path) -> None:
     assert netpolc("compile", "edge.np", "--backend", "iptables", "--mark-mask", "0x30", "-o", "out").status == 0
     assert netpolc("verify", "edge.np", "--rules", "out", "--mark-mask", "0x30").status == 0
     assert netpolc("verify", "edge.np", "--rules", "out").status == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nat { snat any -> iface e as 192.0.2.1 }", "for IPv4 alone: its new source has no IPv6 address"),
+        ("nat { dnat any : tcp/80 -> pods(app=four) }", "for IPv4 alone: its new target has no IPv6 address"),
+        (
+            "nat { dnat any to fd00::1 : tcp/80 -> pods(app=four) }",
+            "matches nothing: its ends have no addresses of one",
+        ),
+        ("nat { dnat any : tcp/80 -> pods(app=none) }", "matches nothing: nobody in the input is its new target"),
+        ("nat { masquerade 10.0.0.0/8 -> iface e }", "for IPv4 alone: its source has no IPv6 address"),
+        ("mangle { dscp pods(app=none) -> any ef }", "matches nothing: nobody in the input is its source"),
+        ("raw { drop from pods(app=none) }", "matches nothing: nobody in the input is its source"),
+        ("nat { masquerade any -> iface e }", ""),
+        ("mangle { dscp 10.0.0.0/8 -> any ef }", ""),
+        ("raw { drop from fd00::/8 }", ""),
+    ],
+)
+def test_for_whom_statements_hold(netpolc: Netpolc, folder: Path, text: str, told: str) -> None:
+    write(folder, edge_np=text)
+    (folder / "pod.yaml").write_text(
+        "{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {app: four}}, spec: {nodeName: one, containers: []},"
+        " status: {phase: Running, podIP: 10.0.0.7, podIPs: [{ip: 10.0.0.7}]}}"
+    )
+    done = netpolc("compile", "pod.yaml", "edge.np", "--node", "one", "--no-failsafe", "--no-prove")
+    assert done.status == 0, done.stderr
+    found = [line for line in done.stderr.splitlines() if "statement[0] (edge.np:1)" in line]
+    assert [told in line for line in found] == [True] * bool(told), done.stderr
