@@ -121,6 +121,15 @@ def rewrites(program: Program) -> bool:
     return bool(program.nat or program.mangle or program.raw)
 
 
+def as_they_are(program: Program) -> Iterator[Opaque]:
+    """Rules of one tool among them."""
+    todo: list[Statement] = [*program.nat, *program.mangle, *program.raw]
+    for one in todo:
+        if isinstance(one, Opaque):
+            yield one
+        todo += getattr(one, "items", ())
+
+
 def turns(program: Program, hook: Hook, exempt: Sequence[Rule] = ()) -> Turns:
     """`exempt`: rules of a failsafe for raw, to be asked like a drop."""
     asked = exempt if hook in (Hook.PREROUTING, Hook.OUTPUT) else ()

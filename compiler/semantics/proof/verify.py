@@ -30,7 +30,7 @@ from compiler.semantics.packet import Packet
 from compiler.semantics.proof.as_written import found_in
 from compiler.semantics.proof.boxes import case_of, numbers_of
 from compiler.semantics.proof.case import Case, Said, said
-from compiler.semantics.proof.flows import rewrites
+from compiler.semantics.proof.flows import as_they_are, rewrites
 from compiler.semantics.proof.items import lists
 from compiler.semantics.proof.program import ProgramOracle, filters, in_baseline, in_order
 from compiler.semantics.proof.program_diagram import ProgramDiagrams, baseline_blocks
@@ -121,9 +121,10 @@ class _Says:
     @property
     def given(self) -> str:
         """On what a proof hangs, in words."""
-        named = ", ".join(f"{one.name} ({one.span.file_line})" for one in self._opaque)
-        many = f"{len(self._opaque)} rule{'s' * (len(self._opaque) > 1)}"
-        return f"with {many} of one tool, unverified: {named}" if self._opaque else ""
+        every = [*self._opaque, *as_they_are(self._program)]
+        named = ", ".join(f"{one.name} ({one.span.file_line})" for one in every)
+        many = f"{len(every)} rule{'s' * (len(every) > 1)}"
+        return f"with {many} of one tool, unverified: {named}" if every else ""
 
 
 class Verifier:
@@ -144,6 +145,11 @@ class Verifier:
         by_itself = self._program != NO_PROGRAM and not self._policies
         if by_itself or any(pod.holds_addresses for pod in self._snapshot.pods):
             return ""
+        if self._program != NO_PROGRAM:
+            return (
+                "the input has policies, and no pod with an address: policies alone are proved for every cluster there "
+                "may be, which a program beside them is not; name the pods, or leave the policies out"
+            )
         return "no pod with an address in the input, so there is no packet that any policy is about"
 
     def verify(

@@ -210,3 +210,62 @@ def test_expectations_are_judged_too(netpolc: Netpolc, tmp_path: Path) -> None:
     assert said.status == 1
     assert said.stdout.startswith("different: ")
     assert said.stdout.endswith("\nexpectations: 1 of 1 hold\n")
+
+
+TABLES = """zone world = iface eth0
+raw    { drop from 192.0.2.0/24 }
+mangle { mark world 0x10/0xff }
+nat    { dnat world : tcp/8443 -> 10.0.0.9 : 443  masquerade any -> world }
+expect { world : 8443 translates to 10.0.0.9 : 443 }
+"""
+
+
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_statements_of_all_tables_are_verified(netpolc: Netpolc, tmp_path: Path, backend: str) -> None:
+    """Of a machine by itself; one rule more is a difference, with a packet as it comes to its hook."""
+    (tmp_path / "router.np").write_text(TABLES)
+    assert netpolc("compile", "router.np", "--backend", backend, "-o", "rules").status == 0
+    said = netpolc("verify", "router.np", "--rules", "rules")
+    assert (said.status, said.stdout) == (
+        0,
+        "equal: every IPv4 and IPv6 packet fares as program and policies say\nexpectations: 1 of 1 hold\n",
+    )
+    more = {
+        "nftables": "table ip more { chain c { type filter hook postrouting priority 0; ip daddr 1.1.1.1 drop; } }",
+        "iptables": "*mangle\n-A POSTROUTING -d 1.1.1.1 -j DROP\nCOMMIT",
+    }[backend]
+    (tmp_path / "more.txt").write_text(more + "\n")
+    said = netpolc("verify", "router.np", "--rules", "rules", "more.txt")
+    assert said.status == 1
+    head, _, packet, program, rules, *_ = said.stdout.splitlines()
+    assert head == "different: one packet"
+    assert packet.split(" (")[1].startswith("postrouting, raw and mangle, in by eth0, out by eth1")
+    assert (program, rules) == ("  program: accepted", "  rules: dropped")
+
+
+def test_a_translation_that_strays(netpolc: Netpolc, tmp_path: Path) -> None:
+    """compile writes nothing and exits with 1; so does verify of rules that are equal."""
+    (tmp_path / "router.np").write_text(TABLES)
+    assert netpolc("compile", "router.np", "-o", "rules").status == 0
+    (tmp_path / "router.np").write_text(TABLES.replace("443 }\n", "444 }\n"))
+    told = [
+        "router.np:5:10: error: this does not hold: world : 8443 translates to 10.0.0.9 : 444 [expectation]",
+        "  10.0.0.1 -> 10.0.0.2 tcp/8443 (arrives, the destination is the node's own address, in by eth0)",
+        "  program: accepted; destination address 10.0.0.9, destination port 443; mark & 0xffffff00 ^ 0x10",
+        "    nat[0] (router.np:4): dnat world : tcp/8443 -> 10.0.0.9 : 443",
+    ]
+    said = netpolc("compile", "router.np", "-o", "others")
+    assert (said.status, said.stderr.splitlines()) == (1, told)
+    assert not (tmp_path / "others").exists()
+    said = netpolc("verify", "router.np", "--rules", "rules")
+    assert said.status == 1
+    assert said.stdout.splitlines()[2:] == ["expectations: 1 of 1 fail", "", *told]
+
+
+def test_policies_alone_beside_a_program_are_refused(netpolc: Netpolc, tmp_path: Path) -> None:
+    policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a}, spec: {podSelector: {}}}"
+    (tmp_path / "in.yaml").write_text(policy)
+    (tmp_path / "router.np").write_text(TABLES)
+    said = netpolc("compile", "in.yaml", "router.np")
+    assert said.status == 2
+    assert "policies alone are proved for every cluster there may be, which a program beside them is not" in said.stderr
