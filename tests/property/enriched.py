@@ -8,6 +8,7 @@ from random import Random
 from compiler.resources.language import (
     Both,
     End,
+    Interfaces,
     Item,
     Less,
     Log,
@@ -20,7 +21,7 @@ from compiler.resources.language import (
     ThisNode,
     Within,
 )
-from compiler.semantics.proof.program_ends import names
+from compiler.semantics.proof.program_ends import every_part, names
 from grammar.source import Span
 
 #: What a text of iptables asks, with and without matches that depend on more than the packet.
@@ -91,12 +92,13 @@ class Enricher:
         found: list[Item] = []
         at = 0
         while at < len(rules):
-            if depth < 3 and self.often(0.3):
+            if depth < 3 and at + 1 < len(rules) and self.often(0.3):
                 head, many = rules[at], self._random.randint(1, 4)
                 inner = [self._inside(rule, head) for rule in rules[at + 1 : at + 1 + many]]
                 asked = {name: getattr(head, name) for name in ("source", "target", "ports", "unless")}
+                asked |= self._asks(packets, _is_plain(head))
                 items = self._items(inner, packets, of, depth + 1)
-                found.append(Within(items=items, text="within", span=self._place(), **asked | self._asks(packets)))
+                found.append(Within(items=items, text="within", span=self._place(), **asked))
                 at += 1 + many
             else:
                 found.append(self._changed(rules[at], packets))
@@ -126,13 +128,15 @@ class Enricher:
             more["source"] = self._routed(rule.source)
         if self.often(0.1):
             more["target"] = self._routed(rule.target)
-        return rule.model_copy(update={**more, **self._asks(packets), "span": self._place()})
+        asked = self._asks(packets, _is_plain(rule) and not more.keys() & {"source", "target"})
+        return rule.model_copy(update={**more, **asked, "span": self._place()})
 
     def _routed(self, end: End) -> End:
         kind = Routed(kind=self._random.choice(("local", "broadcast", "multicast")))
         return Both(ends=(end, kind)) if self.often(0.5) else Less(end=end, without=kind)
 
-    def _asks(self, packets: bool) -> dict[str, object]:
+    def _asks(self, packets: bool, plain: bool) -> dict[str, object]:
+        """What a rule asks beside ends and ports; `plain`: it may be left to chance."""
         found: dict[str, object] = {}
         if self.often(0.2):
             states = ("new", "invalid", "untracked", *(("established", "related") * packets))
@@ -143,13 +147,19 @@ class Enricher:
         if self.often(0.15):
             found["source_ports"] = ((40000, 40010),)
             found["ports"] = (PortRange(protocol=6, first=0, last=65535),)
-        if self.often(0.1):
+        if plain and self.often(0.15):
             found["chance"] = self._random.choice((2, 3, 10))
         return found
 
     def _place(self) -> Span:
         self._lines += 1
         return Span("rich.np", self._lines, 1, self._lines, 2)
+
+
+def _is_plain(rule: Rule) -> bool:
+    """Whether each end is addresses alone, so that a packet can be of it in one way only."""
+    ends = (rule.source, rule.target, *([] if rule.unless is None else [rule.unless]))
+    return not any(isinstance(one, Interfaces) for end in ends for one in every_part(end))
 
 
 def _says_self(rule: Rule) -> bool:
