@@ -31,11 +31,12 @@ from compiler.backends.nftables_rules import (
 )
 from compiler.backends.text import Refusals, comments, noted, refuse
 from compiler.ir.match import Field
-from compiler.ir.ruleset import Chain, Hook, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Table
+from compiler.ir.ruleset import Chain, Goto, Hook, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Table
 from compiler.net import PROTOCOL_NAMES, Family, address_text, mask
 
 FILE = "netpolc.nft"
 TABLE = "inet netpolc"
+DEEPEST = 15
 
 _TYPE = {Field.PROTOCOL: "inet_proto", Field.PORT: "inet_service"}
 #: Where nat chains come among themselves; words where nft has one.
@@ -43,11 +44,32 @@ _NAT = {Hook.PREROUTING: "dstnat - 1", Hook.INPUT: "99", Hook.OUTPUT: "-101", Ho
 
 
 def emit(ruleset: Ruleset) -> dict[str, str]:
-    """File name -> text. Raises InvalidInput for statements that nft cannot say."""
+    """File name -> text. Raises InvalidInput for statements that nft cannot say, Unsupported for chains too deep."""
+    _refuse_deep(ruleset)
     refusals = Refusals()
     text = "\n".join(_lines(ruleset, refusals)) + "\n"
     refusals.check()
     return {FILE: text}
+
+
+def _refuse_deep(ruleset: Ruleset) -> None:
+    """The kernel follows DEEPEST jumps and gotos in each other (NFT_JUMP_STACK_SIZE, less the base chain's)."""
+    maps = {found.name: dict.fromkeys(verdict for _, verdict in found.elements) for found in ruleset.maps}
+    ways = {
+        chain.name: [
+            verdict.chain
+            for rule in chain.rules
+            for verdict in (maps[rule.map] if isinstance(rule, Lookup) else (rule.verdict,))
+            if isinstance(verdict, Jump | Goto)
+        ]
+        for chain in ruleset.chains
+    }
+    level = {chain.name for chain in ruleset.chains if chain.hook}
+    for _ in range(DEEPEST):
+        level = {behind for name in level for behind in ways[name]}
+    deep = sorted(name for name in level if ways[name])
+    if deep:
+        raise refuse(f"more than {DEEPEST} chains one in the other, as lists in lists may be ({deep[0]})", BACKEND)
 
 
 @dataclass(frozen=True, slots=True)

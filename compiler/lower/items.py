@@ -85,7 +85,7 @@ def _is_at(item: Item, hook: Hook) -> bool:
 class ItemChains:
     """The chains of one list at one hook. `name`: of the first chain; those of lists in it begin with `stem`. `verdict`
     is what a rule of any other verb than log and leave does, `leave` where leave leads outside of lists in lists.
-    `jumps`: a denied packet never comes back."""
+    `jumps`: a denied packet never comes back; `allow`: where what ends all lists at once can go from any depth."""
 
     def __init__(
         self,
@@ -97,9 +97,10 @@ class ItemChains:
         verdict: Callable[[Rule], Verdict],
         leave: Verdict,
         jumps: bool = False,
+        allow: Verdict | None = None,
     ) -> None:
         name, self._stem = names
-        self._first, self._jumps = name, jumps
+        self._first, self._jumps, self._allow = name, jumps, allow
         self._asking, self._hook, self._families = asking, hook, families
         self._verdict = verdict
         self._behind = [leave]
@@ -128,6 +129,8 @@ class ItemChains:
 
     def _rule(self, rule: Rule, origin: Origin) -> None:
         verdict = {"log": Continue(), "leave": self._behind[-1]}.get(rule.verb) or self._verdict(rule)
+        if self._allow is not None and rule.verb in ("allow", "pass") and len(self._behind) > 1:
+            verdict = self._allow
         logs = (log_effect(rule.log),) if rule.log is not None else ()
         like = Line((), verdict, origins=(origin,), note=rule.text, effects=logs)
         self._add(like, rule, self._questions(rule))
@@ -138,7 +141,7 @@ class ItemChains:
             return
         inner = self._fresh()
         like = Line((), Goto(inner), origins=(one.origin,), note=within.text)
-        if self._jumps and not _ends_whole(one):
+        if self._jumps and (self._allow is not None or not _ends_whole(one)):
             self._jumped(like, within, one, asked)
             return
         behind = self._fresh()

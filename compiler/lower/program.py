@@ -15,8 +15,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from compiler.backends.target import Target
-from compiler.ir.ruleset import Accept, Answer, Chain, Drop, Goto, Hook, Jump, Lookup, Return, Ruleset, Table, Verdict
+from compiler.backends.target import Backend, Target
+from compiler.ir.effects import Native
+from compiler.ir.ruleset import (
+    Accept,
+    Answer,
+    Chain,
+    Continue,
+    Drop,
+    Goto,
+    Hook,
+    Jump,
+    Lookup,
+    Return,
+    Ruleset,
+    Table,
+    Verdict,
+)
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking
 from compiler.lower.deny import DENY, NONE_BESIDES, Denials, answering, rejecting
@@ -81,13 +96,14 @@ class ProgramFront:
         assert chain.table is Table.FILTER
         fixed = 2 if hook is Hook.OUTPUT else 1  # replies, and of OUTPUT the node's own packets
         first, rest = chain.rules[:fixed], chain.rules[fixed:]
-        packets, own_list = self._packets(hook), self._own_list(hook)
+        own_list = self._own_list(hook)
         done: Verdict = Goto(own_list[0].name) if own_list else Return()
         last = () if done == Return() else (Line((), done),)
         policies = (*(_ending(rule, done) for rule in rest), *last)
         label = f"policies-{hook.value}"
         behind: Verdict = Goto(label) if rest else done
         blocks = self._block_list(hook, done, behind)
+        packets = self._packets(hook, last=not (own_list or blocks or rest))
         if own_list:
             first = tuple(_ending(rule, done) if n else rule for n, rule in enumerate(first))
         if packets:
@@ -128,23 +144,34 @@ class ProgramFront:
 
     def _own_list(self, hook: Hook) -> tuple[Chain, ...]:
         items = self._forward if hook is Hook.FORWARD else at(self._node, hook)
-        return self._plain(_OWN[hook], f"{_ABOUT[hook]}: the first rule that matches decides", hook, items)
+        return self._plain(_OWN[hook], f"{_ABOUT[hook]}: the first rule that matches decides", hook, items, last=True)
 
-    def _packets(self, hook: Hook) -> tuple[Chain, ...]:
+    def _packets(self, hook: Hook, last: bool) -> tuple[Chain, ...]:
         items = self._forward_packets if hook is Hook.FORWARD else at(self._node_packets, hook)
-        return self._plain(_PACKETS[hook], f"every packet, {_ABOUT[hook]}, replies too", hook, items)
+        return self._plain(_PACKETS[hook], f"every packet, {_ABOUT[hook]}, replies too", hook, items, last)
 
-    def _plain(self, names: tuple[str, str], note: str, hook: Hook, items: Iterable[Placed]) -> tuple[Chain, ...]:
-        """The chains of a list that spares nobody, and that allows by ending itself."""
+    def _plain(
+        self, names: tuple[str, str], note: str, hook: Hook, items: Iterable[Placed], last: bool
+    ) -> tuple[Chain, ...]:
+        """The chains of a list that spares nobody, and that allows by ending itself. `last`: nothing of ours in the
+        hook is behind it, so that nftables' accept is the same; iptables' would pass by rules of others."""
 
         def verdict(rule: Rule) -> Verdict:
             ends: dict[str, Verdict] = {"deny": Drop(), "reject": Goto(_plainly(_answer(rule)))}
             return ends.get(rule.verb, Return())
 
+        name = f"{names[1]}-allow"
+        accepts = last and self._target.backend is Backend.NFTABLES
+        allow = Goto(name) if accepts else None
         families = self._target.families
-        found = ItemChains(names, note, self._asking, hook, families, verdict, Return(), jumps=True)
+        found = ItemChains(names, note, self._asking, hook, families, verdict, Return(), jumps=True, allow=allow)
         found.add(items)
-        return found.chains(Return())
+        chains = found.chains(Return())
+        used = any(isinstance(rule, Line) and rule.verdict == allow for chain in chains for rule in chain.rules)
+        if allow is None or not used:
+            return chains
+        accept = Line((), Continue(), effects=(Native("nft", "accept", "allow"),))
+        return (*chains, Chain(name, (accept,), notes=("what lists in lists allow",)))
 
 
 def _rules(items: Iterable[Placed]) -> Iterator[Rule]:

@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "import"
 #: What their interfaces are in the rig: packets come by `tin` and leave by `tout`.
 INTERFACES: dict[str, dict[str, str]] = {
     "docker.save": {"br-4f3c2b1a0d9e": "tout", "eth0": "tin"},
-    "shorewall.save": {"eth2": "tin", "eth1": "tout"},
+    "shorewall.save": {"eth1": "tin", "eth2": "tout"},
     "vpn-gateway.save": {"wg0": "tin", "eth0": "tout"},
 }
 _PACKETS = 300
@@ -78,12 +78,15 @@ def _port(rule: str) -> int:
 
 
 def ends_of(raw: bytes | None) -> tuple[bytes, bytes] | None:
-    """Addresses and destination port of what came out."""
-    return None if raw is None else (raw[12:20], raw[22:24])
+    """Addresses, and of TCP and UDP the destination port, of what came out."""
+    return None if raw is None else (raw[12:20], raw[22:24] if raw[9] in (TCP, UDP) else b"")
 
 
 @pytest.mark.parametrize("name", INTERFACES)
 def test_packets_fare_alike(rig: Rig, flavour: str, name: str) -> None:
+    """Of iptables' rules; nftables has those of which nothing stays in iptables' own words."""
+    if flavour == "nftables" and name != "docker.save":
+        flavour = "iptables-legacy"
     text = of_rig(name)
     asked = {"forwarded": probes(text, 1), "delivered": probes(text, 2, NODE[0]), "sent": []}
     rig.load({"iptables.save": text}, flavour if flavour != "nftables" else "iptables-legacy")
@@ -98,4 +101,5 @@ def test_packets_fare_alike(rig: Rig, flavour: str, name: str) -> None:
             if (one is None) != (two is None) or (way == "forwarded" and ends_of(one) != ends_of(two))
         ]
         assert not differ, f"{way}: {differ[:3]}"
-        assert 5 < sum(raw is None for raw in theirs) < len(theirs) - 5, way
+    every = [raw for theirs in before.values() for raw in theirs]
+    assert 5 < sum(raw is None for raw in every) < len(every) - 5

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from compiler.backends.target import Backend, Target
+from compiler.errors import Unsupported
 from compiler.ir.ruleset import Ruleset
 from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
@@ -129,9 +130,12 @@ def test_texts_mean_what_programs_say(backend: Backend, world: World, program: P
 @settings(deadline=None, max_examples=60)
 @given(world=worlds(), program=programs_of_lists(), data=st.data())
 def test_lists_in_lists_and_conditions(backend: Backend, world: World, program: Program, data: st.DataObject) -> None:
-    """And blocks of the baseline tier."""
+    """And blocks of the baseline tier; nftables refuses what the kernel would not load."""
     reading = Reading(program, Meaning(world.policies, world.snapshot), NODE)
-    texts = files(world, program, backend)
+    try:
+        texts = files(world, program, backend)
+    except Unsupported:  # chains more than 15 deep
+        reject()
     found = read(texts.items())
     throws = {
         True: Tracer(found, lambda _, __: True),
