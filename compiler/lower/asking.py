@@ -38,7 +38,7 @@ from compiler.ir.names import Namer
 from compiler.ir.ruleset import PrefixSet, Set
 from compiler.lower.ports import batches
 from compiler.lower.prefixes import nested
-from compiler.net import EVERY_PORT, Family, Intervals, Prefix, prefixes, union
+from compiler.net import EVERY_PORT, Family, Intervals, prefixes, union
 from compiler.policy import NamedPort as ModelPort
 from compiler.resolve.ends import Alternative, Ends, Side, everything
 from compiler.resources.language import (
@@ -90,7 +90,7 @@ class Asking:
         #: For the reader of the script: who asks first for a set that is made now.
         self._note = ""
         #: What rules ask again and again, at each hook.
-        self._known_prefixes: dict[tuple[Family, Intervals], Sequence[Prefix]] = {}
+        self._known_choices: dict[tuple[Family, Field, Intervals], Sequence[tuple[Match, ...]]] = {}
         self._known_sets: dict[tuple[Family, Intervals], str] = {}
 
     @property
@@ -144,21 +144,19 @@ class Asking:
 
     def _addresses(self, sources: Intervals, targets: Intervals, family: Family) -> Iterator[tuple[Match, ...]]:
         sides = [(Field.SOURCE, sources), (Field.DESTINATION, targets)]
-        known = [self._prefixes(spans, family) for _, spans in sides]
-        choices: list[list[tuple[Match, ...]]] = [
-            [(InPrefix(field, one),) if one.length else () for one in found]
-            for (field, _), found in zip(sides, known, strict=True)
-        ]
+        choices = [self._choices(spans, field, family) for field, spans in sides]
         while len(choices[0]) * len(choices[1]) > self._capabilities.inline_prefixes // 2:  # rules have more to ask
             larger = 0 if len(choices[0]) > len(choices[1]) else 1
             field, spans = sides[larger]
             choices[larger] = [(InSet((field,), self._set(spans, family)),)]
         yield from (begin + end for begin, end in product(*choices))
 
-    def _prefixes(self, spans: Intervals, family: Family) -> Sequence[Prefix]:
-        found = self._known_prefixes.get((family, spans))
+    def _choices(self, spans: Intervals, field: Field, family: Family) -> Sequence[tuple[Match, ...]]:
+        """A match for each prefix of these addresses, none for the empty one."""
+        found = self._known_choices.get((family, field, spans))
         if found is None:
-            found = self._known_prefixes[family, spans] = prefixes(spans, family)
+            found = [(InPrefix(field, one),) if one.length else () for one in prefixes(spans, family)]
+            self._known_choices[family, field, spans] = found
         return found
 
     def _set(self, spans: Intervals, family: Family) -> str:

@@ -62,6 +62,9 @@ class Side:
     optional: bool = False
 
 
+_ANYWHERE = Side(Here.NEVER, interfaces=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Alternative:
     """Packets by this interface (None: any; `wg*`: every name that begins so) but not by those `outside`, whose address
@@ -91,12 +94,32 @@ class Ends:
         self._known: dict[tuple[int, Family], tuple[End, Intervals]] = {}
         #: Likewise: what has a name is an end of many statements.
         self._found: dict[tuple[int, Family, Side], tuple[End, tuple[Alternative, ...]]] = {}
+        #: Whether it depends on the side who an end is.
+        self._sided: dict[int, tuple[End, bool]] = {}
 
     def alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         """The ways in which the address of a packet can be at this end; none when nobody is."""
+        if not side.arriving and not self._is_sided(end):
+            side = _ANYWHERE
         found = self._found.get((id(end), family, side))
         if found is None:
             found = self._found[id(end), family, side] = end, self._alternatives(end, family, side)
+        return found[1]
+
+    def _is_sided(self, end: End) -> bool:
+        """Whether interfaces, this node or routing are asked for anywhere in it."""
+        found = self._sided.get(id(end))
+        if found is None:
+            match end:
+                case Interfaces() | ThisNode() | Routed():
+                    sided = True
+                case Either(ends=ends) | Both(ends=ends):
+                    sided = any(map(self._is_sided, ends))
+                case Less(end=inner, without=cut):
+                    sided = self._is_sided(inner) or self._is_sided(cut)
+                case _:
+                    return False
+            found = self._sided[id(end)] = end, sided
         return found[1]
 
     def _alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
