@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from compiler.errors import Collector
@@ -27,6 +28,8 @@ from compiler.resources.language import (
 )
 from compiler.translate.tables import check_tables
 
+#: Of rules of one tool: that they let packets pass.
+_ACCEPTS = re.compile(r"(?:-j|--jump) ACCEPT\b|\baccept\b")
 #: Ends that only a packet has.
 _LISTED: dict[type, str] = {Interfaces: "iface", ThisNode: "self", Routed: "an end by routing"}
 
@@ -41,6 +44,8 @@ def check_program(program: Program, policies: Sequence[Policy], has_pods: bool =
     for item in every_item(_lists(program)):
         for text in _ports(item.ports) if isinstance(item, Matching) else ():
             problems.add(item.flaw(text, "not-compiled"))
+    for item, text in _opaque(program, bool(policies)):
+        problems.add(item.flaw(f"{item.name}: {text}", "opaque"))
     for item in (item for block in program.policies if block.tier == "baseline" for item in block.rules):
         for text in _baseline(item):
             problems.add(item.flaw(f"{text}: a block of the tier baseline is no list that packets are asked", "tier"))
@@ -66,6 +71,20 @@ def _lists(program: Program) -> Iterator[Item]:
     for block in program.policies:
         yield from block.rules
     yield from (*program.node_packets, *program.node, *program.forward_packets, *program.forward)
+
+
+def _opaque(program: Program, has_policies: bool) -> Iterator[tuple[Opaque, str]]:
+    """Rules of one tool that have no place where they stand, and why."""
+    for block in (block for block in program.policies if block.tier == "admin"):
+        for item in every_item(block.rules):
+            if isinstance(item, Opaque):
+                text = "a policy block never stops a pod's way to itself, and nobody knows what this rule does"
+                yield item, f"{text}: its place is in a forward block"
+    for packets, behind in ((program.node_packets, program.node), (program.forward_packets, program.forward)):
+        for item in every_item(packets) if has_policies or program.policies or behind else ():
+            if isinstance(item, Opaque) and _ACCEPTS.search(item.rule):
+                text = "a block of packets only takes away, and this rule lets packets pass all that is asked behind it"
+                yield item, f"{text}: end it with a return"
 
 
 def _baseline(item: Item) -> Iterator[str]:
