@@ -16,7 +16,6 @@ outcome, and a stateful match may answer either way each time. To be *observed* 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -140,14 +139,15 @@ class ChainDiagrams:
             raise Unprovable(f"table {table.name}: chain {name} leads back to itself")
         self._open.append(key)
         before = self._matches.barriers
-        rest, plain = self.left("return"), list[int]()
+        groups, plain = list[int](), [self.left("return")]
         for rule in reversed(table.chains[name].rules):
             found = self._parts(table, rule, 0, here)
             if self._goes_on_changed(found):
-                rest, plain = self.then(found, self._made.first([*reversed(plain), rest])), []
+                groups += (self._made.first(reversed(plain)), found)
+                plain = []
             else:
                 plain.append(found)
-        whole = self._made.first([*reversed(plain), rest])
+        whole = self.in_turn([self._made.first(reversed(plain)), *reversed(groups)])
         self._open.pop()
         if self._matches.barriers == before:  # else every visit may be answered otherwise
             self._chains[*key, here] = whole
@@ -292,18 +292,14 @@ class ChainDiagrams:
         alone = self._substitution.leaves_alone
         if any(left.then for left in ways) or not all(alone(left.effect, rest) for left in ways):
             return self.then_by(diagram, lambda _: rest)
-        return self._made.combined(diagram, rest, partial(self._one_after_the_other, {}))
+        return self._made.combined(diagram, rest, self._one_after_the_other)
 
-    def _one_after_the_other(self, known: dict[int, Left], one: int, two: int) -> int:
-        """Two outcomes, of which the second is what it would be without the first; `known`: outcomes so far."""
-        if not known:
-            known.update((leaf, left) for left, leaf in self._made.outcomes().items() if isinstance(left, Left))
-        first = known[one]
-        if first.how != "next":
+    def _one_after_the_other(self, one: int, two: int) -> int:
+        """Two outcomes, of which the second is what it would be without the first."""
+        first, second = self._made.whole(one), self._made.whole(two)
+        assert isinstance(first, Left), "how packets leave"
+        if first.how != "next" or not isinstance(second, Left):
             return one
-        if two == NOTHING:
-            return one
-        second = known[two]
         return self._made.outcome(second._replace(effect=followed(first.effect, second.effect)))
 
     def then_by(self, diagram: int, rest: Callable[[Change], int]) -> int:
@@ -324,6 +320,14 @@ class ChainDiagrams:
 
     def _with_rest(self, left: Left, rest: Callable[[Change], int]) -> int:
         return self._behind(left, lambda behind: self.then_by(behind, rest))
+
+    def in_turn(self, parts: Sequence[int]) -> int:
+        """One after the other, halves first: diagrams stay small, and few are looked through often."""
+        if len(parts) < 2:
+            return parts[0] if parts else NOTHING
+        half = len(parts) // 2
+        one, two = self.in_turn(parts[:half]), self.in_turn(parts[half:])
+        return self.then(one, two) if self._goes_on_changed(one) else self._made.first([one, two])
 
     def going_on(self, diagram: int) -> int:
         """The same, and nobody is stopped."""

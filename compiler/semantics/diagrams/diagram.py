@@ -281,10 +281,19 @@ class Diagrams(Nodes):
             return found
 
         def split(level: int, a: int, b: int) -> int:
-            sides = [self._starts[x] if self._levels[x] == level else () for x in (a, b)]
-            starts = sorted({*sides[0], *sides[1]})
-            kids = [self._along(x, starts) if side else repeat(x) for x, side in zip((a, b), sides, strict=True)]
-            return self._joined(level, starts, list(map(walk, *kids)))
+            if self._levels[a] != level:
+                return self._joined(level, self._starts[b], [walk(a, kid) for kid in self._kids[b]])
+            if self._levels[b] != level:
+                return self._joined(level, self._starts[a], [walk(kid, b) for kid in self._kids[a]])
+            starts, kids = list[int](), list[int]()
+            others, theirs = self._starts[b], self._kids[b]
+            ends = [*self._starts[a][1:], self._count(level)]
+            for low, end, kid in zip(self._starts[a], ends, self._kids[a], strict=True):
+                first, last = bisect_right(others, low) - 1, bisect_left(others, end)
+                starts += [low, *others[first + 1 : last]]
+                there = theirs[first:last]
+                kids += there if kid == NOTHING else [walk(kid, other) for other in there]
+            return self._joined(level, starts, kids)
 
         return walk(one, two)
 

@@ -134,6 +134,10 @@ class Nodes:
         """Every outcome so far, with its diagram."""
         return self._leaves
 
+    def whole(self, diagram: int) -> Hashable:
+        """The outcome that it says of every packet; KeyError where it says several."""
+        return self._values[diagram]
+
     def width(self, diagram: int) -> int:
         """Into how many intervals it splits the first field that it asks, or the one behind that, if those are more."""
         own = self._kids[diagram]

@@ -102,7 +102,7 @@ class TableDiagrams:
 
     def _table(self, items: Sequence[Turn], hook: Hook, droppable: int) -> int:
         """Where the list ends, the next table goes on."""
-        done = self._one_by_one([self._on_packet(turn, hook, droppable) for turn in items])
+        done = self._chains.in_turn([self._on_packet(turn, hook, droppable) for turn in items])
         return self._chains.renamed(done, _WAYS_ON)
 
     def connections(self, hook: Hook) -> int:
@@ -155,14 +155,6 @@ class TableDiagrams:
             first = self._made.inside(Level.PROTOCOL, [(TCP, TCP)])
             matched = self._made.where(matched, self._made.where(first, self._matches.unknown(SYN)))
         return self._made.where(matched, self._chains.left("next", Effect(effect(statement))))
-
-    def _one_by_one(self, parts: Sequence[int]) -> int:
-        """One after the other, each for the packet as it has become; halves first, which keeps diagrams small."""
-        if len(parts) < 2:
-            return parts[0] if parts else NOTHING
-        half = len(parts) // 2
-        one, two = self._one_by_one(parts[:half]), self._one_by_one(parts[half:])
-        return self._chains.then(one, two) if two != NOTHING else one
 
     # Connections
 
