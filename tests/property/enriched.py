@@ -53,13 +53,10 @@ _MASKS = ((0x10, 0x10), (0x0, 0xF0), (0x2, 0x3))
 
 
 class Enricher:
-    """`tool`: whose rules are among those of node and forward lists ("": none); `leaves`: those that return or accept,
-    too."""
+    """`tool`: whose rules are among those of node and forward lists ("": none)."""
 
-    def __init__(self, random: Random, tool: str = "iptables", leaves: bool = True) -> None:
+    def __init__(self, random: Random, tool: str = "iptables") -> None:
         self._random, self._tool = random, tool
-        texts = AS_WRITTEN.get(tool, ())
-        self._texts = [text for text in texts if leaves or not text.lower().endswith(("return", "accept"))]
         self._lines = 10_000
 
     def often(self, share: float) -> bool:
@@ -104,8 +101,9 @@ class Enricher:
                 found.append(self._changed(rules[at], packets))
                 at += 1
             if self._tool and of and self.often(0.1):
+                texts = [one for one in AS_WRITTEN[self._tool] if not (packets and one.lower().endswith("accept"))]
                 hooks = {"node": self._random.choice(("input", "output"))}
-                text, hook = self._random.choice(self._texts), None if depth else hooks.get(of)
+                text, hook = self._random.choice(texts), None if depth else hooks.get(of)
                 found.append(
                     Opaque(name="x", tool=self._tool, hook=hook, rule=text, text=text, span=self._place())  # type: ignore[arg-type]
                 )

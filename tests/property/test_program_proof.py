@@ -61,7 +61,7 @@ def test_lists_in_lists_conditions_and_rules_of_one_tool_are_equal(seed: int) ->
 def richer(random: Random, snapshot: Snapshot, maker: Maker) -> tuple[Target, Program]:
     names, backend = snapshot.node_names(), list(Backend)[random.randint(0, 1)]
     target = Target(backend, names[random.randint(0, len(names) - 1)])
-    return target, Enricher(random, TOOLS[backend], leaves=False).program(maker.program())
+    return target, Enricher(random, TOOLS[backend]).program(maker.program())
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -99,7 +99,7 @@ def planted(seed: int, tally: Tally, rich: bool = False) -> None:
     policies, names = [one.value for one in located], snapshot.node_names()
     target, program = Target(list(Backend)[seed % 2], names[0]), maker.program()
     if rich:
-        program = Enricher(random, TOOLS[target.backend], leaves=False).program(program)
+        program = Enricher(random, TOOLS[target.backend]).program(program)
     made = Compiler(located, snapshot, program).compile(target)
     before = rulesets.read(made.files.items())
     cases = [case for case in (maker.case() for _ in range(400)) if seen(case, snapshot)]
