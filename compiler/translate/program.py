@@ -22,6 +22,7 @@ from compiler.resources.language import (
     Program,
     Routed,
     Rule,
+    Statement,
     ThisNode,
     WholeProtocol,
     every_item,
@@ -128,9 +129,16 @@ def _ports(ports: Ports) -> Iterator[str]:
 
 
 def check_node(program: Program, node: str | None, has_pods: bool) -> None:
-    """Raises InvalidInput for rules about the node itself where it is not said which one that is."""
+    """Raises InvalidInput for blocks about one machine where it is not said which one that is."""
     problems = Collector()
-    for name, items in (("node", program.node), ("node packets", program.node_packets)):
+    blocks: tuple[tuple[str, Sequence[Statement]], ...] = (
+        ("node", program.node),
+        ("node packets", program.node_packets),
+        ("nat", program.nat),
+        ("mangle", program.mangle),
+        ("raw", program.raw),
+    )
+    for name, items in blocks:
         for item in items[:1] if node is None and has_pods else ():
             text = f"a {name} block is about one machine, and the input has pods: say which node with --node"
             problems.add(item.flaw(text, "no-node"))

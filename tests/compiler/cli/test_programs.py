@@ -116,6 +116,9 @@ def test_what_is_wrong_in_both_languages_is_told_at_once(netpolc: Netpolc, folde
         ("raw { drop any <-> iface eth0 }", "edge.np:1:7: error: a raw statement cannot ask for a target by interface"),
         ("policy p priority 1 { deny any -> any : proto/0 }", "edge.np:1:23: error: protocol 0 is not compiled"),
         ("node { deny any -> self }", "edge.np:1:8: error: a node block is about one machine"),
+        ("nat { masquerade any -> iface e }", "edge.np:1:7: error: a nat block is about one machine"),
+        ("mangle { dscp tcp/80 ef }", "edge.np:1:10: error: a mangle block is about one machine"),
+        ("raw { notrack udp/53 }", "edge.np:1:7: error: a raw block is about one machine"),
     ],
 )
 def test_refusals(netpolc: Netpolc, folder: Path, text: str, told: str) -> None:
