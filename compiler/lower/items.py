@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from compiler.ir import effects
-from compiler.ir.match import InSet, OneIn, Per, Rate
+from compiler.ir.match import Inbound, InSet, OneIn, Outbound, Per, Rate
 from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Return, Verdict
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking, Question, once
@@ -218,10 +218,20 @@ def _ends_whole(one: Placed) -> bool:
 
 
 def is_met_once(ports: Ports, asked: Sequence[tuple[Family | None, Question]]) -> bool:
-    """Whether no packet meets two rules that come of these questions: ends and numbers of ports are apart from each
-    other, while a named port may be one of the numbers."""
-    named = len(asked) > 1 and any(isinstance(one, NamedPort) for one in ports or ())
-    return not named and not any(isinstance(match, InSet) for _, one in asked for match in one.matches)
+    """Whether no packet meets two rules that come of these questions: addresses and numbers of ports are apart from
+    each other, while a named port may be one of the numbers, and an interface has any address."""
+    if len(asked) < 2:
+        return True
+    if any(isinstance(one, NamedPort) for one in ports or ()) or not _are_apart([one for _, one in asked]):
+        return False
+    return not any(isinstance(match, InSet) for _, one in asked for match in one.matches)
+
+
+def _are_apart(asked: Sequence[Question]) -> bool:
+    """Whether they ask for the same interfaces, or each for another one by its whole name."""
+    ways = {tuple(one for one in question.matches if isinstance(one, Inbound | Outbound)) for question in asked}
+    kinds = {tuple(map(type, way)) for way in ways}
+    return len(ways) == 1 or (len(kinds) == 1 and not any(match.prefix for way in ways for match in way))
 
 
 def log_effect(log: Log) -> effects.Log:
