@@ -15,7 +15,7 @@ outcome, and a stateful match may answer either way each time. To be *observed* 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Space
+from compiler.semantics.diagrams.spots import Spot, spot
 from compiler.semantics.diagrams.substitution import Substitution
 from compiler.semantics.diagrams.variables import Variables
 from compiler.semantics.rules.effects import (
@@ -55,10 +56,8 @@ from compiler.semantics.rules.netfilter import (
     Return,
     Rewrite,
     Rule,
-    Ruleset,
     SetHops,
     SetMark,
-    Statement,
     Table,
     Translate,
     Unmodelled,
@@ -73,9 +72,6 @@ _NARROW = 300
 _MANY, _SLIM = 32, 12
 #: With no more outcomes than so many, all are looked at rather than those that a diagram has.
 _FEW = 40
-
-#: Where a stateful match stands: its rule's file and place, and which of its parts it is.
-Spot = tuple[str, int, int]
 
 
 class Left(NamedTuple):
@@ -366,34 +362,6 @@ class ChainDiagrams:
             return behind
 
         return self.everywhere(diagram, here)
-
-
-def refuse_moving_sets(ruleset: Ruleset) -> None:
-    """Raises `Unprovable` where rules ask a set that rules fill while packets pass (iptables' SET): what a text has of
-    it is one moment's."""
-    rules = [rule for table in ruleset.tables for chain in table.chains.values() for rule in chain.rules]
-    parts = [part for rule in rules for part in rule.parts]
-    texts = [part.text.split() for part in parts if isinstance(part, Unmodelled) and part.text.startswith("-j SET ")]
-    moving = {name for words in texts for option, name in pairwise(words) if option in ("--add-set", "--del-set")}
-    for part in parts:
-        if isinstance(part, InSet | Lookup) and part.set in moving:
-            raise Unprovable(f"the set {part.set} is asked, and rules change what is in it")
-
-
-def spot(rule: Rule, part: int) -> Spot:
-    """Rules of one text that were made from one place, to say what one rule cannot, share their stateful matches."""
-    number = sum(isinstance(one, Barrier) for one in rule.parts[:part])
-    return rule.place.source.name, rule.place.start, number
-
-
-def targets(table: Table, part: Condition | Statement) -> Iterator[str]:
-    """The chains that it may lead to."""
-    if isinstance(part, Jump | Goto):
-        yield part.chain
-    elif isinstance(part, Lookup):
-        for element in table.sets[part.set].elements:
-            if isinstance(element.verdict, Jump | Goto):
-                yield element.verdict.chain
 
 
 def _disjoint(elements: Sequence[Element]) -> bool:

@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 
-from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left, Spot, refuse_moving_sets, targets
+from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import ACCEPT, Level, Path, Space
+from compiler.semantics.diagrams.spots import Spot, refuse_moving_sets, targets
 from compiler.semantics.diagrams.variables import Variables
 from compiler.semantics.rules.effects import Change
 from compiler.semantics.rules.netfilter import (

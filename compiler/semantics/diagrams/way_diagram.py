@@ -19,11 +19,12 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 
-from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left, Spot, refuse_moving_sets, spot, targets
+from compiler.semantics.diagrams.chain_diagram import ChainDiagrams, Left
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.odds import probability
 from compiler.semantics.diagrams.space import Level, Space
+from compiler.semantics.diagrams.spots import Spot, refuse_moving_sets, spot, targets
 from compiler.semantics.diagrams.substitution import Substitution
 from compiler.semantics.diagrams.variables import Choice, Variables
 from compiler.semantics.rules.effects import AS_IT_CAME, FIELDS, ROUTED, Asked, Change, Effect, Outcome, Unknown

@@ -14,11 +14,11 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from compiler.resources.language import Opaque as Statement
-from compiler.semantics.diagrams.chain_diagram import Spot, spot, targets
 from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Space
+from compiler.semantics.diagrams.spots import Spot, spot, targets
 from compiler.semantics.proof.case import Case
 from compiler.semantics.rules import reads_iptables, reads_nftables
 from compiler.semantics.rules.membership import Membership

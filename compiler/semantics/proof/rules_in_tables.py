@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from compiler.resources.language import Log, Opaque, Rule, Statement
-from compiler.semantics.diagrams.chain_diagram import Spot
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
+from compiler.semantics.diagrams.spots import Spot
 from compiler.semantics.diagrams.way_diagram import Places
 from compiler.semantics.proof.flows import Turn, Turns
 from compiler.semantics.rules import reads_iptables, reads_nftables

@@ -14,7 +14,6 @@ from itertools import islice
 
 from compiler.resources.language import NO_PROGRAM, Opaque, Program, Rule
 from compiler.semantics.diagrams.cells import Cells, Unforeseen
-from compiler.semantics.diagrams.chain_diagram import Spot
 from compiler.semantics.diagrams.clauses import Clauses
 from compiler.semantics.diagrams.diagram import NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
@@ -24,6 +23,7 @@ from compiler.semantics.diagrams.odds import Odds, settled
 from compiler.semantics.diagrams.policy_diagram import LOCAL, PolicyDiagrams
 from compiler.semantics.diagrams.questions import of_policies, of_rules, told_apart
 from compiler.semantics.diagrams.space import Path, Space, address_text, space
+from compiler.semantics.diagrams.spots import Spot
 from compiler.semantics.diagrams.text_diagram import TextDiagrams
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Packet
