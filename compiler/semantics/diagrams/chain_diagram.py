@@ -256,7 +256,8 @@ class ChainDiagrams:
         """Other diagrams in place of its ways out; they ask later fields only."""
         every = self._made.outcomes()
         own = self._opened or len(every) > _FEW
-        known = self.ways(diagram) if own else [left for left in every if isinstance(left, Left)]
+        # Others may have such as open into more, of which none is here.
+        known = self.ways(diagram) if own else [one for one in every if isinstance(one, Left) and not one.then]
         return self._made.relabel(diagram, {self._made.outcome(left): change(left) for left in known})
 
     def everywhere(self, diagram: int, change: Callable[[int], int]) -> int:
