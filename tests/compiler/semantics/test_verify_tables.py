@@ -393,3 +393,10 @@ def test_rules_of_one_tool_stand_where_they_are_written() -> None:
     assert said.given == f"with 3 rules of one tool, unverified: {names}"
     for old, new in MISTAKES:
         assert not found(WRITTEN.replace(old, new)).equal, old
+
+
+def test_a_statement_that_nobody_knows_is_a_difference() -> None:
+    golden = GOLDEN[0]
+    more = "*nat\n-A POSTROUTING -p tcp --dport 9 -j NETMAP --to 10.0.0.0/8\nCOMMIT\n"
+    found = proved(golden.program, [*texts(golden, "nft"), more])
+    assert any("unknown: -j NETMAP" in witness for witness in found.witnesses)
