@@ -148,6 +148,8 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.analysis",
         "compiler.editor",
         "compiler.importing",
+        "compiler.ordering.prices",
+        "compiler.optimizing",
     ),
     "compiler": (),
     "enforcer": (),

@@ -22,6 +22,7 @@ COMMANDS = {
     "fmt": "compiler.cli.fmt",
     "lsp": "compiler.cli.lsp",
     "import": "compiler.cli.importing",
+    "optimize": "compiler.cli.optimize",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
@@ -33,6 +34,7 @@ HELP = {
     "fmt": "Check files of the policy language and lay them out.",
     "lsp": "Serve editors of the policy language.",
     "import": "Turn rules of iptables or nftables into the policy language.",
+    "optimize": "Put rules of iptables in the order that costs least.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal. Never 1:

@@ -8,8 +8,9 @@ it matched, and counters stay true.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 
@@ -19,6 +20,7 @@ from compiler.ordering.order import Ordering, order_apart
 from compiler.ordering.overlap import groups, overlaps
 from compiler.ordering.prices import JUMP, Tool, price
 from grammar.iptables import Command, tables
+from grammar.ruletext import Place
 from grammar.source import Source
 
 #: More rules than these, each overlapping some other, are not ordered: all their pairs take a bit each.
@@ -27,15 +29,38 @@ LARGEST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class ChainOrder:
-    """A chain of more than one rule. `counted`: packets that ended in it; costs of `ordering` are what all of
-    them together spend on comparing, in the unit of `prices` or a part of it."""
+    """A chain of more than one rule. `barriers`: the rules that nothing moves past; `weights`: packets whose way
+    through the chain ended at each rule, as written; costs of `ordering` are what all of them together spend on
+    comparing, in the unit of `prices`."""
 
     table: str
     chain: str
-    rules: int
-    barriers: int
-    counted: Fraction
+    barriers: tuple[Place, ...]
+    weights: tuple[Fraction, ...]
     ordering: Ordering
+
+    @property
+    def rules(self) -> int:
+        return len(self.weights)
+
+    @property
+    def counted(self) -> Fraction:
+        """Packets that ended in the chain."""
+        return sum(self.weights, Fraction(0))
+
+    @property
+    def moved(self) -> int:
+        """The fewest rules that change places: all but those of a longest row that keeps its order."""
+        ends: list[int] = []  # of rows of each length, the least last rule
+        for job in self.ordering.row:
+            at = bisect_left(ends, job)
+            ends[at : at + 1] = [job]
+        return len(self.weights) - len(ends)
+
+    def asked(self, row: Iterable[int]) -> Fraction:
+        """Rules that a packet that ends in the chain is compared with in this order, on average. ZeroDivisionError
+        where none is counted."""
+        return sum((self.weights[job] * at for at, job in enumerate(row, 1)), Fraction(0)) / self.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +150,11 @@ def _ordered(
         return None
     for group in hanging:
         before = overlaps([boxes[n] for n in group])
-        apart.append((group, Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)))
-    barriers = sum(rule.barrier for rule in rules)
-    return ChainOrder(table, chain, len(rules), barriers, sum(weights, Fraction(0)), order_apart(apart, threshold))
+        jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)
+        apart.append((group, replace(jobs, unit=jobs.unit / factor)))
+    barriers = tuple(command.place for command, rule in zip(commands, rules, strict=True) if rule.barrier)
+    ordering = order_apart(apart, threshold)
+    return ChainOrder(table, chain, barriers, tuple(weights), ordering)
 
 
 def _cost(rule: Asked, tool: Tool) -> int:

@@ -67,11 +67,26 @@ def test_rules_move_with_counters_and_comments_and_nothing_else_moves() -> None:
     assert [(n, line) for n, line in enumerate(found.text.splitlines()) if " -A " not in line] == others
     assert same(SMALL, found.text)
     forward, own = found.chains
-    assert (forward.table, forward.chain, forward.rules, forward.barriers) == ("filter", "FORWARD", 6, 0)
+    assert (forward.table, forward.chain, forward.rules, forward.barriers) == ("filter", "FORWARD", 6, ())
     assert forward.counted == 5 + 9 + 2 + 900 + 800 + 1  # one packet ended in the chain `own`
     assert forward.ordering.cost < forward.ordering.written
     assert forward.ordering.optimal
     assert own.chain == "own"
+    assert (forward.moved, own.moved) == (2, 1)
+
+
+def test_costs_are_in_the_unit_of_prices_where_shares_are_fractions() -> None:
+    """Three rules of 3.5 ns, and a jump a third of whose packets end in its chain."""
+    ends = "[{}:1] -A FORWARD -s 10.0.0.{}/32 -j {}\n"
+    text = "*filter\n:FORWARD ACCEPT [0:0]\n:own - [0:0]\n"
+    text += ends.format(50, 1, "ACCEPT") + ends.format(10, 2, "own") + ends.format(2, 3, "own")
+    text += "[4:1] -A own -p tcp -j DROP\n[1:1] -A own -p udp -j RETURN\nCOMMIT\n"
+    forward = reordered(text).chains[0]
+    weights = [Fraction(50), Fraction(10, 3), Fraction(2, 3)]
+    assert list(forward.weights) == weights
+    assert forward.moved == 0
+    assert forward.ordering.written == sum(35 * at * weight for at, weight in enumerate(weights, 1))
+    assert forward.asked(forward.ordering.row) == (50 + Fraction(20, 3) + 2) / 54
 
 
 def test_a_threshold_keeps_what_gains_little() -> None:
@@ -226,7 +241,7 @@ def test_jumps_count_by_what_ends_behind_them() -> None:
 
 def test_jumps_and_rules_that_keep_state_move_and_what_is_strange_does_not() -> None:
     (forward, *_) = reordered(JUMPS).chains
-    assert forward.barriers == 1
+    assert len(forward.barriers) == 1
     # 60, 50, 35 of 80, 5 of 90 and nothing of the LOG in front of the barrier, 98 behind it.
     sources = [line.split("/32")[0][-1] for line in rules(reordered(JUMPS).text)[:7]]
     assert sources == ["5", "1", "3", "2", "4", "6", "7"]

@@ -1,0 +1,144 @@
+"""`netpolc optimize`: rules of iptables in the order that costs least, by the packets that they counted."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from compiler.analysis.proof import NotProved
+from compiler.analysis.same import differences
+from compiler.cli import rules
+from compiler.cli.outputs import write
+from compiler.errors import Collector, NetpolcError
+from compiler.optimizing.reorder import ChainOrder, Reordered, reorder
+from compiler.ordering.prices import Tool
+from grammar.ruletext import Refused
+from grammar.source import Source, printable
+
+TOOLS = {"legacy": Tool.IPTABLES_LEGACY, "nft": Tool.IPTABLES_NFT}
+_HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at least", "gap")
+
+
+@click.command("optimize", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("file", metavar="RULES", type=click.Path(dir_okay=False))
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write the rules here."
+)
+@click.option(
+    "--tool", type=click.Choice(list(TOOLS)), default="legacy", show_default=True, help="Which iptables has the rules."
+)
+@click.option(
+    "--threshold",
+    metavar="PERCENT",
+    type=click.IntRange(0, 100),
+    default=1,
+    show_default=True,
+    help="A chain stays as it is unless a new order saves more than this.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the order could be better.")
+@click.option(
+    "--prove/--no-prove",
+    "proving",
+    default=True,
+    show_default=True,
+    help="Prove that the rules in their new order do the same.",
+)
+def command(file: str, output: Path | None, tool: str, threshold: int, check: bool, proving: bool) -> None:
+    """Put rules of iptables in the order in which packets are compared with the fewest of them.
+
+    RULES is what iptables-save -c or ip6tables-save -c prints: how often rules match is taken from their counters.
+    Every rule goes on matching the packets that it matched, and keeps its line, counters and comment. What is not
+    understood stays where it is, with what stands before it and behind it, and is named.
+
+    Old and new are compared for every packet before anything is written. Without -o the rules go to standard output;
+    what was gained, and how far from the best order that is at most, goes to standard error.
+
+    Exit status: 0 done; 1 the order could be better (--check); 2 bad input, rules without counters, or rules that
+    cannot be compared (--no-prove writes them all the same); 70 the proof found a difference, which is a defect of
+    netpolc. Then nothing is written.
+    """
+    if check and output is not None:
+        raise click.UsageError("--check writes nothing: leave out -o")
+    gc.disable()  # everything lives to the end
+    try:
+        ((name, text),) = rules.texts([file], live=False)
+        found = _reordered(name, text, TOOLS[tool], Fraction(threshold, 100))
+        changed = found.text != text
+        if changed and proving:
+            _prove(name, text, found.text)
+        for line in _report(name, found):
+            click.echo(printable(line), err=True)
+        if changed and proving:
+            click.echo("proved: in the new order every packet fares as in the old", err=True)
+        if output is not None:
+            write(output.parent, {output.name: found.text})
+        elif not check:
+            click.echo(found.text, nl=False)
+    except NotProved as error:
+        click.echo(f"{error}\nerror: an order that cannot be proved is not written; --no-prove writes it", err=True)
+        sys.exit(2)
+    except NetpolcError as error:
+        click.echo(error.render(), err=True)
+        sys.exit(2)
+    sys.exit(1 if check and changed else 0)
+
+
+def _reordered(name: str, text: str, tool: Tool, threshold: Fraction) -> Reordered:
+    """Raises InvalidInput for what is no iptables-save, NetpolcError where there are no weights."""
+    problems = Collector()
+    try:
+        found = reorder(Source(name, text), tool, threshold)
+    except Refused as error:
+        problems.add(error.flaw)
+        problems.check()
+        raise
+    if found.chains and not any(chain.counted for chain in found.chains):
+        raise NetpolcError(f"{name}: no packets are counted, so no order is better: iptables-save needs -c")
+    return found
+
+
+def _prove(name: str, old: str, new: str) -> None:
+    """Ends the run when the new text does something else than the old. Raises NotProved."""
+    # The name says which family the rules are for, so the new one holds it, too.
+    differ = differences([(name, old)], [(f"{name} (new order)", new)], (4, 6), ("old order", "new order"))
+    if not differ:
+        return
+    click.echo("error: the new order would do something else; please report this defect of netpolc", err=True)
+    for one in differ:
+        click.echo(f"\n{one.text}", err=True)
+    sys.exit(70)
+
+
+def _report(name: str, found: Reordered) -> Iterator[str]:
+    """What stays where it is, the chains as a table, and what is gained in all."""
+    for chain in found.chains:
+        for place in chain.barriers:
+            yield f"note: {place.span.file_line}: nothing moves past this rule: {place.text}"
+    for table, left in found.left:
+        yield f"note: {name}: {table} {left} stays as it is: rules are inserted there, or too many hang together"
+    rows = [_HEAD, *map(_row, found.chains)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join([f"{first:<{widths[0]}}", *cells])
+    written = sum(chain.ordering.written for chain in found.chains)
+    saved = Fraction(written - sum(chain.ordering.cost for chain in found.chains), written or 1)
+    moved, rules_ = sum(chain.moved for chain in found.chains), sum(chain.rules for chain in found.chains)
+    yield f"{moved} of {rules_} rules moved; comparing costs {float(saved):.1%} less"
+
+
+def _row(chain: ChainOrder) -> tuple[str, ...]:
+    """Rules asked and nanoseconds are for each packet that ends in the chain."""
+    names = f"{chain.table} {chain.chain}", str(chain.rules), str(chain.moved)
+    if not chain.counted:
+        return (*names, "0", *("-",) * 6)
+    order = chain.ordering
+    asked = [chain.asked(row) for row in (range(chain.rules), order.row)]
+    costs = [cost / chain.counted / 10 for cost in (order.written, order.cost, order.bound)]
+    gap = "optimal" if order.optimal else f"{float(order.gap):.2%}"
+    return (*names, f"{float(chain.counted):.0f}", *(f"{float(one):.1f}" for one in (*asked, *costs)), gap)

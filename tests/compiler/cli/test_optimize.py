@@ -1,0 +1,204 @@
+"""`netpolc optimize` as a process: a better order that is proved, or a message and nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from compiler.cli import optimize
+from compiler.optimizing.reorder import Reordered, reorder
+from compiler.ordering.prices import Tool
+from compiler.semantics.proof.equivalence import Equal, equivalent
+from compiler.semantics.rules import rulesets
+from grammar.source import Source
+from tests.compiler.cli.conftest import Run
+from tests.test_project import consoles, run_block
+
+ROOT = Path(__file__).resolve().parents[3]
+GATEWAY = (ROOT / "fixtures" / "optimize" / "gateway.save").read_text()
+#: Two rules that no packet matches both of, and one that overlaps both.
+SMALL = """*filter
+:FORWARD ACCEPT [0:0]
+[1:60] -A FORWARD -s 10.0.0.1/32 -j DROP
+[9:540] -A FORWARD -s 10.0.0.2/32 -j DROP
+[5000:300000] -A FORWARD -s 10.0.0.0/24 -j ACCEPT
+COMMIT
+"""
+BETTER = """*filter
+:FORWARD ACCEPT [0:0]
+[9:540] -A FORWARD -s 10.0.0.2/32 -j DROP
+[1:60] -A FORWARD -s 10.0.0.1/32 -j DROP
+[5000:300000] -A FORWARD -s 10.0.0.0/24 -j ACCEPT
+COMMIT
+"""
+
+Netpolc = Callable[..., Run]
+
+
+def run(netpolc: Netpolc, text: str, *options: str, name: str = "rules.save") -> Run:
+    Path(name).write_text(text)
+    return netpolc("optimize", name, *options)
+
+
+def test_a_better_order_that_is_proved(netpolc: Netpolc) -> None:
+    done = run(netpolc, GATEWAY)
+    assert done.status == 0, done.stderr
+    assert done.stdout != GATEWAY
+    assert sorted(done.stdout.splitlines()) == sorted(GATEWAY.splitlines())
+    old, new = (rulesets.read([("rules", text)]) for text in (GATEWAY, done.stdout))
+    assert isinstance(equivalent(old, new), Equal)
+    assert "2 of 14 rules moved; comparing costs 57.7% less\nproved: " in done.stderr
+    again = run(netpolc, done.stdout)
+    assert (again.status, again.stdout) == (0, done.stdout)
+    assert "0 of 14 rules moved; comparing costs 0.0% less" in again.stderr
+    assert "proved" not in again.stderr
+
+
+def test_the_table_says_what_a_packet_meets(netpolc: Netpolc) -> None:
+    done = run(netpolc, SMALL, "--threshold", "0")
+    assert (done.status, done.stdout) == (0, BETTER)
+    row = next(line.split() for line in done.stderr.splitlines() if line.startswith("filter FORWARD"))
+    asked = [(1 * 1 + 9 * 2 + 5000 * 3) / 5010, (9 * 1 + 1 * 2 + 5000 * 3) / 5010]
+    assert row[2:5] == ["3", "1", "5010"]
+    assert row[5:7] == [f"{one:.1f}" for one in asked]
+    assert row[7:] == ["10.5", "10.5", "10.5", "optimal"]  # three addresses, 3.5 ns each
+
+
+def test_prices_are_those_of_the_tool(netpolc: Netpolc) -> None:
+    shown = {}
+    for name, tool in optimize.TOOLS.items():
+        done = run(netpolc, GATEWAY, "--tool", name)
+        chain = reorder(Source("rules", GATEWAY), tool, Fraction(1, 100)).chains[1]
+        row = next(line.split() for line in done.stderr.splitlines() if line.startswith("filter FORWARD"))
+        shown[name] = row[7]
+        assert shown[name] == f"{float(chain.ordering.written / chain.counted / 10):.1f}"
+    assert shown["legacy"] != shown["nft"]
+
+
+def test_a_threshold_keeps_the_order(netpolc: Netpolc) -> None:
+    """By default a hundredth must be gained."""
+    done = run(netpolc, SMALL)
+    assert (done.status, done.stdout) == (0, SMALL)
+    assert run(netpolc, GATEWAY, "--threshold", "90").stdout == GATEWAY
+
+
+def test_check_is_for_ci(netpolc: Netpolc) -> None:
+    done = run(netpolc, GATEWAY, "--check")
+    assert (done.status, done.stdout) == (1, "")
+    assert "2 of 14 rules moved" in done.stderr
+    assert run(netpolc, run(netpolc, GATEWAY).stdout, "--check").status == 0
+    assert run(netpolc, GATEWAY, "--check", "-o", "new.save").status == 2
+    assert not Path("new.save").exists()
+
+
+def test_written_whole_over_its_input_too(netpolc: Netpolc) -> None:
+    wanted = run(netpolc, GATEWAY).stdout
+    done = run(netpolc, GATEWAY, "-o", "rules.save")
+    assert (done.status, done.stdout) == (0, "")
+    assert Path("rules.save").read_text() == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("table inet t {\n}\n", "1:1", "a table begins with a line like *filter"),
+        ("*filter\n[1:2] -D FORWARD\nCOMMIT\n", "2:1", "-D is not understood here"),
+        ('*filter\n[1:2] -A FORWARD --comment "x\nCOMMIT\n', "2:28", "the quote is not closed"),
+        ("*filter\n[1:2] -A FORWARD -j DROP\n", "1:1", "the table has no COMMIT"),
+    ],
+)
+def test_what_is_no_iptables_save(netpolc: Netpolc, text: str, place: str, message: str) -> None:
+    done = run(netpolc, text, "-o", "new.save")
+    assert done.status == 2
+    assert f"rules.save:{place}: error: {message}" in done.stderr
+    assert not Path("new.save").exists()
+
+
+def test_without_counters_no_order_is_better(netpolc: Netpolc) -> None:
+    plain = "".join(line.partition("] ")[2] if line[0] == "[" else line for line in GATEWAY.splitlines(keepends=True))
+    done = run(netpolc, plain, "-o", "new.save")
+    assert done.status == 2
+    assert done.stderr == "error: rules.save: no packets are counted, so no order is better: iptables-save needs -c\n"
+    assert not Path("new.save").exists()
+
+
+def test_files_that_are_none(netpolc: Netpolc) -> None:
+    done = netpolc("optimize", "nowhere.save")
+    assert (done.status, done.stderr) == (2, "error: nowhere.save: No such file or directory\n")
+    Path("bytes.save").write_bytes(b"*filter\n\xff\n")
+    assert "bytes.save: not UTF-8 text" in netpolc("optimize", "bytes.save").stderr
+
+
+def test_nothing_moves_past_what_is_not_understood(netpolc: Netpolc) -> None:
+    rule = "[700:9] -A FORWARD -d 192.0.2.1/32 -j NFQUEUE --queue-num 0"
+    lines = SMALL.splitlines(keepends=True)
+    text = "".join([*lines[:3], f"{rule}\n", *lines[3:]])
+    done = run(netpolc, text, "--threshold", "0")
+    assert (done.status, done.stdout) == (0, text)
+    assert f"note: rules.save:4: nothing moves past this rule: {rule}" in done.stderr
+
+
+def test_chains_that_rules_are_inserted_into_are_named(netpolc: Netpolc) -> None:
+    text = SMALL.replace("-A FORWARD -s 10.0.0.2/32", "-I FORWARD -s 10.0.0.2/32")
+    done = run(netpolc, text, "--threshold", "0")
+    assert (done.status, done.stdout) == (0, text)
+    assert "note: rules.save: filter FORWARD stays as it is" in done.stderr
+
+
+def test_what_cannot_be_proved_is_written_only_when_asked_for(netpolc: Netpolc) -> None:
+    """Nobody says who belongs in the set."""
+    text = SMALL.replace("-s 10.0.0.2/32", "-s 10.0.0.2/32 -m set --match-set friends dst")
+    done = run(netpolc, text, "-o", "new.save", "--threshold", "0")
+    assert done.status == 2
+    assert "friends" in done.stderr
+    assert "--no-prove writes it" in done.stderr
+    assert not Path("new.save").exists()
+    done = run(netpolc, text, "-o", "new.save", "--threshold", "0", "--no-prove")
+    assert done.status == 0
+    assert "proved" not in done.stderr
+    assert sorted(Path("new.save").read_text().splitlines()) == sorted(text.splitlines())
+    assert Path("new.save").read_text() != text
+
+
+@pytest.mark.parametrize("name", ["rules.save", "ip6tables.save"])
+def test_an_order_that_does_something_else_is_a_defect(
+    netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The proof does not believe the order: one that lets a general rule come first is told with a packet."""
+
+    def wrong(source: Source, tool: Tool, threshold: Fraction) -> Reordered:
+        lines = source.text.splitlines(keepends=True)
+        return replace(reorder(source, tool, threshold), text="".join([*lines[:2], lines[4], *lines[2:4], lines[5]]))
+
+    monkeypatch.setattr(optimize, "reorder", wrong)
+    text, address = SMALL, "10.0.0."
+    if name.startswith("ip6"):
+        text, address = SMALL.replace("10.0.0.0/24", "fd00::/64").replace("/32", "/128"), "fd00::"
+        text = text.replace("10.0.0.", "fd00::")
+    done = run(netpolc, text, "-o", "new.save", name=name)
+    assert done.status == 70
+    assert "the new order would do something else; please report this defect" in done.stderr
+    assert f"\n{address}" in done.stderr
+    assert f"{name} (new order):3: " in done.stderr
+    assert f"{name}:3: " in done.stderr or f"{name}:4: " in done.stderr
+    assert not Path("new.save").exists()
+
+
+def test_ipv6(netpolc: Netpolc) -> None:
+    text = SMALL.replace("10.0.0.0/24", "fd00::/64").replace("10.0.0.", "fd00::").replace("/32", "/128")
+    done = run(netpolc, text, "--threshold", "0", name="ip6tables.save")
+    assert done.status == 0, done.stderr
+    assert done.stdout.index("fd00::2") < done.stdout.index("fd00::1")
+    assert "proved: " in done.stderr
+
+
+def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    blocks = list(consoles(ROOT / "docs" / "OPTIMIZE.md"))
+    assert blocks
+    for block in blocks:
+        run_block(block, tmp_path, own_namespace=False)
