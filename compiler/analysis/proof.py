@@ -81,6 +81,8 @@ class Prover:
                 found = self._verifier.verify(node, ruleset, families, failsafe, exempt, mark_mask)
         except Unprovable as error:
             raise NotProved(f"cannot be proved: {error}") from None
+        except RecursionError:
+            raise NotProved("cannot be proved: hundreds of chains lead into each other") from None
         if isinstance(found, Equal):
             return Proof(found.families, given=found.given, wanted=self._wanted)
         quotes = Quotes(self._policies)

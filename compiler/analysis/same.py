@@ -16,6 +16,10 @@ from compiler.semantics.rules.netfilter import State
 from grammar.source import printable
 
 
+class TooDeep(NotProved):
+    """Chains lead into each other more often than can be followed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`text`: the packet, what becomes of it, and its way through both texts. `lines`: (file, line) of the first text's
@@ -39,6 +43,8 @@ def differences(
         found = equivalent(understood(one), understood(two), families, apart)
     except Unprovable as error:
         raise NotProved(f"cannot be compared: {error}") from None
+    except RecursionError:
+        raise TooDeep("cannot be compared: hundreds of chains lead into each other") from None
     if isinstance(found, Equal):
         return ()
     return tuple(_difference(witness, names) for witness in found.witnesses)

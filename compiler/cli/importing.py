@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from compiler.analysis.proof import NotProved, Prover
-from compiler.analysis.same import Difference, differences
+from compiler.analysis.same import Difference, TooDeep, differences
 from compiler.backends.target import Backend, Target
 from compiler.cli import rules
 from compiler.cli.outputs import write
@@ -111,6 +111,11 @@ def _proved(texts: Sequence[tuple[str, str]], output: Path | None) -> tuple[Impo
             if any(one.code != "not-compiled" for one in error.diagnostics):
                 raise
             claim = f"the program says what the rules do to every packet, but {error.diagnostics[0].message}"
+            differ = _meanings(texts, found, program)
+        except TooDeep:
+            claim = (
+                "the program says what the rules do to every packet; compiled, its chains are too deep to be compared"
+            )
             differ = _meanings(texts, found, program)
         if not differ:
             return found, text, claim

@@ -148,3 +148,15 @@ def test_planted_mistakes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert done.exit_code == 1, done.stderr
     assert "error: the program would do something else than the rules" in done.stderr
     assert not (tmp_path / "edge.np").exists()
+
+
+def test_hundreds_of_lists(tmp_path: Path) -> None:
+    """iptables goes from one list that allows to the next, hundreds of chains deep: then the meaning is compared."""
+    lists = [f"-A FORWARD -i eth{n} -j c{n}\n-A c{n} -p udp -j ACCEPT\n-A c{n} -p tcp -j REJECT" for n in range(600)]
+    chains = "\n".join(f":c{n} - [0:0]" for n in range(600))
+    text = "\n".join(
+        ["*filter", chains, "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", *lists, "COMMIT"]
+    )
+    done = run(tmp_path, text + "\n")
+    assert done.exit_code == 0, done.stderr
+    assert "its chains are too deep to be compared" in done.stderr
