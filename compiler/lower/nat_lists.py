@@ -166,17 +166,14 @@ class NatLists:
             self._apart(replace(like, verdict=Return()) if like.verdict == Continue() else like, by, asked)
 
     def _apart(self, like: Line, by: Conditional | None, asked: Asked) -> None:
-        """In a chain that is come back from, so that it happens once, and not to what is excepted."""
+        """In a chain that is come back from, so that it happens once, and not to what is excepted. The coin is thrown
+        in front of it: what translates asks for family and protocol itself, in each of its rules."""
         chance = (OneIn(by.chance),) if by is not None and by.chance is not None else ()
         name = self._fresh()
         found = Segments(name, [like.note])
-        if chance:
-            met = self._fresh()
-            self._done.append(Chain(met, (replace(like, matches=chance), Line((), Return()))))
-            like = replace(like, verdict=Goto(met), effects=())
         found.add(like, asked)
         self._done += found.chains(Return())
-        self._now.add(Line((), Jump(name), origins=like.origins, note=like.note), [(None, Question(()))])
+        self._now.add(Line((), Jump(name), origins=like.origins, note=like.note), [(None, Question(chance))])
 
     def _leaving(self, like: Line, chance: tuple[OneIn, ...], asked: Asked) -> None:
         """What ends this list, or goes on in another chain, stands in the list's own chain."""

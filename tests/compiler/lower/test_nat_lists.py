@@ -32,6 +32,9 @@ PROGRAMS = {
     "conditions": """dnat any to 192.0.2.9 : tcp/80 -> 10.0.0.1 marked 0x1/0x1 source port 1024-65535
         redirect any -> any : udp/53 to 5353 source port 53
         masquerade any -> any : tcp marked 0x2/0x3   snat any -> any as 192.0.2.1 marked 0x1/0x3""",
+    "one of several connections": """redirect tcp/80,81 + udp/53 to 8080 chance 1/2
+        dnat any except 192.0.2.0/24 to any : tcp/80 -> 10.0.0.1 : 81 chance 1/3
+        snat { 10.0.0.0/8, iface eth0 } -> any as 192.0.2.1 chance 1/4""",
     "ends that leave something out": """within any except 10.0.0.0/8 -> local except 127.0.0.0/8 : tcp/80,81 + udp/53 {
           leave iface eth0 except 10.1.0.0/16 -> any   dnat any except 192.0.2.0/24 to any : tcp/80 -> 10.0.0.1
         }""",
