@@ -24,7 +24,9 @@ from grammar.source import Source
 _WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+|"')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
-_COUNTERS = re.compile(r"\[(\d+):\d+\]")
+_NUMBER = re.compile(r"[0-9]{1,10}")
+#: Of packets and bytes, 64 bits each.
+_COUNTERS = re.compile(r"\[([0-9]{1,20}):[0-9]{1,20}\]")
 #: Commands -> how they are spelled here. -I takes an optional number behind the chain, -P a policy.
 _COMMANDS = {
     "-A": "-A",
@@ -130,7 +132,7 @@ def _command(place: Place) -> Command:
         raise place.refused(f"{verb} needs a chain")
     chain, rest = words[1], words[2:]
     number, policy = 1, ""
-    if verb == "-I" and rest and rest[0].text.isdecimal():
+    if verb == "-I" and rest and _NUMBER.fullmatch(rest[0].text):
         number = int(rest.pop(0).text)
     if verb == "-P" and rest:
         policy = rest.pop(0).text

@@ -67,6 +67,8 @@ def test_insert_has_a_number() -> None:
         ("*filter\n-A FORWARD stray -j DROP\nCOMMIT\n", "2:12", "an option is expected here, not stray"),
         ('*filter\n-A FORWARD --comment "open\nCOMMIT\n', "2:22", "the quote is not closed"),
         ("*filter\n-A\nCOMMIT\n", "2:1", "-A needs a chain"),
+        (f"*filter\n-I FORWARD {'9' * 5000} -j DROP\nCOMMIT\n", "2:12", "an option is expected here, not 999"),
+        (f"*filter\n[{'9' * 5000}:1] -A FORWARD -j DROP\nCOMMIT\n", "2:1", "[999"),
         ("*filter\n:FORWARD\nCOMMIT\n", "2:1", "a chain is declared like"),
         ("*filter\n-A FORWARD !\nCOMMIT\n", "2:12", "an option is expected here, not !"),
         ("*filter\n-I FORWARD 0 -j DROP\nCOMMIT\n", "2:1", "-I with what it does not take"),
