@@ -121,6 +121,9 @@ def _report(name: str, found: Reordered) -> Iterator[str]:
             yield f"note: {place.span.file_line}: nothing moves past this rule: {place.text}"
     for table, left in found.left:
         yield f"note: {name}: {table} {left} stays as it is: rules are inserted there, or too many hang together"
+    if not found.chains:
+        yield "there is nothing to put in order: no other chain has more than one rule"
+        return
     rows = [_HEAD, *map(_row, found.chains)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -108,6 +109,7 @@ def test_written_whole_over_its_input_too(netpolc: Netpolc) -> None:
         ("table inet t {\n}\n", "1:1", "a table begins with a line like *filter"),
         ("*filter\n[1:2] -D FORWARD\nCOMMIT\n", "2:1", "-D is not understood here"),
         ('*filter\n[1:2] -A FORWARD --comment "x\nCOMMIT\n', "2:28", "the quote is not closed"),
+        (f"*filter\n[{'9' * 21}:2] -A FORWARD -j DROP\nCOMMIT\n", "2:1", "[999999999999999999999:2] is not understood"),
         ("*filter\n[1:2] -A FORWARD -j DROP\n", "1:1", "the table has no COMMIT"),
     ],
 )
@@ -124,6 +126,14 @@ def test_without_counters_no_order_is_better(netpolc: Netpolc) -> None:
     assert done.status == 2
     assert done.stderr == "error: rules.save: no packets are counted, so no order is better: iptables-save needs -c\n"
     assert not Path("new.save").exists()
+
+
+def test_nothing_to_put_in_order(netpolc: Netpolc) -> None:
+    text = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j ACCEPT\nCOMMIT\n"
+    done = run(netpolc, text)
+    assert (done.status, done.stdout) == (0, text)
+    assert done.stderr == "there is nothing to put in order: no other chain has more than one rule\n"
+    assert run(netpolc, text, "--check").status == 0
 
 
 def test_files_that_are_none(netpolc: Netpolc) -> None:
@@ -194,6 +204,33 @@ def test_ipv6(netpolc: Netpolc) -> None:
     assert done.status == 0, done.stderr
     assert done.stdout.index("fd00::2") < done.stdout.index("fd00::1")
     assert "proved: " in done.stderr
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "fixtures" / "import").glob("*.save")), ids=lambda file: file.stem)
+def test_rules_of_many_tools(netpolc: Netpolc, file: Path) -> None:
+    """With counters that grow from rule to rule: another order, proved, all lines kept, and nothing left to do."""
+    lines = file.read_text().splitlines(keepends=True)
+    text = "".join(f"[{n**3}:9] {line}" if line[:2] == "-A" else line for n, line in enumerate(lines))
+    done = run(netpolc, text, "--threshold", "0", name=file.name)
+    assert done.status == 0, done.stderr
+    assert "\nproved: " in done.stderr
+    assert done.stdout != text
+    assert sorted(done.stdout.splitlines()) == sorted(text.splitlines())
+    assert run(netpolc, done.stdout, "--threshold", "0", "--check", name=file.name).status == 0
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("tool", ["legacy", "nft"])
+def test_the_kernel_has_the_rules_in_their_new_order(netpolc: Netpolc, tool: str) -> None:
+    """With their counters; what it prints needs no other order."""
+    assert run(netpolc, GATEWAY, "-o", "new.save", "--tool", tool).status == 0
+    script = f"iptables-{tool}-restore --counters < new.save && iptables-{tool}-save -c -t filter"
+    loaded = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", script], capture_output=True, text=True, check=True
+    ).stdout
+    kept = [line for line in Path("new.save").read_text().splitlines() if " -A " in line]
+    assert [line for line in loaded.splitlines() if " -A " in line] == kept
+    assert run(netpolc, loaded, "--check", "--tool", tool, name="loaded.save").status == 0
 
 
 def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
