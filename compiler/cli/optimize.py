@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
 from compiler.optimizing.reorder import ChainOrder, Reordered, reorder
 from compiler.ordering.prices import Tool
+from grammar import ipset
 from grammar.ruletext import Refused
 from grammar.source import Source, printable
 
@@ -40,6 +41,7 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
     show_default=True,
     help="A chain stays as it is unless a new order saves more than this.",
 )
+@click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the order could be better.")
 @click.option(
     "--prove/--no-prove",
@@ -48,11 +50,13 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
     show_default=True,
     help="Prove that the rules in their new order do the same.",
 )
-def command(file: str, output: Path | None, tool: str, threshold: int, check: bool, proving: bool) -> None:
+def command(
+    file: str, output: Path | None, tool: str, threshold: int, sets: tuple[str, ...], check: bool, proving: bool
+) -> None:
     """Put rules of iptables in the order in which packets are compared with the fewest of them.
 
     RULES is what iptables-save -c or ip6tables-save -c prints: how often rules match is taken from their counters.
-    Every rule goes on matching the packets that it matched, and keeps its line, counters and comment. What is not
+    Every rule goes on matching the packets that it matched, and moves with its counters and comment. What is not
     understood stays where it is, with what stands before it and behind it, and is named.
 
     Old and new are compared for every packet before anything is written. Without -o the rules go to standard output;
@@ -67,10 +71,11 @@ def command(file: str, output: Path | None, tool: str, threshold: int, check: bo
     gc.disable()  # everything lives to the end
     try:
         ((name, text),) = rules.texts([file], live=False)
-        found = _reordered(name, text, TOOLS[tool], Fraction(threshold, 100))
+        beside = rules.texts(sets, live=False)
+        found = _reordered(name, text, beside, TOOLS[tool], Fraction(threshold, 100))
         changed = found.text != text
         if changed and proving:
-            _prove(name, text, found.text)
+            _prove(name, text, found.text, beside)
         for line in _report(name, found):
             click.echo(printable(line), err=True)
         if changed and proving:
@@ -88,10 +93,12 @@ def command(file: str, output: Path | None, tool: str, threshold: int, check: bo
     sys.exit(1 if check and changed else 0)
 
 
-def _reordered(name: str, text: str, tool: Tool, threshold: Fraction) -> Reordered:
-    """Raises InvalidInput for what is no iptables-save, NetpolcError where there are no weights."""
+def _reordered(name: str, text: str, sets: Iterable[tuple[str, str]], tool: Tool, threshold: Fraction) -> Reordered:
+    """Raises InvalidInput for what is no iptables-save or no ipset save, NetpolcError where there are no weights."""
     problems = Collector()
     try:
+        for one in sets:  # other rules there would hide from the proof what these do
+            ipset.sets(Source(*one))
         found = reorder(Source(name, text), tool, threshold)
     except Refused as error:
         problems.add(error.flaw)
@@ -102,10 +109,11 @@ def _reordered(name: str, text: str, tool: Tool, threshold: Fraction) -> Reorder
     return found
 
 
-def _prove(name: str, old: str, new: str) -> None:
-    """Ends the run when the new text does something else than the old. Raises NotProved."""
+def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> None:
+    """Ends the run when the new text does something else than the old, with these sets. Raises NotProved."""
     # The name says which family the rules are for, so the new one holds it, too.
-    differ = differences([(name, old)], [(f"{name} (new order)", new)], (4, 6), ("old order", "new order"))
+    texts = [(name, old), *sets], [(f"{name} (new order)", new), *sets]
+    differ = differences(*texts, (4, 6), ("old order", "new order"))
     if not differ:
         return
     click.echo("error: the new order would do something else; please report this defect of netpolc", err=True)

@@ -174,6 +174,20 @@ def test_what_cannot_be_proved_is_written_only_when_asked_for(netpolc: Netpolc) 
     assert Path("new.save").read_text() != text
 
 
+def test_sets_are_read_for_the_proof(netpolc: Netpolc) -> None:
+    text = SMALL.replace("-s 10.0.0.2/32", "-s 10.0.0.2/32 -m set --match-set friends dst")
+    Path("sets").write_text("create friends hash:ip family inet\nadd friends 192.0.2.7\n")
+    done = run(netpolc, text, "--threshold", "0", "--sets", "sets")
+    assert done.status == 0, done.stderr
+    assert "proved: " in done.stderr
+    assert done.stdout.index("friends") < done.stdout.index("10.0.0.1")
+    for other, message in ((SMALL, "sets:1:1: error: "), ("table inet t {\n}\n", "sets:1:1: error: ")):
+        Path("sets").write_text(other)
+        done = run(netpolc, text, "--threshold", "0", "--sets", "sets")
+        assert (done.status, done.stdout) == (2, "")
+        assert message in done.stderr
+
+
 @pytest.mark.parametrize("name", ["rules.save", "ip6tables.save"])
 def test_an_order_that_does_something_else_is_a_defect(
     netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch, name: str
