@@ -63,12 +63,19 @@ class Settled:
                 if isinstance(value, int) and not outcome.then:
                     rest = tuple(pair for pair in given if pair[0] is not field)
                     plain = outcome._replace(change=outcome.change._replace(given=rest))
-                    among = self._mapped(found, lambda other, own=outcome: IN if other == own else NOTHING)  # type: ignore[misc]
-                    has_it = made.where(made.inside(self._over.level(field), [(value, value)]), among)
+                    has_it = made.where(
+                        made.inside(self._over.level(field), [(value, value)]), self._ending(found, outcome)
+                    )
                     if has_it != NOTHING:
                         found = made.first([made.where(has_it, made.outcome(plain)), found])
                         todo.append(plain)
         return found
+
+    def _ending(self, diagram: int, outcome: Outcome) -> int:
+        """The packets that end so, whatever chance decides; those for which it decides do not."""
+        made, own = self._made, self._made.outcome(outcome)
+        ends = map(made.outcome, list(made.said(diagram)))
+        return made.relabel(diagram, {one: IN if one == own else NOTHING for one in ends})
 
     def _outcomes(self, diagram: int) -> Iterator[Outcome]:
         yield from (outcome for outcome in self._made.said(diagram) if isinstance(outcome, Outcome))

@@ -35,6 +35,9 @@ def impossible(over: Space, variables: Variables) -> int:
                 ]
         elif name.address in names and name.address.low == 0:
             whose.append((names[name.address], level))
+    if over.version == 6:  # has no broadcast
+        kinds = {*(kind for _, kind in whose), *(level for name, level in names.items() if isinstance(name, Kind))}
+        parts += [_is(made, kind, AddressType.BROADCAST) for kind in sorted(kinds)]
     for address, kind in whose:
         for block, known in _KNOWN[over.version]:
             parts.append(made.where(made.inside(address, [block]), made.outside(_is(made, kind, known))))

@@ -9,6 +9,7 @@ from compiler.backends.target import Backend, Target
 from compiler.errors import InvalidInput
 from compiler.lower.nat_lists import hooks
 from compiler.pipeline import Compiler
+from compiler.resources.cluster import Pod
 from compiler.resources.language import Program
 from compiler.snapshot import build
 from compiler.sources import language
@@ -51,6 +52,24 @@ def test_lists_mean_what_they_say(backend: Backend, name: str) -> None:
     said = program(PROGRAMS[name])
     made = Compiler((), EMPTY, said, None).compile(Target(backend, None))
     proof = Prover((), EMPTY, said).prove(None, made.files.items(), (4, 6))
+    assert proof.equal, proof.witnesses[0]
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "raw { drop from broadcast  notrack broadcast }",
+        "mangle { mark broadcast 1  ttl set 1 for any -> broadcast }",
+        # Its targets are left to chance, and one in front of it gives addresses.
+        "nat { dnat bogons : udp/53 -> 2001:db8::9  dnat broadcast : udp/53 -> pods : 8080 }",
+    ],
+)
+def test_ipv6_has_no_broadcast(backend: Backend, statements: str) -> None:
+    pods = [Pod("default", f"p{n}", {}, (f"10.0.0.{n}", f"fd00::{n}"), node="a") for n in (1, 2)]
+    shop, said = build(pods, (), ()), language.load([("edge.np", statements.encode())], lambda *_: "nothing is there")
+    made = Compiler((), shop, said, None).compile(Target(backend, "a"))
+    proof = Prover((), shop, said).prove("a", made.files.items(), (4, 6))
     assert proof.equal, proof.witnesses[0]
 
 
