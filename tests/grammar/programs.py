@@ -264,9 +264,9 @@ def opaques(*hooks: str) -> Strategy:
 def lists(replies: bool, *hooks: str) -> Strategy:
     """Items of a list, and lists in it."""
     verbs = tuple(verb for verb in VERBS if verb != "pass" or not replies)
-    plain = st.one_of(rules(replies, verbs), rules(replies, verbs), opaques(*hooks))
-    nested = withins(st.one_of(plain, withins(plain, replies)), replies)
-    return st.one_of(plain, plain, nested)
+    some = st.one_of(rules(replies, verbs), rules(replies, verbs))
+    plain, inner = some | opaques(*hooks), some | opaques()  # of a list in a list, the head says the hook
+    return st.one_of(plain, plain, withins(inner | withins(inner, replies), replies))
 
 
 def _rates() -> Strategy:
