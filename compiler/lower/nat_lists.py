@@ -53,8 +53,8 @@ def is_flat(items: Sequence[NatItem]) -> bool:
 
 
 def hooks(items: Iterable[NatItem]) -> frozenset[Hook]:
-    """Where a list is asked: where something is decided in it. Marks and leaving go with that; marks alone are set
-    before connections go anywhere."""
+    """Where a list is asked: where something is decided in it. Leaving goes with that, and so do marks where
+    a packet leaves; else they are set before connections go anywhere, on what arrives and on what the node sends."""
     found: set[Hook] = set()
     marks = False
     for item in items:
@@ -71,7 +71,7 @@ def hooks(items: Iterable[NatItem]) -> frozenset[Hook]:
                 marks = True
             case _:
                 pass
-    return frozenset(found) if found or not marks else _DESTINATIONS
+    return frozenset(found | _DESTINATIONS if marks and not found & _SOURCES else found)
 
 
 class NatLists:

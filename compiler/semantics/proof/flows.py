@@ -53,6 +53,7 @@ from compiler.resources.language import (
     Statement,
     ThisNode,
     Ttl,
+    is_self,
 )
 from compiler.semantics.proof.items import Label
 from compiler.semantics.proof.program_ends import every_part
@@ -178,7 +179,7 @@ class _Placing:
         for one, two, back in pairs:
             if isinstance(statement, Mark) and self._table != "nat" and self._hook not in _of_mark(two):
                 continue
-            if self._hook is not Hook.FORWARD or not (_is_self(one) or _is_self(two)):
+            if self._hook is not Hook.FORWARD or not (is_self(one) or is_self(two)):
                 yield _one_way(one, two, flow.ports, self._hook, back)
 
 
@@ -192,8 +193,9 @@ def _of_list(items: Iterable[Statement]) -> frozenset[Hook]:
             found.add(Hook(item.hook))
         elif isinstance(item, Dnat | Redirect | Snat | Masquerade | KeepSource):
             found.update(hooks(item))
-    marked = not found and any(isinstance(item, Mark) for item in items)
-    return frozenset({Hook.PREROUTING, Hook.OUTPUT}) if marked else frozenset(found)
+    if Hook.POSTROUTING not in found and any(isinstance(item, Mark) for item in items):
+        found |= {Hook.PREROUTING, Hook.OUTPUT}
+    return frozenset(found)
 
 
 def hooks(statement: Statement) -> Sequence[Hook]:
@@ -228,10 +230,6 @@ def flow_of(statement: Statement) -> Flow | None:
 def _of_mark(target: End) -> tuple[Hook, Hook]:
     outbound = any(isinstance(one, Interfaces) for one in every_part(target))
     return (Hook.FORWARD if outbound else Hook.PREROUTING), Hook.OUTPUT
-
-
-def _is_self(end: End) -> bool:
-    return isinstance(end, ThisNode)
 
 
 def way_of(rule: Rule | NatWithin, hook: Hook) -> OneWay:

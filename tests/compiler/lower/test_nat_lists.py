@@ -73,6 +73,25 @@ def test_ipv6_has_no_broadcast(backend: Backend, statements: str) -> None:
     assert proof.equal, proof.witnesses[0]
 
 
+def test_marks_go_with_rules_of_one_tool_and_to_both_ways_in() -> None:
+    """A rule at PREROUTING does not take them from what the node itself sends."""
+    said = program('opaque odd nft prerouting "meta length 5 drop"  mark any 1/1  within any -> any { mark any 2/2 }')
+    made = Compiler((), EMPTY, said, None).compile(Target(Backend.NFTABLES, None))
+    proof = Prover((), EMPTY, said).prove(None, made.files.items(), (4, 6))
+    assert proof.equal, proof.witnesses[0]
+    assert "nat-output" in "".join(made.files.values())
+
+
+@pytest.mark.parametrize("backend", list(Backend))
+@pytest.mark.parametrize("end", ["{ self }", "self and self", "{ { self }, self }"])
+def test_self_in_braces_is_self(backend: Backend, end: str) -> None:
+    text = f"mangle {{ dscp {end} -> any cs1  ttl set 5 for any <-> {end} }}"
+    said = language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), EMPTY, said, None).compile(Target(backend, None))
+    proof = Prover((), EMPTY, said).prove(None, made.files.items(), (4, 6))
+    assert proof.equal, proof.witnesses[0]
+
+
 def test_proof_tells_lists_apart() -> None:
     """The comparison itself: without leave it is another program."""
     said = program(PROGRAMS["leave"])
