@@ -8,7 +8,7 @@ last value. Cells and narrowing, which only save time, are not used.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import cast
 
@@ -142,6 +142,15 @@ class BddDiagrams:
     #: Sets of packets have no order of fields to keep.
     replaced = relabel
 
+    def combined(self, one: int, two: int, both: Callable[[int, int], int]) -> int:
+        silent = ~self._union([packets for _, packets in self._parts[one]])
+        found = {leaf: packets & silent for leaf, packets in self._parts[two]}
+        for mine, packets in self._parts[one]:
+            for theirs, others in self._all(two):
+                for leaf, more in self._parts[both(mine, theirs)]:
+                    found[leaf] = found.get(leaf, self._false) | (packets & others & more)
+        return self._store(found)
+
     def outside(self, among: int) -> int:
         return self.relabel(among, {NOTHING: IN, IN: NOTHING})
 
@@ -175,6 +184,9 @@ class BddDiagrams:
         return self._substituted(diagram, bits)
 
     # Asking
+
+    def whole(self, diagram: int) -> Hashable:
+        return self._values[diagram]
 
     def said(self, diagram: int) -> Iterable[Hashable]:
         return [self._values[leaf] for leaf, _ in self._all(diagram)]
