@@ -154,7 +154,8 @@ def test_match(rig: Rig, flavour: str, case: str) -> None:
 )
 @pytest.mark.parametrize("way", [Inbound, Outbound])
 def test_an_interface_that_cannot_be_said_is_refused(flavour: str, way: type[Inbound | Outbound], name: str) -> None:
-    for prefix in (False, True):
+    any_inbound = flavour == "nftables" and way is Inbound and not name  # is said by `iif != 0`
+    for prefix in (False,) if any_inbound else (False, True):
         with pytest.raises(Unsupported, match="interface name"):
             texts(flavour, base(Table.FILTER, Hook.FORWARD, Rule((way(name, prefix),), Drop())))
 
