@@ -33,7 +33,7 @@ from compiler.semantics.proof.table_diagrams import BOUNDED, SYN, TableDiagrams
 from compiler.semantics.proof.text_parts import at_hook, behind_conntrack, of_filter, others
 from compiler.semantics.proof.way_differences import differing
 from compiler.semantics.proof.way_witness import Witnesses
-from compiler.semantics.rules.effects import AS_IT_CAME, Asked, Outcome
+from compiler.semantics.rules.effects import AS_IT_CAME, Asked, Change, Outcome
 from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
 from compiler.semantics.rules.netfilter import AddressType, Hook, NoTrack, Rewrite, Ruleset, SetHops, SetMark
 from compiler.semantics.rules.trace import Tracer
@@ -209,12 +209,17 @@ class TableComparison:
 
 def _in_the_end(outcome: Outcome) -> Outcome:
     """Of what is written twice the last counts for DSCP; segments are bounded by the least of all bounds."""
-    found = dict(outcome.change.rewritten)
+    events = tuple(one._replace(change=_settled(one.change)) for one in outcome.events)
+    return outcome._replace(change=_settled(outcome.change), events=events)
+
+
+def _settled(change: Change) -> Change:
+    found = dict(change.rewritten)
     if "DSCP" in found and found["DSCP"][-1].isdecimal():
         found["DSCP"] = found["DSCP"][-1:]
     if all(text.startswith(BOUNDED) for text in found.get("MSS", ("-",))):
         found["MSS"] = tuple(sorted({*found["MSS"]}))
-    return outcome._replace(change=outcome.change._replace(rewritten=tuple(sorted(found.items()))))
+    return change._replace(rewritten=tuple(sorted(found.items())))
 
 
 def _without_throws(outcome: Outcome) -> Outcome:

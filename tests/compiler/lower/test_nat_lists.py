@@ -92,6 +92,16 @@ def test_self_in_braces_is_self(backend: Backend, end: str) -> None:
     assert proof.equal, proof.witnesses[0]
 
 
+def test_a_rule_of_one_tool_meets_what_is_written_twice() -> None:
+    """A packet between the ends gets the class from both directions, before the tool's own rule notes it."""
+    text = """mangle { dscp 10.0.0.0/8 <-> any : udp/53 af41
+        opaque few iptables input "-m limit --limit 5/min -j ACCEPT" }"""
+    said = language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), EMPTY, said, None).compile(Target(Backend.IPTABLES, None))
+    proof = Prover((), EMPTY, said).prove(None, made.files.items(), (4, 6))
+    assert proof.equal, proof.witnesses[0]
+
+
 def test_proof_tells_lists_apart() -> None:
     """The comparison itself: without leave it is another program."""
     said = program(PROGRAMS["leave"])
