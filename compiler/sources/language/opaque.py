@@ -26,6 +26,8 @@ _OTHERS = frozenset({"-t", "--table", "-A", "-D", "-I", "-R", "-L", "-F", "-Z", 
 _JUMPS = frozenset({"-j", "--jump"})
 _GOTO = frozenset({"-g", "--goto"})
 _OF_CHAINS = frozenset({"jump", "goto", "vmap"})
+#: nft reads these wherever they stand, for other files and what they say.
+_OF_FILES = frozenset({"include", "define", "redefine", "undefine"})
 _CLOSING = {"}": "{", ")": "(", "]": "["}
 
 
@@ -75,6 +77,8 @@ def _of_nft(text: str) -> str | None:
     for token in tokens.texts[:-1]:
         if token in _OF_CHAINS or token[0] == "@":
             return f"{token}: a rule may not lead to chains or ask sets, whose names are not its own"
+        if token in _OF_FILES:
+            return f"{token} is no part of a rule: it stands in its place of the list as it is"
         if token in (";", "\n") or token[0] == "$":
             return f"{token} cannot stand in one rule"
         if token in _CLOSING.values():

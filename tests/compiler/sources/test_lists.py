@@ -136,6 +136,8 @@ def test_rules_of_one_tool() -> None:
         *('iptables "-j"', 'iptables "accept"', 'iptables "-m comment --comment \\"x"', 'nft "jump x"', 'nft "goto x"'),
         *(
             'nft "ip saddr vmap { 10.0.0.1 : drop }"',
+            'nft "include \\"/etc/rules\\""',
+            'nft "define a = 5"',
             'nft "ip saddr @x drop"',
             'nft "drop; accept"',
             'nft "} chain x {"',
