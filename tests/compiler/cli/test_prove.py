@@ -179,8 +179,8 @@ def test_an_expectation_that_fails_ends_the_run(tmp_path: Path) -> None:
     assert "note: expectations are not proved: --no-prove" in unproved.output
 
 
-def test_what_expectations_do_not_know_is_refused(tmp_path: Path) -> None:
+def test_a_translation_that_nobody_does_is_missed(tmp_path: Path) -> None:
     edge = program(tmp_path, "expect { world : 80 translates to pods(namespace: shop) : 8080 }")
     made = compiled(SHOP, edge, "--node", "node-a")
-    assert made.exit_code == 2
-    assert "translates is not compiled yet" in made.output
+    assert made.exit_code == 1
+    assert "this does not hold: world : 80 translates to pods(namespace: shop) : 8080" in made.output
