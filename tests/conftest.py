@@ -1,5 +1,8 @@
 """Tests marked `kernel` need root and netfilter's tools. Where these are missing the tests fail: they are the proof
 that the rules do what the policies say, and a skip would hide its absence. NETPOLC_NO_KERNEL=1 says that it is meant.
+
+Random examples are the same in every run, so that a change passes or fails for what it is; NETPOLC_RANDOM=1 asks for
+new ones.
 """
 
 from __future__ import annotations
@@ -9,6 +12,10 @@ import shutil
 from functools import lru_cache
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("netpolc", derandomize=os.environ.get("NETPOLC_RANDOM") != "1")
+settings.load_profile("netpolc")
 
 _TOOLS = (
     *("nft", "ip", "ipset"),
