@@ -142,8 +142,8 @@ def test_one_error_costs_one_statement(data: st.DataObject, tree: t.File) -> Non
     assert dsl.parse(source, flaws.append) is None
     assert len(flaws) == 1, (flaws, source.text)
     assert flaws[0].span.line in (at + 1, at + 2)
-    # Of what is broken, something whole may be left: a rule before a word too many, a block with a misspelt name, a list
-    # in a list without a word of its head (begin, statement, end).
+    # Of what is broken, something whole may be left: a rule before a word too many, a block with a misspelt name, a
+    # list in a list without a word of its head (begin, statement, end).
     found, wanted = flat(Reading(source, dsl.parser()).tree()), flat(tree)
     extra = len(found) - len(wanted)
     assert 0 <= extra <= 3
