@@ -287,6 +287,8 @@ class Reading:
         word = str(begun[0]) if begun else self._word(at)
         if "within" not in possible or "within" not in (word, words.meant(word, possible)):
             return None
+        if begun and after == at and self._fresh(at) and self._word(at) in possible:
+            return None
         brace = self._list_brace(context, after, len(_open(begun)))
         if brace is None:
             return None
@@ -317,7 +319,7 @@ class Reading:
     def _next(self, context: str, depth: int, after: int, here: bool) -> int:
         """The offset of the next statement or of the brace that closes the block, from `after` on; `here`: it may be
         there already. `depth`: brackets that are open."""
-        fresh_line = not self._text[self._text.rfind("\n", 0, after) + 1 : after].strip()
+        fresh_line = self._fresh(after)
         for found in _PIECE.finditer(self._text, after):
             start, piece = found.start(), found.group()
             first = start > after or here
@@ -333,6 +335,10 @@ class Reading:
             depth = max(0, depth + (piece in "{(") - (piece in "})"))
             fresh_line = False
         return len(self._text)
+
+    def _fresh(self, at: int) -> bool:
+        """Whether only blanks stand before `at` on its line."""
+        return not self._text[self._text.rfind("\n", 0, at) + 1 : at].strip()
 
     def _begins(self, context: str, start: int, piece: str, fresh_line: bool) -> bool:
         """Whether a statement of the block begins with this piece, or a definition or block does."""

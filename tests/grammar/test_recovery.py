@@ -180,3 +180,12 @@ def test_a_bracket_that_is_never_closed_is_one_error(broken: str) -> None:
     dsl.parse(Source("x.np", f"{broken}\n\nset c = {{ d }}\npolicy q {{\n  allow a -> b\n}}\n"), flaws.append)
     assert [flaw.code for flaw in flaws] == ["unclosed"]
     assert flaws[0].span.line == 1
+
+
+def test_a_list_without_a_brace_ends_where_the_next_one_begins() -> None:
+    source = Source("x.np", "nat {\n  within a -> b\n  within self -> any {\n  }\n}\n")
+    nat = Reading(source, dsl.parser()).tree().items[0]
+    assert isinstance(nat, t.NatBlock)
+    (inner,) = nat.statements
+    assert isinstance(inner, t.Within)
+    assert inner.source.terms == (t.ThisNode(0, 0),)
