@@ -6,59 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from compiler.analysis.proof import NotProved, Proof, Prover
-from compiler.resources.cluster import Pod
-from compiler.snapshot import build
-from compiler.sources.language import load
-
-_HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-_NAT = {"PREROUTING": "dstnat", "OUTPUT": "dstnat", "POSTROUTING": "srcnat"}
-
-
-def pod(name: str, *ips: str) -> Pod:
-    return Pod("default", name, {"app": "shop"}, ips, node="n1")
-
-
-SHOP = build([pod("a", "10.0.0.1", "fd00::1"), pod("b", "10.0.0.2"), pod("c", "10.0.0.3")], [], [])
-
-
-def nft(text: str) -> str:
-    """Lines of "TABLE HOOK rule" as a script."""
-    chains: dict[tuple[str, str], list[str]] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        table, hook, rule = line.split(maxsplit=2)
-        chains.setdefault((table, hook), []).append(rule)
-    parts = []
-    for (table, hook), rules in chains.items():
-        if hook not in _HOOKS:
-            parts.append("\n".join([f"chain {hook} {{", *rules, "}"]))
-            continue
-        kind = "nat" if table == "nat" else "route" if (table, hook) == ("mangle", "OUTPUT") else "filter"
-        base = f"type {kind} hook {hook.lower()} priority {_NAT[hook] if table == 'nat' else table};"
-        parts.append("\n".join([f"chain {table}-{hook} {{ {base}", *rules, "}"]))
-    return "\n".join(["table inet t {", *parts, "}", ""])
-
-
-def saved(text: str, version: int) -> str:
-    """Lines of "TABLE HOOK rule" as of iptables-save; those that begin with a family are for that alone."""
-    tables: dict[str, list[str]] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        family, rest = line.split(maxsplit=1) if line[0] in "46" else (str(version), line)
-        table, rule = rest.split(maxsplit=1)
-        if family == str(version):
-            tables.setdefault(table, []).append(f"-A {rule}")
-    lines = [f"# ip{'6' * (version == 6)}tables"]
-    for table, rules in tables.items():
-        chains = dict.fromkeys(rule.split()[1] for rule in rules)
-        lines += [f"*{table}", *(f":{name} - [0:0]" for name in chains if name not in _HOOKS), *rules, "COMMIT"]
-    return "\n".join([*lines, ""])
-
-
-def proved(program: str, texts: list[str]) -> Proof:
-    source = f"zone world = iface eth0 zone shop = pods(app=shop)\n{program}".encode()
-    read = load([("edge.np", source)], lambda name, _: name)
-    return Prover([], SHOP, read).prove(None, [(f"{n}.txt", text) for n, text in enumerate(texts)])
-
+from compiler.analysis.proof import NotProved
+from tests.compiler.semantics.table_texts import nft, proved, saved
 
 #: What rules say often, in short.
 SHORT = {
@@ -348,51 +297,6 @@ def test_blocks_are_asked_about_what_statements_leave() -> None:
     )
     found = proved(before.program, texts(before, "nft"))
     assert any("policies: denied" in witness for witness in found.witnesses)
-
-
-AS_WRITTEN = """
-mangle {
-  mark 10.0.0.0/8 1
-  opaque often iptables prerouting "-p tcp --dport 9 -m limit --limit 5/min -j RETURN"
-  mark 10.0.0.0/8 2
-}
-raw { opaque ftp iptables prerouting "-p tcp --dport 21 -j CT --helper ftp" }
-nat {
-  within world -> any { opaque ports iptables ipv4 postrouting "-s 10.9.0.0/16 -j MASQUERADE --to-ports 1024-2048" }
-  masquerade any -> world
-}
-"""
-WRITTEN = """
-    raw PREROUTING -p tcp --dport 21 -j CT --helper ftp
-    4 mangle PREROUTING ! -i lo -s 10.0.0.0/8 -j MARK --set-mark 1
-    mangle PREROUTING -p tcp --dport 9 -m limit --limit 5/min -j RETURN
-    4 mangle PREROUTING ! -i lo -s 10.0.0.0/8 -j MARK --set-mark 2
-    4 mangle OUTPUT -s 10.0.0.0/8 -j MARK --set-mark 1
-    4 mangle OUTPUT -s 10.0.0.0/8 -j MARK --set-mark 2
-    4 nat POSTROUTING -i eth0 -s 10.9.0.0/16 -j MASQUERADE --to-ports 1024-2048
-    nat POSTROUTING -o eth0 -j MASQUERADE
-"""
-MISTAKES = [
-    ("--helper ftp", "--helper tftp"),
-    ("--limit 5/min", "--limit 6/min"),
-    ("dport 9", "dport 8"),
-    ("1024-2048", "1024-2049"),
-    ("-i eth0", "-i eth1"),
-    ("RETURN", "DROP"),
-]
-
-
-def test_rules_of_one_tool_stand_where_they_are_written() -> None:
-    def found(text: str) -> Proof:
-        # As no kernel would load it: a rule of POSTROUTING that asks where a packet came in.
-        return proved(AS_WRITTEN, [saved(text, version) for version in (4, 6)])
-
-    said = found(WRITTEN)
-    assert said.witnesses == ()
-    names = "often (edge.np:5), ftp (edge.np:8), ports (edge.np:10)"
-    assert said.given == f"with 3 rules of one tool, unverified: {names}"
-    for old, new in MISTAKES:
-        assert not found(WRITTEN.replace(old, new)).equal, old
 
 
 def test_a_statement_that_nobody_knows_is_a_difference() -> None:
