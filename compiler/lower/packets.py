@@ -21,9 +21,12 @@ from compiler.lower.flows import ANYONE, SHORT, Asked, Entry, Flows, Way, base, 
 from compiler.lower.segments import Segments
 from compiler.net import Family
 from compiler.resources.language import (
+    Both,
     DropFlow,
     DropFrom,
     Dscp,
+    Either,
+    End,
     MangleStatement,
     Mark,
     Mss,
@@ -32,7 +35,7 @@ from compiler.resources.language import (
     PortRange,
     Program,
     RawStatement,
-    is_self,
+    ThisNode,
     patterns,
 )
 from compiler.resources.language import Rule as ProgramRule
@@ -134,11 +137,20 @@ def _hooks(statement: MangleStatement, way: Way) -> Iterator[Hook]:
     routed = not isinstance(statement, Mark) or any(patterns(way.target))
     if not routed:
         yield Hook.PREROUTING
-    elif not is_self(way.source) and not is_self(way.target):
+    elif not _is_self(way.source) and not _is_self(way.target):
         yield Hook.FORWARD
     if routed and not isinstance(statement, Mark) and not (isinstance(statement, Mss) and statement.size is None):
         yield Hook.INPUT
     yield Hook.OUTPUT
+
+
+def _is_self(end: End) -> bool:
+    """Whether it is this node and says nothing else."""
+    match end:
+        case Either(ends=ends) | Both(ends=ends):
+            return bool(ends) and all(map(_is_self, ends))
+        case _:
+            return isinstance(end, ThisNode)
 
 
 def _effect(statement: MangleStatement) -> Effect:

@@ -30,6 +30,7 @@ from compiler.resources.language import (
     Pods,
     Routed,
     ThisNode,
+    every_part,
     parts,
     patterns,
 )
@@ -277,23 +278,13 @@ def _breadth(pattern: str) -> tuple[int, bool, str]:
 def _asked_routing(end: End, side: Side) -> list[Routing]:
     """What of routing an end asks, each once, in the order of `Routing`."""
 
-    def asked(one: End) -> Iterator[Routing]:
-        match one:
-            case ThisNode():
-                if side.here is Here.ASKED:
-                    yield "local"
-            case Routed(kind=kind):
-                yield kind
-            case Either(ends=ends) | Both(ends=ends):
-                for inner in ends:
-                    yield from asked(inner)
-            case Less(end=inner, without=cut):
-                yield from asked(inner)
-                yield from asked(cut)
-            case _:
-                pass
-
-    return sorted(set(asked(end)), key=("local", "broadcast", "multicast").index)
+    found: set[Routing] = set()
+    for part in every_part(end):
+        if isinstance(part, Routed):
+            found.add(part.kind)
+        elif isinstance(part, ThisNode) and side.here is Here.ASKED:
+            found.add("local")
+    return sorted(found, key=("local", "broadcast", "multicast").index)
 
 
 def _routed(one: Alternative, kind: Routing | None, asked: Sequence[Routing]) -> Alternative:

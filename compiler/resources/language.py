@@ -32,7 +32,7 @@ from compiler.resources.language_parts import Routed as Routed
 from compiler.resources.language_parts import ThisNode as ThisNode
 from compiler.resources.language_parts import Value as Value
 from compiler.resources.language_parts import WholeProtocol as WholeProtocol
-from compiler.resources.language_parts import is_self as is_self
+from compiler.resources.language_parts import every_part as every_part
 from compiler.resources.language_parts import parts as parts
 from compiler.resources.language_parts import patterns as patterns
 from grammar.source import Flaw, Source, Span
@@ -135,15 +135,6 @@ class Opaque(Statement):
 
 #: What lists are made of: those of policy, node and forward blocks.
 Item = Rule | Within | Opaque
-
-
-def every_rule(items: Iterable[Item]) -> Iterator[Rule]:
-    """Every rule of a list, those of lists inside of it in their places."""
-    for item in items:
-        if isinstance(item, Rule):
-            yield item
-        elif isinstance(item, Within):
-            yield from every_rule(item.items)
 
 
 class Flow(Value):

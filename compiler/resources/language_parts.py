@@ -105,28 +105,24 @@ def parts(end: End) -> Iterator[End]:
             yield end
 
 
-def patterns(end: End) -> Iterator[str]:
-    """The names of interfaces that an expression asks for, what it takes away among them."""
+def every_part(end: End) -> Iterator[End]:
+    """The same, with what it takes away."""
     match end:
-        case Interfaces(names=names):
-            yield from names
         case Either(ends=ends) | Both(ends=ends):
             for one in ends:
-                yield from patterns(one)
+                yield from every_part(one)
         case Less(end=inner, without=cut):
-            yield from patterns(inner)
-            yield from patterns(cut)
+            yield from every_part(inner)
+            yield from every_part(cut)
         case _:
-            pass
+            yield end
 
 
-def is_self(end: End) -> bool:
-    """Whether an expression is this node and says nothing else."""
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            return bool(ends) and all(map(is_self, ends))
-        case _:
-            return isinstance(end, ThisNode)
+def patterns(end: End) -> Iterator[str]:
+    """The names of interfaces that an expression asks for, what it takes away among them."""
+    for part in every_part(end):
+        if isinstance(part, Interfaces):
+            yield from part.names
 
 
 # ---- Ports

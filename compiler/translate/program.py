@@ -8,12 +8,8 @@ from collections.abc import Iterator, Sequence
 from compiler.errors import Collector
 from compiler.policy import Policy, Tier
 from compiler.resources.language import (
-    Both,
-    Either,
-    End,
     Interfaces,
     Item,
-    Less,
     Matching,
     MessageType,
     Opaque,
@@ -26,6 +22,7 @@ from compiler.resources.language import (
     ThisNode,
     WholeProtocol,
     every_item,
+    every_part,
 )
 from compiler.translate.tables import check_tables
 
@@ -100,23 +97,9 @@ def _baseline(item: Item) -> Iterator[str]:
     if item.conditional:
         yield "conditions (state, marked, source port, chance)"
     for what, end in (("its source", item.source), ("its target", item.target), ("unless", item.unless)):
-        for kind in dict.fromkeys(_LISTED[type(part)] for part in _every(end) if type(part) in _LISTED):
+        kinds = (_LISTED.get(type(part)) for part in (every_part(end) if end is not None else ()))
+        for kind in dict.fromkeys(filter(None, kinds)):
             yield f"{kind} in {what}"
-
-
-def _every(end: End | None) -> Iterator[End]:
-    """What an expression is made of, what it takes away as well."""
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            for one in ends:
-                yield from _every(one)
-        case Less(end=inner, without=cut):
-            yield from _every(inner)
-            yield from _every(cut)
-        case None:
-            pass
-        case _:
-            yield end
 
 
 def _ports(ports: Ports) -> Iterator[str]:

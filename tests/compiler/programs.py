@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Literal
 
@@ -43,6 +43,15 @@ from tests.compiler.worlds import UNIVERSE
 #: Names of interfaces that packets come and go by.
 NAMES = ("eth0", "eth1", "eth", "wg0", "wg10", "wg1", "lo")
 PATTERNS = (*NAMES, "eth*", "wg*", "wg1*", "*")
+
+
+def every_rule(items: Iterable[Item]) -> Iterator[Rule]:
+    """Every rule of a list, those of lists inside of it in their places."""
+    for item in items:
+        if isinstance(item, Rule):
+            yield item
+        elif isinstance(item, Within):
+            yield from every_rule(item.items)
 
 
 def selector(**labels: str) -> LabelSelector:

@@ -36,12 +36,12 @@ from compiler.resources.language import (
     ThisNode,
     WholeProtocol,
     Within,
-    every_rule,
 )
 from compiler.semantics.packet import ICMP, ICMPV6, Packet
 from compiler.semantics.rules.netfilter import State
 from compiler.snapshot import Snapshot
 from tests.compiler.meaning import Meaning
+from tests.compiler.programs import every_rule
 
 _WITH_PORTS = (6, 17, 33, 132, 136)
 _STOPS = {"deny": "drop", "reject": "reject"}

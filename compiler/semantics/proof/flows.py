@@ -53,7 +53,6 @@ from compiler.resources.language import (
     Statement,
     ThisNode,
     Ttl,
-    is_self,
 )
 from compiler.semantics.proof.items import Label
 from compiler.semantics.proof.program_ends import every_part
@@ -179,8 +178,15 @@ class _Placing:
         for one, two, back in pairs:
             if isinstance(statement, Mark) and self._table != "nat" and self._hook not in _of_mark(two):
                 continue
-            if self._hook is not Hook.FORWARD or not (is_self(one) or is_self(two)):
+            if self._hook is not Hook.FORWARD or not (_self_alone(one) or _self_alone(two)):
                 yield _one_way(one, two, flow.ports, self._hook, back)
+
+
+def _self_alone(end: End) -> bool:
+    """Whether `self`, maybe in braces or said again behind `and`, is all that stands there."""
+    if isinstance(end, Either | Both):
+        return bool(end.ends) and all(_self_alone(one) for one in end.ends)
+    return isinstance(end, ThisNode)
 
 
 def _of_list(items: Iterable[Statement]) -> frozenset[Hook]:

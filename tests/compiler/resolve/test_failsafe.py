@@ -11,9 +11,10 @@ from compiler.resolve.ends import Ends
 from compiler.resolve.failsafe import Session, failsafe
 from compiler.resolve.inventory import Inventory
 from compiler.resources.cluster import Node
-from compiler.resources.language import Rule, every_rule
+from compiler.resources.language import Rule
 from compiler.snapshot import build
 from compiler.sources.language import load
+from tests.compiler.programs import every_rule
 
 ENDS = Ends(Inventory(build(nodes=[Node("n1", ips=("192.0.2.1",)), Node("n2", ips=("192.0.2.2",))])), "n1")
 LO, SSH, API, ETCD = (

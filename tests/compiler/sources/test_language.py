@@ -37,10 +37,10 @@ from compiler.resources.language import (
     Rule,
     ThisNode,
     WholeProtocol,
-    every_rule,
 )
 from compiler.sources.language import load
 from compiler.sources.language.addresses import VERSIONS, bogons, known, single, versions
+from tests.compiler.programs import every_rule
 
 #: The sample that the language was designed with; `services.np` defines web and ingress.
 SAMPLE = """

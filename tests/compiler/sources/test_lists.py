@@ -20,9 +20,9 @@ from compiler.resources.language import (
     Rule,
     Within,
     every_item,
-    every_rule,
 )
 from compiler.sources.language import load
+from tests.compiler.programs import every_rule
 
 
 def read(text: str) -> Program:
