@@ -158,9 +158,10 @@ class NatLists:
         chance = (OneIn(by.chance),) if by is not None and by.chance is not None else ()
         comes_back = like.verdict == Continue() or isinstance(like.verdict, Jump)
         plain = not any(one.exceptions for _, one in asked)
+        apart = _is_met_once(by, asked)
         if like.verdict in (Return(), self._behind[-1]) or isinstance(like.verdict, Goto):
-            self._leaving(like, chance, asked)
-        elif plain and (is_met_once(_ports(by), asked) or not (chance or comes_back)):
+            self._leaving(like, chance, asked, apart)
+        elif plain and (apart or not (chance or comes_back)):
             self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
         elif asked:
             self._apart(replace(like, verdict=Return()) if like.verdict == Continue() else like, by, asked)
@@ -175,9 +176,10 @@ class NatLists:
         self._done += found.chains(Return())
         self._now.add(Line((), Jump(name), origins=like.origins, note=like.note), [(None, Question(chance))])
 
-    def _leaving(self, like: Line, chance: tuple[OneIn, ...], asked: Asked) -> None:
-        """What ends this list, or goes on in another chain, stands in the list's own chain."""
-        if not chance or is_met_once(None, asked):
+    def _leaving(self, like: Line, chance: tuple[OneIn, ...], asked: Asked, apart: bool) -> None:
+        """What ends this list, or goes on in another chain, stands in the list's own chain. `apart`: no packet meets
+        two of the questions."""
+        if not chance or apart:
             self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
             return
         met, behind = self._fresh(), self._fresh()
@@ -205,6 +207,12 @@ class NatLists:
 def _keeps(items: Iterable[NatItem]) -> bool:
     """Whether something in it ends all lists without translating."""
     return any(isinstance(item, KeepSource) for item in _every(items))
+
+
+def _is_met_once(by: Conditional | None, asked: Asked) -> bool:
+    """Whether no packet meets two of the questions: with `<->`, one between the ends meets those of both ways."""
+    flow = getattr(by, "flow", None)
+    return not (flow is not None and flow.both_ways) and is_met_once(_ports(by), asked)
 
 
 def _conditioned(item: NatItem, asked: Asked) -> Asked:

@@ -36,6 +36,9 @@ PROGRAMS = {
     "one of several connections": """redirect tcp/80,81 + udp/53 to 8080 chance 1/2
         dnat any except 192.0.2.0/24 to any : tcp/80 -> 10.0.0.1 : 81 chance 1/3
         snat { 10.0.0.0/8, iface eth0 } -> any as 192.0.2.1 chance 1/4""",
+    "one throw for both ways": """masquerade self <-> { 10.0.0.0/8, 192.0.2.1 } : udp/5 chance 1/2
+        keep source for 10.0.0.0/8 <-> 10.1.0.0/16 : tcp/80 chance 1/3
+        redirect 10.0.0.0/8 <-> any except 192.0.2.0/24 : tcp/80 to 8080 chance 1/4""",
     "ends that leave something out": """within any except 10.0.0.0/8 -> local except 127.0.0.0/8 : tcp/80,81 + udp/53 {
           leave iface eth0 except 10.1.0.0/16 -> any   dnat any except 192.0.2.0/24 to any : tcp/80 -> 10.0.0.1
         }""",
