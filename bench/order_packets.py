@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from bench.layouts import Flavour
 from bench.wire import Flow, Node, Packets
 from compiler.net import Family, address_text
+from compiler.optimizing import iptables_rules
 from compiler.optimizing.reorder import reorder
 from compiler.ordering.prices import Tool
 from grammar.source import Source
@@ -85,7 +86,7 @@ def _learned(written: Sequence[int], packets: Packets) -> list[int]:
         node.send(packets, first, _BURST, True)
     saved = node.run("iptables-legacy-save", "-c")
     node.close()
-    text = reorder(Source("iptables-legacy-save", saved), Tool.IPTABLES_LEGACY).text
+    text = reorder(iptables_rules.listing(Source("iptables-legacy-save", saved), Tool.IPTABLES_LEGACY)).text
     addresses = {_address(rank): rank for rank in written}
     return [addresses[found] for found in re.findall(r"-A FORWARD -s (\S+)/32", text)]
 

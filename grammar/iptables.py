@@ -26,7 +26,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 #: Of packets and bytes, 64 bits each.
-_COUNTERS = re.compile(r"\[([0-9]{1,20}):[0-9]{1,20}\]")
+_COUNTERS = re.compile(r"\[([0-9]{1,20}):([0-9]{1,20})\]")
 #: Commands -> how they are spelled here. -I takes an optional number behind the chain, -P a policy.
 _COMMANDS = {
     "-A": "-A",
@@ -59,8 +59,8 @@ class Option(NamedTuple):
 
 class Command(NamedTuple):
     """A rule that is appended or inserted (`number`, from 1), a chain that is made (-N), a policy that is set (-P:
-    `policy`). A line `:CHAIN POLICY` is -P for a policy, -N for `-`. `packets` is a
-    rule's counter, 0 without one."""
+    `policy`). A line `:CHAIN POLICY` is -P for a policy, -N for `-`. `packets` and `bytes` are a
+    rule's counters, 0 without them."""
 
     verb: str
     chain: Word
@@ -69,6 +69,7 @@ class Command(NamedTuple):
     number: int = 1
     policy: str = ""
     packets: int = 0
+    bytes: int = 0
 
 
 class Table(NamedTuple):
@@ -139,7 +140,8 @@ def _command(place: Place) -> Command:
     options = tuple(_options(rest))
     if (options and verb in ("-N", "-P")) or (verb == "-P" and not policy) or number < 1:
         raise place.refused(f"{verb} with what it does not take")
-    return Command(verb, chain, options, place, number, policy, int(counted[1]) if counted else 0)
+    packets, octets = map(int, counted.groups()) if counted else (0, 0)
+    return Command(verb, chain, options, place, number, policy, packets, octets)
 
 
 def _options(words: list[Word]) -> Iterator[Option]:

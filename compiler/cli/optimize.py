@@ -15,6 +15,7 @@ from compiler.analysis.same import differences
 from compiler.cli import rules
 from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
+from compiler.optimizing import iptables_rules
 from compiler.optimizing.reorder import ChainOrder, Reordered, reorder
 from compiler.ordering.prices import Tool
 from grammar import ipset
@@ -99,7 +100,7 @@ def _reordered(name: str, text: str, sets: Iterable[tuple[str, str]], tool: Tool
     try:
         for one in sets:  # other rules there would hide from the proof what these do
             ipset.sets(Source(*one))
-        found = reorder(Source(name, text), tool, threshold)
+        found = reorder(iptables_rules.listing(Source(name, text), tool), threshold)
     except Refused as error:
         problems.add(error.flaw)
         problems.check()
@@ -127,8 +128,8 @@ def _report(name: str, found: Reordered) -> Iterator[str]:
     for chain in found.chains:
         for place in chain.barriers:
             yield f"note: {place.span.file_line}: nothing moves past this rule: {place.text}"
-    for table, left in found.left:
-        yield f"note: {name}: {table} {left} stays as it is: rules are inserted there, or too many hang together"
+    for table, left, why in found.left:
+        yield f"note: {name}: {table} {left} stays as it is: {why}"
     if not found.chains:
         yield "there is nothing to put in order: no other chain has more than one rule"
         return

@@ -1,4 +1,5 @@
 """Rules of other tools in a better order, without a change of what they mean.
 
-From text to text: `reorder.reorder` is the entrance. Whoever calls it proves the result (`semantics/proof`).
+A reader makes a `chains.Listing` of a text (`iptables_rules`), passes make others of it, at last `reorder`, and it is
+written again. Whoever calls these proves the result (`semantics/proof`).
 """

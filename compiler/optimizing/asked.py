@@ -11,28 +11,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
 
-from compiler.net import parse_address, parse_prefix
+from compiler.optimizing.chains import Asked
+from compiler.optimizing.dimensions import (
+    DESTINATION,
+    EVERYTHING,
+    FROM,
+    IN,
+    OUT,
+    PROTOCOL,
+    PROTOCOLS,
+    SOURCE,
+    STATE,
+    STATES,
+    TO,
+    block,
+    interfaces,
+)
 from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Kind
 from grammar.iptables import Command, Option
-
-_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132, "udplite": 136}
-_STATES = {"INVALID": 0, "NEW": 1, "RELATED": 2, "ESTABLISHED": 3, "UNTRACKED": 4, "SNAT": 5, "DNAT": 6}
-_NAMES = 16  # bytes of an interface name, linux/if.h
-#: source, destination, protocol, source port, destination port, interfaces of arrival and departure, conntrack state.
-EVERYTHING: Box = (
-    (0, (1 << 128) - 1),
-    (0, (1 << 128) - 1),
-    (0, 255),
-    (0, 65535),
-    (0, 65535),
-    (0, (1 << 8 * _NAMES) - 1),
-    (0, (1 << 8 * _NAMES) - 1),
-    (0, 6),
-)
-_SOURCE, _DESTINATION, _PROTOCOL, _FROM, _TO, _IN, _OUT, _STATE = range(len(EVERYTHING))
 
 #: Long and old names of options.
 _NAMES_OF = {
@@ -88,19 +86,8 @@ _ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "SNAT", "MASQUE
 _PASSES = frozenset({"LOG", "NFLOG", "MARK", "CONNMARK", "DSCP", "TOS", "TTL", "HL", "TCPMSS"})
 
 
-class Asked(NamedTuple):
-    """`ends`: a packet that matches goes no further in the chain. `to`: the chain that it goes to, or "". `barrier`:
-    nothing moves past it."""
-
-    box: Box
-    kinds: tuple[Kind, ...]
-    ends: bool = False
-    to: str = ""
-    barrier: bool = False
-
-
 def asked(command: Command, known: Collection[str] = ()) -> Asked:
-    """What a rule that is appended asks and does; `known` are chains that leave the addresses alone."""
+    """What a rule that is appended asks and does; `known` are chains that it may lead to."""
     options = [option._replace(name=_NAMES_OF.get(option.name, option.name)) for option in command.options]
     matches = [_word(one) for one in options if one.name == "-m"]
     names = {option.name for option in options}
@@ -108,7 +95,7 @@ def asked(command: Command, known: Collection[str] = ()) -> Asked:
     kinds += [kind for kind in map(_MATCHES.get, matches) if kind]
     target = next((one for one in options if one.name in ("-j", "-g")), None)
     does = _word(target) if target else ""
-    to = does if does in known else ""
+    to = (does,) if does in known else ()
     ends = does in _ENDS or (target is not None and target.name == "-g")
     quiet = all(match in _MATCHES for match in matches) and not any(_STATEFUL.match(one.name) for one in options)
     box = _box([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
@@ -139,41 +126,24 @@ def _narrow(option: Option) -> Iterator[tuple[int, tuple[int, int]]]:
     text = _word(option)
     match option.name:
         case "-s" | "-d":
-            yield (_SOURCE if option.name == "-s" else _DESTINATION), _block(text)
+            yield (SOURCE if option.name == "-s" else DESTINATION), block(text)
         case "-p" if text not in ("all", "0"):
-            number = int(text) if text.isdecimal() else _PROTOCOLS[text]
-            yield _PROTOCOL, (number, number)
+            number = int(text) if text.isdecimal() else PROTOCOLS[text]
+            yield PROTOCOL, (number, number)
         case "--dport" | "--sport":
-            yield (_TO if option.name == "--dport" else _FROM), _ports(text)
+            yield (TO if option.name == "--dport" else FROM), _ports(text)
         case "--dports" | "--sports":
             spans = [_ports(part) for part in text.split(",")]
             hull = min(low for low, _ in spans), max(high for _, high in spans)
-            yield (_TO if option.name == "--dports" else _FROM), hull
+            yield (TO if option.name == "--dports" else FROM), hull
         case "-i" | "-o":
-            yield (_IN if option.name == "-i" else _OUT), _interfaces(text)
+            yield (IN if option.name == "-i" else OUT), interfaces(text.removesuffix("+"), begins=text.endswith("+"))
         case "--ctstate":
-            states = [_STATES[word] for word in text.split(",")]
-            # Translation is asked beside the state: of these no interval can tell.
-            if max(states) < _STATES["SNAT"]:
-                yield _STATE, (min(states), max(states))
-
-
-def _block(text: str) -> tuple[int, int]:
-    if "/" not in text:
-        value = parse_address(text)[1]
-        return value, value
-    prefix = parse_prefix(text)
-    return prefix.base, prefix.base | (1 << prefix.family.bits - prefix.length) - 1
+            states = [STATES[word.lower()] for word in text.split(",")]
+            if max(states) < STATES["snat"]:
+                yield STATE, (min(states), max(states))
 
 
 def _ports(text: str) -> tuple[int, int]:
     low, colon, high = text.partition(":")
     return int(low or 0), int(high or 65535) if colon else int(low)
-
-
-def _interfaces(text: str) -> tuple[int, int]:
-    """Names as numbers, so that those that begin alike are an interval."""
-    name = text.removesuffix("+").encode()
-    rest = 8 * (_NAMES - len(name))
-    first = int.from_bytes(name, "big") << rest
-    return (first, first | (1 << rest) - 1) if text.endswith("+") else (first, first)

@@ -1,4 +1,4 @@
-"""iptables-save text -> the same text with the rules of its chains in the order that costs least.
+"""A listing -> the same with the rules of its chains in the order that costs least.
 
 A rule moves with its counters and comments; each chain is ordered for itself. Packet counters are the weights of rules
 that end a packet's way through the chain; of a jump, the part of its packets that ended in the chain it leads to, as
@@ -9,19 +9,18 @@ it matched, and counters stay true.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 
-from compiler.optimizing.asked import Asked, asked
+from compiler.optimizing.chains import Asked, Chain, Listing, Rule
+from compiler.optimizing.dimensions import EVERYTHING
 from compiler.ordering.jobs import Jobs
 from compiler.ordering.order import Ordering, order_apart
 from compiler.ordering.overlap import groups, overlaps
 from compiler.ordering.prices import JUMP, Tool, price
-from grammar.iptables import Command, tables
 from grammar.ruletext import Place
-from grammar.source import Source
 
 #: More rules than these, each overlapping some other, are not ordered: all their pairs take a bit each.
 LARGEST = 20_000
@@ -65,83 +64,80 @@ class ChainOrder:
 
 @dataclass(frozen=True, slots=True)
 class Reordered:
-    """`left`: table and chain of those that stay as they are, since too many rules hang together in them, or since the
-    text inserts rules there."""
+    """`left`: table and chain of those that stay as they are, and why."""
 
-    text: str
+    listing: Listing
     chains: tuple[ChainOrder, ...]
-    left: tuple[tuple[str, str], ...] = ()
+    left: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.listing.written()
 
 
-def reorder(source: Source, tool: Tool, threshold: Fraction = Fraction(0)) -> Reordered:
-    """The text with every chain in its new order, or as it was where that does not save more than the `threshold`, a
-    part of the cost. Raises Refused for what is no iptables-save."""
+def reorder(listing: Listing, threshold: Fraction = Fraction(0)) -> Reordered:
+    """The listing with every chain in its new order, or as it was where that does not save more than the `threshold`,
+    a part of the cost."""
     found: list[ChainOrder] = []
-    left: list[tuple[str, str]] = []
-    pieces: list[tuple[int, int, str]] = []
-    for table in tables(source):
-        chains: dict[str, list[Command]] = {}
-        for command in table.commands:
-            if command.verb in ("-A", "-I"):
-                chains.setdefault(command.chain.text, []).append(command)
-        known = shares(chains, {command.chain.text for command in table.commands if command.verb == "-N"})
-        for name, commands in chains.items():
-            if len(commands) < 2:
-                continue
-            inserted = any(command.verb == "-I" for command in commands)
-            own = None if inserted else _ordered(table.name.text, name, commands, known, tool, threshold)
+    left: list[tuple[str, str, str]] = []
+    chains: list[Chain] = []
+    blocks: dict[int, list[Chain]] = {}
+    for chain in listing.chains:
+        blocks.setdefault(chain.block, []).append(chain)
+    known = {number: shares(own) for number, own in blocks.items()}
+    for chain in listing.chains:
+        new = chain
+        if len(chain.rules) > 1:
+            own = None if chain.fixed else _ordered(chain, known[chain.block], listing.tool, threshold)
             if own is None:
-                left.append((table.name.text, name))
-                continue
-            found.append(own)
-            for place, job in zip((command.place for command in commands), own.ordering.row, strict=True):
-                pieces.append((place.start, place.end, commands[job].place.text))
-    text, at = [], 0
-    for start, end, line in sorted(pieces):
-        text += [source.text[at:start], line]
-        at = end
-    return Reordered("".join([*text, source.text[at:]]), tuple(found), tuple(left))
+                left.append((chain.table, chain.name, chain.fixed or "too many rules hang together"))
+            else:
+                found.append(own)
+                new = replace(chain, rules=tuple(chain.rules[job] for job in own.ordering.row))
+        chains.append(new)
+    return Reordered(replace(listing, chains=tuple(chains)), tuple(found), tuple(left))
 
 
-def shares(chains: Mapping[str, Sequence[Command]], named: Collection[str]) -> dict[str, Fraction]:
-    """Chains of a table's own that leave the addresses of packets alone, with the share of the packets that enter it
-    and end there: those of its rules that end them and do not return, and its jumps' shares. From the last chain that
-    jumps lead to, backwards; a chain in a circle is not among them."""
+def shares(chains: Collection[Chain]) -> dict[str, Fraction]:
+    """Chains of a table's own (of one block) that leave the addresses of packets alone, with the share of the packets
+    that enter it and end there: those of its rules that end them and do not return, and its jumps' shares. From the
+    last chain that jumps lead to, backwards; a chain in a circle is not among them."""
     entered: dict[str, int] = {}
-    for command in (command for commands in chains.values() for command in commands):
-        for option in command.options:
-            if option.name in ("-j", "-g", "--jump", "--goto") and option.values:
-                entered[option.values[0].text] = entered.get(option.values[0].text, 0) + command.packets
-    found: dict[str, Fraction] = {}
-    waiting, left = sorted(named), -1
+    for rule in (rule for chain in chains for rule in chain.rules):
+        for name in rule.asked.to:
+            entered[name] = entered.get(name, 0) + rule.packets
+    found = dict.fromkeys(entered.keys() - {chain.name for chain in chains}, Fraction(0))  # those without a rule
+    waiting, left = [chain for chain in chains if chain.own], -1
     while len(waiting) != left:
         left = len(waiting)
-        for name in waiting:
-            rules = [(command, asked(command, found)) for command in chains.get(name, ())]
-            if not any(rule.barrier for _, rule in rules):
-                ended = sum(_ended(command, rule, found) for command, rule in rules if not _returns(command))
-                found[name] = min(Fraction(ended) / entered[name], Fraction(1)) if entered.get(name) else Fraction(0)
-        waiting = [name for name in waiting if name not in found]
+        for chain in waiting:
+            rules = [(rule, settled(rule.asked, found)) for rule in chain.rules]
+            if not any(asked.barrier for _, asked in rules):
+                ended = sum(_ended(rule, asked, found) for rule, asked in rules if not rule.returns)
+                all_ = entered.get(chain.name)
+                found[chain.name] = min(Fraction(ended) / all_, Fraction(1)) if all_ else Fraction(0)
+        waiting = [chain for chain in waiting if chain.name not in found]
     return found
 
 
-def _ended(command: Command, rule: Asked, known: Mapping[str, Fraction]) -> Fraction:
+def settled(asked: Asked, known: Collection[str]) -> Asked:
+    """With `known`, the chains that leave addresses alone: a rule that leads to another one is a barrier."""
+    if all(name in known for name in asked.to):
+        return asked
+    return asked._replace(box=EVERYTHING, to=(), barrier=True)
+
+
+def _ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
     """Packets whose way through the chain ended here."""
-    if rule.ends:
-        return Fraction(command.packets)
-    return command.packets * known[rule.to] if rule.to else Fraction(0)
+    if asked.ends:
+        return Fraction(rule.packets)
+    return rule.packets * max((known[name] for name in asked.to), default=Fraction(0))
 
 
-def _returns(command: Command) -> bool:
-    return any(option.values and option.values[0].text == "RETURN" for option in command.options)
-
-
-def _ordered(
-    table: str, chain: str, commands: Sequence[Command], known: Mapping[str, Fraction], tool: Tool, threshold: Fraction
-) -> ChainOrder | None:
+def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold: Fraction) -> ChainOrder | None:
     """None when more rules hang together than fit into memory as pairs."""
-    rules = [asked(command, known) for command in commands]
-    weights = [_ended(command, rule, known) for command, rule in zip(commands, rules, strict=True)]
+    rules = [settled(rule.asked, known) for rule in chain.rules]
+    weights = [_ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
     factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
     boxes, costs = [rule.box for rule in rules], [_cost(rule, tool) for rule in rules]
     apart = []
@@ -152,11 +148,10 @@ def _ordered(
         before = overlaps([boxes[n] for n in group])
         jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)
         apart.append((group, replace(jobs, unit=jobs.unit / factor)))
-    barriers = tuple(command.place for command, rule in zip(commands, rules, strict=True) if rule.barrier)
-    ordering = order_apart(apart, threshold)
-    return ChainOrder(table, chain, barriers, tuple(weights), ordering)
+    barriers = tuple(rule.place for rule, asked in zip(chain.rules, rules, strict=True) if asked.barrier)
+    return ChainOrder(chain.table, chain.name, barriers, tuple(weights), order_apart(apart, threshold))
 
 
-def _cost(rule: Asked, tool: Tool) -> int:
+def _cost(asked: Asked, tool: Tool) -> int:
     """What the rule costs a packet that it does not match; one that it always matches also pays for the way there."""
-    return price(tool, rule.kinds) + (JUMP[tool] if rule.to and not rule.kinds else 0)
+    return price(tool, asked.kinds) + (JUMP[tool] if asked.to and not asked.kinds else 0)

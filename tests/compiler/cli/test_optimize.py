@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from compiler.cli import optimize
+from compiler.optimizing import iptables_rules
+from compiler.optimizing.chains import Listing
 from compiler.optimizing.reorder import Reordered, reorder
-from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets
 from grammar.source import Source
@@ -73,7 +74,8 @@ def test_prices_are_those_of_the_tool(netpolc: Netpolc) -> None:
     shown = {}
     for name, tool in optimize.TOOLS.items():
         done = run(netpolc, GATEWAY, "--tool", name)
-        chain = reorder(Source("rules", GATEWAY), tool, Fraction(1, 100)).chains[1]
+        listing = iptables_rules.listing(Source("rules", GATEWAY), tool)
+        chain = reorder(listing, Fraction(1, 100)).chains[1]
         row = next(line.split() for line in done.stderr.splitlines() if line.startswith("filter FORWARD"))
         shown[name] = row[7]
         assert shown[name] == f"{float(chain.ordering.written / chain.counted / 10):.1f}"
@@ -194,9 +196,10 @@ def test_an_order_that_does_something_else_is_a_defect(
 ) -> None:
     """The proof does not believe the order: one that lets a general rule come first is told with a packet."""
 
-    def wrong(source: Source, tool: Tool, threshold: Fraction) -> Reordered:
-        lines = source.text.splitlines(keepends=True)
-        return replace(reorder(source, tool, threshold), text="".join([*lines[:2], lines[4], *lines[2:4], lines[5]]))
+    def wrong(listing: Listing, threshold: Fraction) -> Reordered:
+        (chain,) = listing.chains
+        swapped = replace(chain, rules=(chain.rules[2], *chain.rules[:2]))
+        return replace(reorder(listing, threshold), listing=replace(listing, chains=(swapped,)))
 
     monkeypatch.setattr(optimize, "reorder", wrong)
     text, address = SMALL, "10.0.0."

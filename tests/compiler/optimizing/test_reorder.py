@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.optimizing import iptables_rules
 from compiler.optimizing import reorder as reordering
 from compiler.optimizing.asked import asked
 from compiler.optimizing.reorder import Reordered, reorder, shares
 from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets
-from grammar.iptables import Command, tables
+from grammar.iptables import tables
 from grammar.ruletext import Refused
 from grammar.source import Source
 
@@ -48,7 +49,7 @@ ORDERED = [
 
 
 def reordered(text: str, threshold: Fraction = Fraction(0)) -> Reordered:
-    return reorder(Source("rules", text), Tool.IPTABLES_LEGACY, threshold)
+    return reorder(iptables_rules.listing(Source("rules", text), Tool.IPTABLES_LEGACY), threshold)
 
 
 def same(one: str, two: str) -> bool:
@@ -125,13 +126,13 @@ def test_chains_that_rules_are_inserted_into_stay() -> None:
     text = SMALL.replace("[9:540] -A FORWARD", "[9:540] -I FORWARD 1")
     found = reordered(text)
     assert [chain.chain for chain in found.chains] == ["own"]
-    assert found.left == (("filter", "FORWARD"),)
+    assert found.left == (("filter", "FORWARD", "rules are inserted there"),)
 
 
 def test_chains_of_too_many_rules_that_hang_together_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reordering, "LARGEST", 5)
     found = reordered(SMALL)
-    assert found.left == (("filter", "FORWARD"),)
+    assert found.left == (("filter", "FORWARD", "too many rules hang together"),)
     assert rules(found.text) == [*rules(SMALL)[:-2], *reversed(rules(SMALL)[-2:])]
 
 
@@ -220,23 +221,22 @@ COMMIT
 """
 
 
-def chains_of(text: str) -> dict[str, list[Command]]:
-    (table,) = tables(Source("rules", text))
-    found: dict[str, list[Command]] = {}
-    for command in table.commands:
-        found.setdefault(command.chain.text, [])
-        if command.verb == "-A":
-            found[command.chain.text].append(command)
-    return found
-
-
 def test_jumps_count_by_what_ends_behind_them() -> None:
-    chains = chains_of(JUMPS)
-    assert shares(chains, set(chains) - {"FORWARD"}) == {
+    chains = iptables_rules.listing(Source("rules", JUMPS), Tool.IPTABLES_LEGACY).chains
+    assert shares(chains) == {
         "busy": Fraction(20 + 15, 80),
         "idle": Fraction(5, 90),
         "inner": Fraction(15, 60),
     }
+
+
+def test_tables_of_one_name_lead_to_their_own_chains() -> None:
+    """Both families in one text: `strange` is harmless in the second only."""
+    rules_ = "[5:1] -A FORWARD -s 10.0.0.1/32 -j ACCEPT\n[9:1] -A FORWARD -s 10.0.0.2/32 -j strange\n"
+    rules_ += "[9:1] -A FORWARD -s 10.0.0.3/32 -j ACCEPT\n"
+    text = "*filter\n:FORWARD ACCEPT [0:0]\n:strange - [0:0]\n" + rules_ + "{} -A strange -j {}\nCOMMIT\n"
+    found = reordered(text.format("[1:1]", "NFQUEUE") + text.format("[1:1]", "ACCEPT"))
+    assert [len(chain.barriers) for chain in found.chains] == [1, 0]
 
 
 def test_jumps_and_rules_that_keep_state_move_and_what_is_strange_does_not() -> None:

@@ -1,0 +1,95 @@
+"""Rules of any tool as values. Readers make them of a text (`iptables_rules`, `nftables_rules`), passes and orders make
+others of them, and `Listing.written` is the text again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from compiler.ordering.overlap import Box
+from compiler.ordering.prices import Kind, Tool
+from grammar import nftables_tree
+from grammar.iptables import Command
+from grammar.ruletext import Place
+from grammar.source import Source
+
+
+class Asked(NamedTuple):
+    """What an order needs to know of a rule. `box` holds all packets that it matches, and maybe more. `ends`: a packet
+    that matches goes no further in the chain. `to`: chains of the table's own that it may go to. `barrier`: nothing
+    moves past the rule."""
+
+    box: Box
+    kinds: tuple[Kind, ...]
+    ends: bool = False
+    to: tuple[str, ...] = ()
+    barrier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`place`: where it stands in the text that was read; `text`: how it is to be written, with its counters. `said`:
+    its tree, None where the reader does not understand it. `counted`: whether it has a counter; `packets` and `bytes`
+    are 0 without. `does`: of two rules with the same words here packets that match fare the same. `returns`: what
+    matches goes back to the chain that it came from."""
+
+    place: Place
+    text: str
+    said: Command | nftables_tree.Rule | None
+    asked: Asked
+    counted: bool = False
+    packets: int = 0
+    bytes: int = 0
+    does: str = ""
+    comment: str = ""
+    returns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`table` has the family in front where the tool has several; a text may have several tables of one name: rules
+    lead only to chains of the same `block`. `own`: it hangs on no hook, rules lead to it. `slots`: where the text has
+    rules of the chain, in their order; never fewer than there are `rules`. `fixed`: why places do not tell in which
+    order rules are asked, or nothing: then they stay as they are."""
+
+    block: int
+    table: str
+    name: str
+    own: bool
+    rules: tuple[Rule, ...]
+    slots: tuple[Place, ...]
+    fixed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A text and its chains. `notes`: what is said about the text as a whole."""
+
+    source: Source
+    tool: Tool
+    chains: tuple[Chain, ...]
+    notes: tuple[str, ...] = ()
+
+    def written(self) -> str:
+        """The text, with the rules of each chain in its slots; what is left of these is cut out, a line if it has
+        nothing else."""
+        whole = self.source.text
+        text, at = [], 0
+        for start, end, new in sorted(piece for chain in self.chains for piece in self._pieces(chain)):
+            text += [whole[at:start], new]
+            at = end
+        return "".join([*text, whole[at:]])
+
+    def _pieces(self, chain: Chain) -> Iterator[tuple[int, int, str]]:
+        for slot, rule in zip(chain.slots, chain.rules, strict=False):
+            yield slot.start, slot.end, rule.text
+        for slot in chain.slots[len(chain.rules) :]:
+            yield (*self._cut(slot), "")
+
+    def _cut(self, slot: Place) -> tuple[int, int]:
+        whole = self.source.text
+        start = whole.rfind("\n", 0, slot.start) + 1
+        end = whole.find("\n", slot.end) + 1 or len(whole)
+        alone = not (whole[start : slot.start] + whole[slot.end : end]).strip()
+        return (start, end) if alone else (slot.start, slot.end)
