@@ -59,8 +59,8 @@ class Option(NamedTuple):
 
 class Command(NamedTuple):
     """A rule that is appended or inserted (`number`, from 1), a chain that is made (-N), a policy that is set (-P:
-    `policy`). A line `:CHAIN POLICY` is -P for a policy, -N for `-`. `packets` and `bytes` are a
-    rule's counters, 0 without them."""
+    `policy`). A line `:CHAIN POLICY` is -P for a policy, -N for `-`. `packets` and `bytes` are the
+    counters of a rule or a policy, 0 without them."""
 
     verb: str
     chain: Word
@@ -117,7 +117,11 @@ def _declaration(place: Place) -> Command:
         raise place.refused("a chain is declared like :FORWARD DROP [0:0]")
     chain = Word(words[0].text[1:], Place(place.source, place.start + 1, words[0].place.end))
     policy = words[1].text
-    return Command("-N" if policy == "-" else "-P", chain, (), place, policy="" if policy == "-" else policy)
+    counted = _COUNTERS.fullmatch(words[2].text) if len(words) == 3 else None
+    packets, octets = map(int, counted.groups()) if counted else (0, 0)
+    if policy == "-":
+        return Command("-N", chain, (), place)
+    return Command("-P", chain, (), place, policy=policy, packets=packets, bytes=octets)
 
 
 def _command(place: Place) -> Command:

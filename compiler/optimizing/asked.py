@@ -33,7 +33,7 @@ from compiler.ordering.prices import Kind
 from grammar.iptables import Command, Option
 
 #: Long and old names of options.
-_NAMES_OF = {
+NAMES_OF = {
     "--source": "-s",
     "--src": "-s",
     "--destination": "-d",
@@ -54,7 +54,7 @@ _NAMES_OF = {
 #: What iptables asks first of every rule, in this order.
 _HEADER = {"-s": Kind.ADDRESS, "-d": Kind.ADDRESS, "-i": Kind.INTERFACE, "-o": Kind.INTERFACE, "-p": Kind.PROTOCOL}
 #: Matches that neither keep state nor do anything, and what they cost.
-_MATCHES = {
+MATCHES = {
     "addrtype": Kind.ADDRESS_TYPE,
     "comment": None,
     "conntrack": Kind.STATE,
@@ -79,7 +79,7 @@ _MATCHES = {
     "udp": Kind.PORT,
 }
 #: Options of `-m set` that change its sets, or ask what others change.
-_STATEFUL = re.compile(r"--(update|return|packets|bytes)")
+STATEFUL = re.compile(r"--(update|return|packets|bytes)")
 #: Targets that end a packet's way through the chain.
 _ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
 #: Targets that do not, and change nothing that a box speaks of.
@@ -88,16 +88,16 @@ _PASSES = frozenset({"LOG", "NFLOG", "MARK", "CONNMARK", "DSCP", "TOS", "TTL", "
 
 def asked(command: Command, known: Collection[str] = ()) -> Asked:
     """What a rule that is appended asks and does; `known` are chains that it may lead to."""
-    options = [option._replace(name=_NAMES_OF.get(option.name, option.name)) for option in command.options]
+    options = [option._replace(name=NAMES_OF.get(option.name, option.name)) for option in command.options]
     matches = [_word(one) for one in options if one.name == "-m"]
     names = {option.name for option in options}
     kinds = [kind for name, kind in _HEADER.items() if name in names]
-    kinds += [kind for kind in map(_MATCHES.get, matches) if kind]
+    kinds += [kind for kind in map(MATCHES.get, matches) if kind]
     target = next((one for one in options if one.name in ("-j", "-g")), None)
     does = _word(target) if target else ""
     to = (does,) if does in known else ()
     ends = does in _ENDS or (target is not None and target.name == "-g")
-    quiet = all(match in _MATCHES for match in matches) and not any(_STATEFUL.match(one.name) for one in options)
+    quiet = all(match in MATCHES for match in matches) and not any(STATEFUL.match(one.name) for one in options)
     box = _box([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
     if box is None or (does and not to and does not in _ENDS | _PASSES):
         return Asked(EVERYTHING, tuple(kinds), ends, to, barrier=True)

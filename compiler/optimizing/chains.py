@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from compiler.ordering.overlap import Box
-from compiler.ordering.prices import Kind, Tool
+from compiler.ordering.prices import JUMP, Kind, Tool, price
 from grammar import nftables_tree
 from grammar.iptables import Command
 from grammar.ruletext import Place
@@ -25,6 +25,11 @@ class Asked(NamedTuple):
     ends: bool = False
     to: tuple[str, ...] = ()
     barrier: bool = False
+
+    def cost(self, tool: Tool) -> int:
+        """What the rule costs a packet that it does not match; one that it always matches also pays for the way to a
+        chain. In the unit of `prices`."""
+        return price(tool, self.kinds) + (JUMP[tool] if self.to and not self.kinds else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,25 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What a chain of a hook does with packets that come to its end. `place`, `text`: the words that set it, as they
+    stand and as they are to be written, with its counters; the numbers are 0 without. `does`: as of a rule that does
+    the same."""
+
+    place: Place
+    text: str
+    does: str
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """`table` has the family in front where the tool has several; a text may have several tables of one name: rules
     lead only to chains of the same `block`. `own`: it hangs on no hook, rules lead to it. `slots`: where the text has
     rules of the chain, in their order; never fewer than there are `rules`. `fixed`: why places do not tell in which
-    order rules are asked, or nothing: then they stay as they are."""
+    order rules are asked, or nothing: then they stay as they are. `policy`: None where the text does not say it, once
+    and for all."""
 
     block: int
     table: str
@@ -60,6 +79,7 @@ class Chain:
     rules: tuple[Rule, ...]
     slots: tuple[Place, ...]
     fixed: str = ""
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +102,8 @@ class Listing:
         return "".join([*text, whole[at:]])
 
     def _pieces(self, chain: Chain) -> Iterator[tuple[int, int, str]]:
+        if chain.policy is not None:
+            yield chain.policy.place.start, chain.policy.place.end, chain.policy.text
         for slot, rule in zip(chain.slots, chain.rules, strict=False):
             yield slot.start, slot.end, rule.text
         for slot in chain.slots[len(chain.rules) :]:

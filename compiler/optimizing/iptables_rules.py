@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from itertools import takewhile
 
 from compiler.optimizing.asked import asked
-from compiler.optimizing.chains import Chain, Listing, Rule
+from compiler.optimizing.chains import Chain, Listing, Policy, Rule
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command, Table, tables
 from grammar.source import Source
@@ -21,16 +21,32 @@ def listing(source: Source, tool: Tool) -> Listing:
 
 
 def _chains(block: int, table: Table) -> Iterator[Chain]:
+    """In the order of their first rules, those without any last."""
     found: dict[str, list[Command]] = {}
+    policies: dict[str, list[Command]] = {}
     for command in table.commands:
         if command.verb in ("-A", "-I"):
             found.setdefault(command.chain.text, []).append(command)
+        elif command.verb == "-P":
+            policies.setdefault(command.chain.text, []).append(command)
     own = {command.chain.text for command in table.commands if command.verb == "-N"}
+    for command in table.commands:
+        found.setdefault(command.chain.text, [])
     for name, commands in found.items():
         inserted = any(command.verb == "-I" for command in commands)
         rules = tuple(rule(command, own) for command in commands)
         slots = tuple(command.place for command in commands)
-        yield Chain(block, table.name.text, name, name in own, rules, slots, "rules are inserted there" * inserted)
+        fixed = "rules are inserted there" * inserted
+        policy = _policy(*policies.get(name, ()))
+        yield Chain(block, table.name.text, name, name in own, rules, slots, fixed, policy)
+
+
+def _policy(*commands: Command) -> Policy | None:
+    """Of a line like `:FORWARD DROP [0:0]` that is the only one for its chain."""
+    if len(commands) != 1 or not commands[0].place.text.startswith(":"):
+        return None
+    (command,) = commands
+    return Policy(command.place, command.place.text, f"-j {command.policy}", command.packets, command.bytes)
 
 
 def rule(command: Command, own: Collection[str]) -> Rule:

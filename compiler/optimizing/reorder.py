@@ -19,7 +19,7 @@ from compiler.optimizing.dimensions import EVERYTHING
 from compiler.ordering.jobs import Jobs
 from compiler.ordering.order import Ordering, order_apart
 from compiler.ordering.overlap import groups, overlaps
-from compiler.ordering.prices import JUMP, Tool, price
+from compiler.ordering.prices import Tool
 from grammar.ruletext import Place
 
 #: More rules than these, each overlapping some other, are not ordered: all their pairs take a bit each.
@@ -139,7 +139,7 @@ def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold:
     rules = [settled(rule.asked, known) for rule in chain.rules]
     weights = [_ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
     factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
-    boxes, costs = [rule.box for rule in rules], [_cost(rule, tool) for rule in rules]
+    boxes, costs = [rule.box for rule in rules], [rule.cost(tool) for rule in rules]
     apart = []
     hanging = groups(boxes)
     if max(map(len, hanging)) > LARGEST:
@@ -150,8 +150,3 @@ def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold:
         apart.append((group, replace(jobs, unit=jobs.unit / factor)))
     barriers = tuple(rule.place for rule, asked in zip(chain.rules, rules, strict=True) if asked.barrier)
     return ChainOrder(chain.table, chain.name, barriers, tuple(weights), order_apart(apart, threshold))
-
-
-def _cost(asked: Asked, tool: Tool) -> int:
-    """What the rule costs a packet that it does not match; one that it always matches also pays for the way there."""
-    return price(tool, asked.kinds) + (JUMP[tool] if asked.to and not asked.kinds else 0)
