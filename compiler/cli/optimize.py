@@ -1,4 +1,4 @@
-"""`netpolc optimize`: rules of iptables in the order that costs least, by the packets that they counted."""
+"""`netpolc optimize`: rules of iptables or nft in the order that costs least, by the packets that they counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from compiler.analysis.same import differences
 from compiler.cli import rules
 from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
-from compiler.optimizing import iptables_rules
+from compiler.optimizing.reading import Format, format_of, listing
 from compiler.optimizing.reorder import ChainOrder, Reordered, reorder
 from compiler.ordering.prices import Tool
 from grammar import ipset
@@ -32,7 +32,13 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write the rules here."
 )
 @click.option(
-    "--tool", type=click.Choice(list(TOOLS)), default="legacy", show_default=True, help="Which iptables has the rules."
+    "--format",
+    "format_name",
+    type=click.Choice([one.value for one in Format]),
+    help="Who printed RULES.  [default: as the text tells]",
+)
+@click.option(
+    "--tool", type=click.Choice(list(TOOLS)), help="Which iptables has the rules of iptables.  [default: legacy]"
 )
 @click.option(
     "--threshold",
@@ -52,11 +58,20 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
     help="Prove that the rules in their new order do the same.",
 )
 def command(
-    file: str, output: Path | None, tool: str, threshold: int, sets: tuple[str, ...], check: bool, proving: bool
+    file: str,
+    output: Path | None,
+    format_name: str | None,
+    tool: str | None,
+    threshold: int,
+    sets: tuple[str, ...],
+    check: bool,
+    proving: bool,
 ) -> None:
-    """Put rules of iptables in the order in which packets are compared with the fewest of them.
+    """Put rules of iptables or nft in the order in which packets are compared with the fewest of them.
 
-    RULES is what iptables-save -c or ip6tables-save -c prints: how often rules match is taken from their counters.
+    RULES is what iptables-save -c, ip6tables-save -c or nft list ruleset prints: how often rules match is taken from
+    their counters. With nft, rules without one weigh nothing.
+
     Every rule goes on matching the packets that it matched, and moves with its counters and comment. What is not
     understood stays where it is, with what stands before it and behind it, and is named.
 
@@ -73,7 +88,10 @@ def command(
     try:
         ((name, text),) = rules.texts([file], live=False)
         beside = rules.texts(sets, live=False)
-        found = _reordered(name, text, beside, TOOLS[tool], Fraction(threshold, 100))
+        format_ = Format(format_name) if format_name else format_of(text)
+        if format_ is Format.NFT and (tool or sets):
+            raise click.UsageError("--tool and --sets are for rules of iptables")
+        found = _reordered(name, text, format_, beside, TOOLS[tool or "legacy"], Fraction(threshold, 100))
         changed = found.text != text
         if changed and proving:
             _prove(name, text, found.text, beside)
@@ -94,19 +112,22 @@ def command(
     sys.exit(1 if check and changed else 0)
 
 
-def _reordered(name: str, text: str, sets: Iterable[tuple[str, str]], tool: Tool, threshold: Fraction) -> Reordered:
-    """Raises InvalidInput for what is no iptables-save or no ipset save, NetpolcError where there are no weights."""
+def _reordered(
+    name: str, text: str, format_: Format, sets: Iterable[tuple[str, str]], tool: Tool, threshold: Fraction
+) -> Reordered:
+    """Raises InvalidInput for what is not of the format or no ipset save, NetpolcError where there are no weights."""
     problems = Collector()
     try:
         for one in sets:  # other rules there would hide from the proof what these do
             ipset.sets(Source(*one))
-        found = reorder(iptables_rules.listing(Source(name, text), tool), threshold)
+        found = reorder(listing(Source(name, text), format_, tool), threshold)
     except Refused as error:
         problems.add(error.flaw)
         problems.check()
         raise
     if found.chains and not any(chain.counted for chain in found.chains):
-        raise NetpolcError(f"{name}: no packets are counted, so no order is better: iptables-save needs -c")
+        how = "rules need counters" if format_ is Format.NFT else "iptables-save needs -c"
+        raise NetpolcError(f"{name}: no packets are counted, so no order is better: {how}")
     return found
 
 
@@ -125,9 +146,10 @@ def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> No
 
 def _report(name: str, found: Reordered) -> Iterator[str]:
     """What stays where it is, the chains as a table, and what is gained in all."""
+    yield from (f"note: {name}: {note}" for note in found.listing.notes)
     for chain in found.chains:
         for place in chain.barriers:
-            yield f"note: {place.span.file_line}: nothing moves past this rule: {place.text}"
+            yield f"note: {place.span.file_line}: nothing moves past this rule: {' '.join(place.text.split())}"
     for table, left, why in found.left:
         yield f"note: {name}: {table} {left} stays as it is: {why}"
     if not found.chains:

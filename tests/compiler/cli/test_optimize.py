@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,7 +109,7 @@ def test_written_whole_over_its_input_too(netpolc: Netpolc) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        ("table inet t {\n}\n", "1:1", "a table begins with a line like *filter"),
+        ("FORWARD\n", "1:1", "a table begins with a line like *filter"),
         ("*filter\n[1:2] -D FORWARD\nCOMMIT\n", "2:1", "-D is not understood here"),
         ('*filter\n[1:2] -A FORWARD --comment "x\nCOMMIT\n', "2:28", "the quote is not closed"),
         (f"*filter\n[{'9' * 21}:2] -A FORWARD -j DROP\nCOMMIT\n", "2:1", "[999999999999999999999:2] is not understood"),
@@ -248,6 +249,60 @@ def test_the_kernel_has_the_rules_in_their_new_order(netpolc: Netpolc, tool: str
     kept = [line for line in Path("new.save").read_text().splitlines() if " -A " in line]
     assert [line for line in loaded.splitlines() if " -A " in line] == kept
     assert run(netpolc, loaded, "--check", "--tool", tool, name="loaded.save").status == 0
+
+
+NFT = """table inet filter {
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		ip saddr 10.0.0.1 counter packets 1 bytes 60 drop # handle 2
+		ip saddr 10.0.0.2 counter packets 9 bytes 540 drop # handle 3
+		ip saddr 10.0.0.0/24 counter packets 5000 bytes 300000 accept comment "many"
+	}
+}
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "nft")])
+def test_rules_of_nft_too(netpolc: Netpolc, options: tuple[str, ...]) -> None:
+    done = run(netpolc, NFT, "--threshold", "0", *options, name="ruleset.nft")
+    assert done.status == 0, done.stderr
+    lines = NFT.splitlines(keepends=True)
+    assert done.stdout == "".join([*lines[:3], lines[4], lines[3], *lines[5:]])
+    assert "\ninet filter forward      3      1     5010" in done.stderr
+    assert "proved: " in done.stderr
+    assert "no counter" not in done.stderr
+
+
+def test_rules_of_nft_without_a_counter_are_counted(netpolc: Netpolc) -> None:
+    done = run(netpolc, NFT.replace("counter packets 1 bytes 60 drop", "drop"), "--threshold", "0", name="ruleset.nft")
+    assert "note: ruleset.nft: 1 of 3 rules have no counter and weigh nothing\n" in done.stderr
+    assert done.stdout.index("10.0.0.2") < done.stdout.index("10.0.0.1")
+    plain = re.sub(r"counter packets \d+ bytes \d+ ", "", NFT)
+    done = run(netpolc, plain, name="ruleset.nft")
+    assert (done.status, done.stdout) == (2, "")
+    assert "no packets are counted, so no order is better: rules need counters" in done.stderr
+
+
+def test_a_text_is_what_it_is_said_to_be(netpolc: Netpolc) -> None:
+    for text, format_, place in ((NFT, "iptables", "1:1"), (SMALL, "nft", "1:1")):
+        done = run(netpolc, text, "--format", format_, "-o", "new")
+        assert done.status == 2
+        assert f"rules.save:{place}: error: " in done.stderr
+        assert not Path("new").exists()
+    assert run(netpolc, NFT, "--tool", "nft").status == 2
+
+
+@pytest.mark.kernel
+def test_the_kernel_has_rules_of_nft_in_their_new_order(netpolc: Netpolc) -> None:
+    """With their counters; what it prints needs no other order."""
+    assert run(netpolc, NFT, "-o", "new.nft", "--threshold", "0").status == 0
+    script = "nft -c -f new.nft && nft -f new.nft && nft -a list ruleset"
+    loaded = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", script], capture_output=True, text=True, check=True
+    ).stdout
+    kept = [line.partition(" # ")[0] for line in Path("new.nft").read_text().splitlines() if "counter" in line]
+    assert [line.partition(" # ")[0] for line in loaded.splitlines() if "counter" in line] == kept
+    assert run(netpolc, loaded, "--check", "--threshold", "0", name="loaded.nft").status == 0
 
 
 def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
