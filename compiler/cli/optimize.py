@@ -12,9 +12,10 @@ import click
 
 from compiler.analysis.proof import NotProved
 from compiler.analysis.same import differences
-from compiler.cli import rules
+from compiler.cli import profiles, rules
 from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
+from compiler.optimizing.chains import Listing
 from compiler.optimizing.reading import Format, format_of, listing
 from compiler.optimizing.reorder import ChainOrder, Reordered, reorder
 from compiler.ordering.prices import Tool
@@ -48,6 +49,7 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
     show_default=True,
     help="A chain stays as it is unless a new order saves more than this.",
 )
+@profiles.profile_options
 @click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the order could be better.")
 @click.option(
@@ -63,14 +65,17 @@ def command(
     format_name: str | None,
     tool: str | None,
     threshold: int,
+    profiles_: tuple[str, ...],
+    half_life: int,
     sets: tuple[str, ...],
     check: bool,
     proving: bool,
 ) -> None:
     """Put rules of iptables or nft in the order in which packets are compared with the fewest of them.
 
-    RULES is what iptables-save -c, ip6tables-save -c or nft list ruleset prints: how often rules match is taken from
-    their counters. With nft, rules without one weigh nothing.
+    RULES is what iptables-save -c, ip6tables-save -c or nft list ruleset prints. How often rules match is taken from
+    their counters, or from --profile: other dumps of the same rules (of nft also nft -j list ruleset) and profiles of
+    netpolc. Rules without a counter weigh nothing; where nothing is counted at all, what they ask is weighed.
 
     Every rule goes on matching the packets that it matched, and moves with its counters and comment. What is not
     understood stays where it is, with what stands before it and behind it, and is named.
@@ -78,8 +83,8 @@ def command(
     Old and new are compared for every packet before anything is written. Without -o the rules go to standard output;
     what was gained, and how far from the best order that is at most, goes to standard error.
 
-    Exit status: 0 done; 1 the order could be better (--check); 2 bad input, rules without counters, or rules that
-    cannot be compared (--no-prove writes them all the same); 70 the proof found a difference, which is a defect of
+    Exit status: 0 done; 1 the order could be better (--check); 2 bad input, or rules that cannot be compared
+    (--no-prove writes them all the same); 70 the proof found a difference, which is a defect of
     netpolc. Then nothing is written.
     """
     if check and output is not None:
@@ -91,7 +96,8 @@ def command(
         format_ = Format(format_name) if format_name else format_of(text)
         if format_ is Format.NFT and (tool or sets):
             raise click.UsageError("--tool and --sets are for rules of iptables")
-        found = _reordered(name, text, format_, beside, TOOLS[tool or "legacy"], Fraction(threshold, 100))
+        known = _listing(Source(name, text), format_, beside, TOOLS[tool or "legacy"])
+        found = reorder(profiles.weighed(known, profiles.read(profiles_), half_life), Fraction(threshold, 100))
         changed = found.text != text
         if changed and proving:
             _prove(name, text, found.text, beside)
@@ -112,23 +118,17 @@ def command(
     sys.exit(1 if check and changed else 0)
 
 
-def _reordered(
-    name: str, text: str, format_: Format, sets: Iterable[tuple[str, str]], tool: Tool, threshold: Fraction
-) -> Reordered:
-    """Raises InvalidInput for what is not of the format or no ipset save, NetpolcError where there are no weights."""
+def _listing(source: Source, format_: Format, sets: Iterable[tuple[str, str]], tool: Tool) -> Listing:
+    """Raises InvalidInput for what is not of the format or no ipset save."""
     problems = Collector()
     try:
         for one in sets:  # other rules there would hide from the proof what these do
             ipset.sets(Source(*one))
-        found = reorder(listing(Source(name, text), format_, tool), threshold)
+        return listing(source, format_, tool)
     except Refused as error:
         problems.add(error.flaw)
         problems.check()
         raise
-    if found.chains and not any(chain.counted for chain in found.chains):
-        how = "rules need counters" if format_ is Format.NFT else "iptables-save needs -c"
-        raise NetpolcError(f"{name}: no packets are counted, so no order is better: {how}")
-    return found
 
 
 def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> None:

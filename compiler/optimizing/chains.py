@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 from compiler.ordering.overlap import Box
@@ -37,7 +38,8 @@ class Rule:
     """`place`: where it stands in the text that was read; `text`: how it is to be written, with its counters. `said`:
     its tree, None where the reader does not understand it. `counted`: whether it has a counter; `packets` and `bytes`
     are 0 without. `does`: of two rules with the same words here packets that match fare the same. `returns`: what
-    matches goes back to the chain that it came from."""
+    matches goes back to the chain that it came from. `weight`: packets that match by what another text counted, or by
+    an estimate; None: by the text's own counters."""
 
     place: Place
     text: str
@@ -49,6 +51,12 @@ class Rule:
     does: str = ""
     comment: str = ""
     returns: bool = False
+    weight: int | Fraction | None = None
+
+    @property
+    def matched(self) -> int | Fraction:
+        """Packets that are taken to match."""
+        return self.packets if self.weight is None else self.weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,7 @@ _COUNTER = re.compile(r"counter\s+packets\s+([0-9]{1,20})\s+bytes\s+([0-9]{1,20}
 
 def listing(source: Source) -> Listing:
     """Raises Refused for what is no text of nftables."""
-    found = blocks(source)
-    chains = tuple(_chains(found))
-    rules = [rule for chain in chains for rule in chain.rules]
-    silent = sum(not rule.counted for rule in rules)
-    notes = (f"{silent} of {len(rules)} rules have no counter and weigh nothing",) if silent else ()
-    return Listing(source, Tool.NFTABLES, chains, notes)
+    return Listing(source, Tool.NFTABLES, tuple(_chains(blocks(source))))
 
 
 def _chains(found: Blocks) -> Iterator[Chain]:

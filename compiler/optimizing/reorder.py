@@ -102,10 +102,10 @@ def shares(chains: Collection[Chain]) -> dict[str, Fraction]:
     """Chains of a table's own (of one block) that leave the addresses of packets alone, with the share of the packets
     that enter it and end there: those of its rules that end them and do not return, and its jumps' shares. From the
     last chain that jumps lead to, backwards; a chain in a circle is not among them."""
-    entered: dict[str, int] = {}
+    entered: dict[str, int | Fraction] = {}
     for rule in (rule for chain in chains for rule in chain.rules):
         for name in rule.asked.to:
-            entered[name] = entered.get(name, 0) + rule.packets
+            entered[name] = entered.get(name, 0) + rule.matched
     found = dict.fromkeys(entered.keys() - {chain.name for chain in chains}, Fraction(0))  # those without a rule
     waiting, left = [chain for chain in chains if chain.own], -1
     while len(waiting) != left:
@@ -130,8 +130,8 @@ def settled(asked: Asked, known: Collection[str]) -> Asked:
 def _ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
     """Packets whose way through the chain ended here."""
     if asked.ends:
-        return Fraction(rule.packets)
-    return rule.packets * max((known[name] for name in asked.to), default=Fraction(0))
+        return Fraction(rule.matched)
+    return rule.matched * max((known[name] for name in asked.to), default=Fraction(0))
 
 
 def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold: Fraction) -> ChainOrder | None:

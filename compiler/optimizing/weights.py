@@ -60,13 +60,13 @@ def read(source: Source, flaws: Callable[[Flaw], None]) -> tuple[Profile, ...]:
 
 
 def profiled(rules: Listing, profiles: Sequence[Profile], half_life: int = HALF_LIFE) -> Weighed:
-    """The listing with packets of profiles of the same rules, the oldest first. ValueError, with its message, when they
+    """The listing with weights by profiles of the same rules, the oldest first. ValueError, with its message, when they
     are not in this order."""
     packets = smoothed(profiles, half_life)
     keys = dict.fromkeys(_keys(rules))
     chains, known = [], iter(keys)
     for chain in rules.chains:
-        new = (replace(rule, counted=True, packets=round(packets.get(next(known), 0))) for rule in chain.rules)
+        new = (replace(rule, weight=packets.get(next(known), Fraction(0))) for rule in chain.rules)
         chains.append(replace(chain, rules=tuple(new)))
     found = sum(key in packets for key in keys)
     strange = [many for key, many in packets.items() if key not in keys]
