@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.space import MARK_BITS, Level, Space
-from compiler.semantics.rules.effects import ALL_BITS, Outcome
+from compiler.semantics.rules.effects import ALL_BITS, AS_IT_CAME, Change, Outcome
+
+_Hops = tuple[int, int, int]
 
 
 def as_seen(outcome: Outcome, over: Space, packet: Mapping[int, int]) -> Hashable:
@@ -22,6 +25,7 @@ class Settled:
 
     def __init__(self, over: Space) -> None:
         self._over, self._made = over, over.made
+        self._known_by_hops: dict[int, int] = {}
 
     def comes(self, diagram: int) -> int:
         """The packets that come to its end, as far as is known."""
@@ -36,20 +40,48 @@ class Settled:
         return found
 
     def mark_bit(self, diagram: int, bit: int) -> int:
-        """The packets that have the bit in the end; none of those that are gone, or that nobody knows of."""
+        """The packets that have the bit in the end, or where nobody knows any more what becomes of them; none of those
+        that are gone."""
         level = Level.MARK + MARK_BITS - 1 - bit
 
         def among(keeps: int, flips: int) -> int:
             def chosen(outcome: Outcome) -> int:
                 change = outcome.change
                 has = (change.keep >> bit & 1, change.flip >> bit & 1) == (keeps, flips)
-                return IN if has and outcome.how == "accept" else NOTHING
+                return IN if has and (outcome.how == "accept" or outcome.then) else NOTHING
 
             return self._mapped(diagram, chosen)
 
         made = self._made
         kept = [made.where(made.inside(level, [(1 - flip,) * 2]), among(1, flip)) for flip in (0, 1)]
         return made.first([among(0, 1), *kept])
+
+    def each(self, diagram: int, change: Callable[[Outcome], Outcome]) -> int:
+        """With other outcomes, behind statements that are not modelled, too."""
+
+        def anew(outcome: Outcome) -> int:
+            then = tuple(self.each(behind, change) for behind in outcome.then)
+            return self._made.outcome(change(outcome)._replace(then=then))
+
+        return self._mapped(diagram, anew)
+
+    def by_hops(self, diagram: int) -> int:
+        """With the hop limits that each packet has in the end, and where it is seen, and none where they are what they
+        were."""
+        made = self._made
+        if diagram not in self._known_by_hops:
+            anew = {}
+            for outcome in list(self._outcomes(diagram)):
+                counted = [change.hops for change in _changes(outcome)]
+                if outcome.then or any(hops != AS_IT_CAME.hops for hops in counted):
+                    told = outcome._replace(then=tuple(map(self.by_hops, outcome.then)))
+                    spans: dict[tuple[_Hops, ...], list[tuple[int, int]]] = {}
+                    for hops, seen in enumerate(zip(*map(_each_hops, counted), strict=True)):
+                        spans.setdefault(seen, []).append((hops, hops))
+                    ends = ((own, made.outcome(_with_hops(told, seen))) for seen, own in spans.items())
+                    anew[made.outcome(outcome)] = made.first(made.inside(Level.HOPS, own, end) for own, end in ends)
+            self._known_by_hops[diagram] = made.replaced(diagram, anew)
+        return self._known_by_hops[diagram]
 
     def but_mark(self, diagram: int) -> int:
         """The outcomes without their marks, and without what NAT gives to those that have it."""
@@ -83,6 +115,31 @@ class Settled:
     def _mapped(self, diagram: int, change: Callable[[Outcome], int]) -> int:
         leaves = {self._made.outcome(outcome): change(outcome) for outcome in list(self._outcomes(diagram))}
         return self._made.relabel(diagram, leaves)
+
+
+def with_changes(outcome: Outcome, change: Callable[[Change], Change]) -> Outcome:
+    """The outcome with other changes, in the end and where the packet is seen."""
+    events = tuple(event._replace(change=change(event.change)) for event in outcome.events)
+    return outcome._replace(change=change(outcome.change), events=events)
+
+
+def _changes(outcome: Outcome) -> Iterator[Change]:
+    """In the order in which `with_changes` has them."""
+    yield from (event.change for event in outcome.events)
+    yield outcome.change
+
+
+@lru_cache(1024)
+def _each_hops(hops: _Hops) -> tuple[_Hops, ...]:
+    """What a change makes of each hop limit, as one for that limit alone."""
+    add, low, high = hops
+    ends = [min(max(value + add, low), high) if low < high else low for value in range(256)]
+    return tuple(AS_IT_CAME.hops if end == value else (0, end, end) for value, end in enumerate(ends))
+
+
+def _with_hops(outcome: Outcome, hops: Iterable[_Hops]) -> Outcome:
+    left = iter(hops)
+    return with_changes(outcome, lambda change: change._replace(hops=next(left)))
 
 
 def _unmarked(outcome: Outcome) -> Outcome:

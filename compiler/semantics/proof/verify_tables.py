@@ -18,13 +18,14 @@ from functools import cached_property
 from itertools import islice
 
 from compiler.resources.language import Mark, Program, Rule, Statement
+from compiler.semantics.diagrams.diagram import NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.odds import Odds, probability, settled
 from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, space
 from compiler.semantics.diagrams.variables import Answer, Variables
 from compiler.semantics.diagrams.way_diagram import Places, WayDiagrams, rules_met
-from compiler.semantics.diagrams.way_settled import Settled
+from compiler.semantics.diagrams.way_settled import Settled, with_changes
 from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case
 from compiler.semantics.proof.flows import Turn
@@ -43,7 +44,6 @@ MOST_WITNESSES = 3
 #: Bits of the mark that may carry an interface to where it cannot be asked.
 CARRIED = 0x0F000000
 _FILTERED = (Hook.INPUT, Hook.FORWARD, Hook.OUTPUT)
-_ALL_HOPS = (0, 0, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,42 +118,22 @@ class TableComparison:
     def _packets(self, hook: Hook) -> tuple[int, int]:
         sides = [self._text.ended(self._says.packets(hook)), self._text.at(hook, nat=False)]
         if self._touched and hook in (Hook.FORWARD, Hook.OUTPUT):
-            sides = [self._changed(side, self._uncarried) for side in sides]
-        sides = [self._by_hops(self._changed(side, _in_the_end)) for side in sides]
+            sides = [self._finer.each(side, self._uncarried) for side in sides]
+        sides = [self._finer.by_hops(self._finer.each(side, _in_the_end)) for side in sides]
         return sides[0], sides[1]
 
     def _connections(self, hook: Hook) -> tuple[int, int]:
         one, two = self._text.ended(self._says.connections(hook)), self._text.at(hook, nat=True)
         if self._touched and hook is Hook.POSTROUTING:
-            two = self._carried_there(two)
+            one, two = self._behind_forward(one), self._behind_forward(self._carried_there(two))
         return self._by_chance(one), self._by_chance(two)
 
     def _by_chance(self, diagram: int) -> int:
         """With the odds of what is left to chance."""
         names = self.variables.names().items()
         coins = {level: share for name, level in names if isinstance(name, Asked) and (share := probability(name.text))}
-        diagram = self._changed(diagram, _without_throws)
+        diagram = self._finer.each(diagram, _without_throws)
         return settled(self._made, diagram, {**coins, **self.matches.coins})
-
-    def _by_hops(self, diagram: int) -> int:
-        """With the hop limit that each packet has in the end, and none where it is what it was."""
-        made, anew = self._made, dict[int, int]()
-        for outcome in list(made.said(diagram)):
-            if isinstance(outcome, Outcome) and outcome.change.hops != _ALL_HOPS and not outcome.then:
-                add, low, high = outcome.change.hops
-                spans: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
-                for value in range(256):
-                    to = min(max(value + add, low), high) if low < high else low
-                    spans.setdefault((0, to, to) if to != value else _ALL_HOPS, []).append((value, value))
-                anew[made.outcome(outcome)] = made.first(
-                    made.inside(Level.HOPS, own, made.outcome(_with_hops(outcome, hops))) for hops, own in spans.items()
-                )
-        return made.replaced(diagram, anew) if anew else diagram
-
-    def _changed(self, diagram: int, change: object) -> int:
-        made = self._made
-        known = [outcome for outcome in list(made.said(diagram)) if isinstance(outcome, Outcome)]
-        return made.relabel(diagram, {made.outcome(one): made.outcome(change(one)) for one in known})  # type: ignore[operator]
 
     # Bits that carry an interface
 
@@ -163,11 +143,8 @@ class TableComparison:
         return self._carried and self._carried & (next(marked) | next(marked))
 
     def _uncarried(self, outcome: Outcome) -> Outcome:
-        if outcome.then:
-            return outcome
-        change = outcome.change
-        kept = change._replace(keep=change.keep | self._touched, flip=change.flip & ~self._touched)
-        return outcome._replace(change=kept)
+        bits = self._touched
+        return with_changes(outcome, lambda one: one._replace(keep=one.keep | bits, flip=one.flip & ~bits))
 
     def _carried_there(self, diagram: int) -> int:
         """POSTROUTING, with the bits as FORWARD and OUTPUT have left them, where that is known."""
@@ -176,11 +153,25 @@ class TableComparison:
         for bit in (bit for bit in range(MARK_BITS) if self._touched >> bit & 1):
             level = Level.MARK + MARK_BITS - 1 - bit
             there, own = self._finer.mark_bit(forward, bit), self._finer.mark_bit(output, bit)
-            if made.asked(there) <= {Level.INPUT} and not made.asked(own):
-                is_set = made.first([made.where(arrived, there), made.where(made.outside(arrived), own)])
+            by = self._ways_in(there)
+            follows = made.where(self._finer.comes(forward), by) == there
+            if follows and own in (NOTHING, self._finer.comes(output)):
+                is_set = made.first([made.where(arrived, by), made.outside(arrived) if own != NOTHING else NOTHING])
                 sides = (made.restrict(diagram, {int(level): value}) for value in (1, 0))
                 diagram = made.first([made.where(is_set, next(sides)), next(sides)])
         return diagram
+
+    def _ways_in(self, packets: int) -> int:
+        """Everything that came in by an interface by which one of the packets did."""
+        made = self._made
+        spans = [(span, made.inside(Level.INPUT, [span])) for span in made.pieces(packets, Level.INPUT)]
+        return made.inside(Level.INPUT, [span for span, by in spans if made.where(by, packets) != NOTHING])
+
+    def _behind_forward(self, diagram: int) -> int:
+        """What it says of packets that can come to POSTROUTING: none by interfaces whose packets all are gone."""
+        sent = self._made.inside(Level.INPUT, [(0, 0)])
+        came = self._finer.comes(self._text.at(Hook.FORWARD, nat=False))
+        return self._made.where(self._made.first([sent, self._ways_in(came)]), diagram)
 
     # Filter chains
 
@@ -192,9 +183,9 @@ class TableComparison:
             return
         ways = WayDiagrams(part, self.over, (self.matches, self.variables, Places()))
         for hook in _FILTERED:
-            found = self._changed(ways.at(hook, nat=False), lambda one: one._replace(events=()))
-            kept = self._changed(found, lambda one: one._replace(change=AS_IT_CAME))
-            yield from self._compared(hook, False, kept, self._by_hops(found), filters=True)
+            found = self._finer.each(ways.at(hook, nat=False), lambda one: one._replace(events=()))
+            kept = self._finer.each(found, lambda one: one._replace(change=AS_IT_CAME))
+            yield from self._compared(hook, False, kept, self._finer.by_hops(found), filters=True)
 
     # Witnesses
 
@@ -209,8 +200,7 @@ class TableComparison:
 
 def _in_the_end(outcome: Outcome) -> Outcome:
     """Of what is written twice the last counts for DSCP; segments are bounded by the least of all bounds."""
-    events = tuple(one._replace(change=_settled(one.change)) for one in outcome.events)
-    return outcome._replace(change=_settled(outcome.change), events=events)
+    return with_changes(outcome, _settled)
 
 
 def _settled(change: Change) -> Change:
@@ -225,10 +215,6 @@ def _settled(change: Change) -> Change:
 def _without_throws(outcome: Outcome) -> Outcome:
     kept = tuple(one for one in outcome.events if not (isinstance(one.what, Asked) and probability(one.what.text)))
     return outcome._replace(events=kept)
-
-
-def _with_hops(outcome: Outcome, hops: tuple[int, int, int]) -> Outcome:
-    return outcome._replace(change=outcome.change._replace(hops=hops))
 
 
 def _statements(program: Program) -> Iterator[Statement]:

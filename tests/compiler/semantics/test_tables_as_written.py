@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from compiler.analysis.proof import Proof
+import pytest
+
+from compiler.analysis.proof import Proof, Prover
+from compiler.backends.target import Backend, Target
+from compiler.pipeline import Compiler
+from compiler.snapshot import build
+from compiler.sources import language
 from tests.compiler.semantics.table_texts import proved, saved
 
 AS_WRITTEN = """
@@ -48,3 +54,37 @@ def test_rules_of_one_tool_stand_where_they_are_written() -> None:
     assert said.given == f"with 3 rules of one tool, unverified: {names}"
     for old, new in MISTAKES:
         assert not found(WRITTEN.replace(old, new)).equal, old
+
+
+#: Statements around rules of one tool that remember packets, or that nobody knows; and what is no longer the same.
+SEEN_ON_THE_WAY = [
+    (
+        """mangle { ttl inc 1 for self  opaque few nft output "limit rate 5/minute return"
+             opaque told nft output "limit rate 5/minute log group 1"  opaque last nft output "queue num 1"  dscp self 5
+             ttl inc 3 for self }""",
+        "ip ttl 63 ip ttl set 64 return",
+        "ip ttl 63 ip ttl set 65 return",
+    ),
+    *(
+        (
+            f"""nat {{ masquerade iface eth1 -> any  snat iface eth* -> any as 10.0.0.1 }}
+                mangle {{ opaque o iptables forward "{rule}"  dscp any 5 }}""",
+            "-i eth1 -j MARK",
+            "-i eth2 -j MARK",
+        )
+        for rule in ("-m limit --limit 5/minute -j DROP", "-i eth3 -j DROP", "-p tcp -j NFQUEUE", "-i eth3 -j NFQUEUE")
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "old", "new"), SEEN_ON_THE_WAY)
+def test_what_has_become_of_packets_that_such_a_rule_sees(text: str, old: str, new: str) -> None:
+    """Hop limits that are counted by constants, and bits that carry an interface, are what they are in the end."""
+    backend = Backend.IPTABLES if "iptables" in text else Backend.NFTABLES
+    empty, said = build((), (), ()), language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), empty, said, None).compile(Target(backend, None))
+    assert any(old in rules for rules in made.files.values())
+    for change, equal in (("", True), (new, False)):
+        files = {name: rules.replace(old, change or old, 1) for name, rules in made.files.items()}
+        proof = Prover((), empty, said).prove(None, files.items(), (4, 6))
+        assert proof.equal is equal, proof.witnesses[:1]
