@@ -17,7 +17,7 @@ from compiler.resources.language import Opaque as Statement
 from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
-from compiler.semantics.diagrams.space import Space
+from compiler.semantics.diagrams.space import LEVELS, Path, Space
 from compiler.semantics.diagrams.spots import Spot, spot, targets
 from compiler.semantics.proof.case import Case
 from compiler.semantics.rules import reads_iptables, reads_nftables
@@ -44,6 +44,8 @@ from grammar.ruletext import Refused
 from grammar.source import Source
 
 _CHAIN = "as-written"
+#: What no packet has on a path: a rule that asks for one meets the empty name.
+_NO_INTERFACE = {Path.INPUT: (Field.OUTPUT,), Path.OUTPUT: (Field.INPUT,)}
 Ends = Accept | Drop | Return | Unmodelled | None
 
 
@@ -107,8 +109,8 @@ def _unknown(item: Statement, alternative: int, number: int) -> str:
 # All packets
 
 
-def met(item: Statement, over: Space, matches: Matches) -> int:
-    """The packets that a statement is about."""
+def met(item: Statement, path: Path, over: Space, matches: Matches) -> int:
+    """The packets on a path that a statement is about."""
     made, found = over.made, written(item, over.version)
     parts = []
     for n, conditions in enumerate(found.alternatives):
@@ -122,7 +124,7 @@ def met(item: Statement, over: Space, matches: Matches) -> int:
                 held = matches.holds(found.table, condition)
             among = made.where(among, held)
         parts.append(among)
-    return made.first(parts)
+    return made.restrict(made.first(parts), {int(LEVELS[field]): 0 for field in _NO_INTERFACE.get(path, ())})
 
 
 def found_in(ruleset: Ruleset, version: int, items: Mapping[Hook, Sequence[Statement]]) -> dict[Spot, str]:
@@ -222,6 +224,7 @@ def _numbers(case: Case) -> Mapping[Field, int]:
         Field.HOPS: packet.hop_limit,
         Field.SOURCE_TYPE: case.source_type,
         Field.DESTINATION_TYPE: case.destination_type,
+        **dict.fromkeys(_NO_INTERFACE.get(case.path, ()), 0),
     }
 
 

@@ -130,7 +130,7 @@ class ProgramDiagrams:
 
     def _met(self, placed: Placed, path: Path) -> int:
         item = placed.item
-        return met(item, self.over, self.matches) if isinstance(item, Opaque) else self.about.of(item, path)
+        return met(item, path, self.over, self.matches) if isinstance(item, Opaque) else self.about.of(item, path)
 
     def verdict(self, placed: Placed) -> int:
         """What the rule says: `ACCEPT`, `DROP`, "reject KIND", "pass", or "unknown: TEXT"."""

@@ -7,6 +7,8 @@ from ipaddress import IPv4Address
 import pytest
 
 from compiler.analysis.proof import Prover
+from compiler.backends.target import Backend, Target
+from compiler.pipeline import Compiler
 from compiler.resources.language import (
     Addresses,
     Anyone,
@@ -311,3 +313,27 @@ def test_expectations_hold_however_unknowns_and_throws_end(can: bool, item: Item
 def test_nobody_can_expect_anything_of_a_statement_that_is_not_known() -> None:
     with pytest.raises(Unprovable, match=r"p.np:900: nobody knows what becomes of some of its packets"):
         judge(expecting(False, L.opaque("-p udp -j NFQUEUE --queue-num 1"), L.rule("deny")), [], Snapshot())
+
+
+@pytest.mark.parametrize(
+    ("tool", "hook", "rule", "meets"),
+    [
+        ("iptables", "output", "-i eth0 -j DROP", False),
+        ("iptables", "output", "! -i eth0 -j DROP", True),
+        ("nft", "output", 'iifname "eth0" drop', False),
+        ("nft", "output", 'iifname "" drop', True),
+        ("nft", "input", 'oifname "eth0" drop', False),
+        ("nft", "input", 'oifname != "eth0" drop', True),
+    ],
+)
+def test_no_packet_has_the_other_interface(tool: str, hook: str, rule: str, meets: bool) -> None:
+    """What the node sends came in by none, which has the empty name, and what it receives does not go out."""
+    program = of_node(L.opaque(rule, tool, hook))
+    backend = Backend.IPTABLES if tool == "iptables" else Backend.NFTABLES
+    made = Compiler((), Snapshot(), program, None).compile(Target(backend, None))
+    proof = Prover([], Snapshot(), program).prove(None, made.files.items(), (4, 6))
+    assert proof.equal, proof.witnesses[0]
+    ends = {"source" if hook == "output" else "target": US, "target" if hook == "output" else "source": ANYONE}
+    place = Span("p.np", 900, 1, 900, 2)
+    can = Reaches(**ends, ports=None, can=not meets, only=False, text="expected", span=place)  # type: ignore[arg-type]
+    assert not judge(program.model_copy(update={"expectations": (can,)}), [], Snapshot()).failed
