@@ -8,22 +8,16 @@ it matched, and counters stay true.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import lcm
 
 from compiler.optimizing.chains import Asked, Chain, Listing, Rule
 from compiler.optimizing.dimensions import EVERYTHING
-from compiler.ordering.jobs import Jobs
-from compiler.ordering.order import Ordering, order_apart
-from compiler.ordering.overlap import groups, overlaps
+from compiler.ordering.order import Ordering
+from compiler.ordering.ordered import comparisons, moved, ordered
 from compiler.ordering.prices import Tool
 from grammar.ruletext import Place
-
-#: More rules than these, each overlapping some other, are not ordered: all their pairs take a bit each.
-LARGEST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +43,13 @@ class ChainOrder:
 
     @property
     def moved(self) -> int:
-        """The fewest rules that change places: all but those of a longest row that keeps its order."""
-        ends: list[int] = []  # of rows of each length, the least last rule
-        for job in self.ordering.row:
-            at = bisect_left(ends, job)
-            ends[at : at + 1] = [job]
-        return len(self.weights) - len(ends)
+        """The fewest rules that change places."""
+        return moved(self.ordering.row)
 
     def asked(self, row: Iterable[int]) -> Fraction:
         """Rules that a packet that ends in the chain is compared with in this order, on average. ZeroDivisionError
         where none is counted."""
-        return sum((self.weights[job] * at for at, job in enumerate(row, 1)), Fraction(0)) / self.counted
+        return comparisons(self.weights, row) / self.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +128,8 @@ def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold:
     """None when more rules hang together than fit into memory as pairs."""
     rules = [settled(rule.asked, known) for rule in chain.rules]
     weights = [_ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
-    factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
-    boxes, costs = [rule.box for rule in rules], [rule.cost(tool) for rule in rules]
-    apart = []
-    hanging = groups(boxes)
-    if max(map(len, hanging)) > LARGEST:
+    ordering = ordered([rule.box for rule in rules], weights, [rule.cost(tool) for rule in rules], threshold)
+    if ordering is None:
         return None
-    for group in hanging:
-        before = overlaps([boxes[n] for n in group])
-        jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)
-        apart.append((group, replace(jobs, unit=jobs.unit / factor)))
     barriers = tuple(rule.place for rule, asked in zip(chain.rules, rules, strict=True) if asked.barrier)
-    return ChainOrder(chain.table, chain.name, barriers, tuple(weights), order_apart(apart, threshold))
+    return ChainOrder(chain.table, chain.name, barriers, tuple(weights), ordering)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.optimizing import iptables_rules
-from compiler.optimizing import reorder as reordering
 from compiler.optimizing.asked import asked
 from compiler.optimizing.reorder import Reordered, reorder, shares
+from compiler.ordering import ordered
 from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets
@@ -130,7 +130,7 @@ def test_chains_that_rules_are_inserted_into_stay() -> None:
 
 
 def test_chains_of_too_many_rules_that_hang_together_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reordering, "LARGEST", 5)
+    monkeypatch.setattr(ordered, "LARGEST", 5)
     found = reordered(SMALL)
     assert found.left == (("filter", "FORWARD", "too many rules hang together"),)
     assert rules(found.text) == [*rules(SMALL)[:-2], *reversed(rules(SMALL)[-2:])]

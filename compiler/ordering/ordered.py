@@ -1,0 +1,56 @@
+"""Boxes with weights and costs -> their order: which of them hang together, and the best order of each such group."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import lcm
+
+from compiler.ordering.jobs import Jobs
+from compiler.ordering.order import Ordering, order_apart
+from compiler.ordering.overlap import Box, groups, overlaps
+
+#: More boxes than these, each overlapping some other, are not ordered: all their pairs take a bit each.
+LARGEST = 20_000
+
+
+def ordered(
+    boxes: Sequence[Box], weights: Sequence[Fraction], costs: Sequence[int], threshold: Fraction
+) -> Ordering | None:
+    """Boxes that overlap keep their order. None when too many hang together."""
+    factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
+    hanging = groups(boxes)
+    if max(map(len, hanging), default=0) > LARGEST:
+        return None
+    apart = []
+    for group in hanging:
+        before = overlaps([boxes[n] for n in group])
+        jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)
+        apart.append((group, replace(jobs, unit=jobs.unit / factor)))
+    return order_apart(apart, threshold)
+
+
+def keeps(boxes: Sequence[Box], row: Sequence[int]) -> bool:
+    """Whether boxes that overlap keep their order in a row that has each of them once."""
+    before, seen = overlaps(boxes), 0
+    for number in row:
+        if before[number] & ~seen:
+            return False
+        seen |= 1 << number
+    return True
+
+
+def moved(row: Sequence[int]) -> int:
+    """The fewest members that change places: all but those of a longest row that keeps its order."""
+    ends: list[int] = []  # of rows of each length, the least last member
+    for job in row:
+        at = bisect_left(ends, job)
+        ends[at : at + 1] = [job]
+    return len(row) - len(ends)
+
+
+def comparisons(weights: Sequence[Fraction], row: Iterable[int]) -> Fraction:
+    """Rules that all packets together are compared with in this order."""
+    return sum((weights[job] * at for at, job in enumerate(row, 1)), Fraction(0))
