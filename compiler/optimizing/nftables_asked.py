@@ -94,7 +94,7 @@ Maps = Mapping[str, Sequence[Element]]
 
 def asked(rule: Rule, family: str, own: Collection[str], maps: Maps) -> Asked:
     """What a rule of a table of the family asks and does; `own`: chains of the table that rules lead to."""
-    kinds = tuple(kind for part in rule.parts if isinstance(part, Match | VerdictMap) for kind in _kinds(part))
+    kinds = tuple(kind for part in rule.parts if isinstance(part, Match | VerdictMap) for kind in kinds_of(part))
     verdicts = list(_verdicts(rule, maps))
     to = tuple(dict.fromkeys(one.chain for one in verdicts if one.chain))
     ends = _ends(rule, verdicts)
@@ -175,7 +175,7 @@ def _narrowed(part: Match | VerdictMap) -> Iterator[tuple[int, tuple[int, int]]]
             yield presupposed[0], (presupposed[1],) * 2
     for n, selector in enumerate(part.left):
         dimension = dimension_of(selector)
-        values = _listed(part, n)
+        values = listed(part, n)
         if dimension is None or values is None or selector.mask is not None:
             continue
         try:
@@ -192,21 +192,21 @@ def dimension_of(selector: Selector) -> int | None:
     return _DIMENSIONS.get(selector.name)
 
 
-def _listed(part: Match | VerdictMap, n: int) -> list[Atom] | None:
+def listed(part: Match | VerdictMap, n: int) -> list[Atom] | None:
     """All values of the selector with this number that get through; None when they are not listed."""
     right = part.right
     if isinstance(part, Match) and part.operator not in ("", "=="):
         return None
     match right:
         case Anonymous(elements):
-            listed: list[Sequence[Atom]] = [element.key for element in elements]
+            found: list[Sequence[Atom]] = [element.key for element in elements]
         case Values(alternatives, more):
-            listed = [] if more else list(alternatives)
+            found = [] if more else list(alternatives)
         case Named():
-            listed = []
-    if not listed or any(len(key) != len(part.left) for key in listed):
+            found = []
+    if not found or any(len(key) != len(part.left) for key in found):
         return None
-    return [key[n] for key in listed]
+    return [key[n] for key in found]
 
 
 def interval(dimension: int, atom: Atom) -> tuple[int, int]:
@@ -232,7 +232,7 @@ def _protocol(text: str) -> int:
     return int(text) if text.isdecimal() else PROTOCOLS[text]
 
 
-def _kinds(part: Match | VerdictMap) -> Iterator[Kind]:
+def kinds_of(part: Match | VerdictMap) -> Iterator[Kind]:
     """What is asked, for its price: one look-up, or a comparison for each selector."""
     if len(part.left) > 1 or isinstance(part, VerdictMap):
         yield Kind.SET

@@ -1,4 +1,4 @@
-"""Rules of nft that were optimised, in the kernel: packets fare as before, and every rule counts what it counted."""
+"""Rules of nft that were optimised, in the kernel: packets fare as before, and counters have counted as much."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import pytest
 from compiler.analysis.same import differences
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.nftables_rules import listing
+from compiler.optimizing.nftables_sets import merged
 from compiler.optimizing.reorder import reorder
 from compiler.semantics.packet import Packet
 from grammar.nftables_tree import Verdict
 from grammar.source import Source
 from tests.kernel.pools import Pools
 from tests.kernel.random_nft import RandomNft
+from tests.kernel.random_runs import RandomRuns
 from tests.kernel.rig import NODE, Rig
 
 pytestmark = pytest.mark.kernel
@@ -27,6 +29,7 @@ _NODE = {4: NODE[0], 6: NODE[1]}
 _ANSWERS = {"net.ipv4.icmp_ratemask": 0, "net.ipv6.icmp.ratelimit": 0}
 #: Of these seeds some rulesets change their order, and some drop packets.
 SEEDS = range(40, 56)
+RUNS = range(24)
 
 
 def read(text: str) -> Listing:
@@ -57,14 +60,17 @@ def counted(text: str) -> Counter[tuple[str, str]]:
     return found
 
 
-class Kernel:
-    """Rulesets and packets of one seed."""
+def total(text: str) -> int:
+    """Packets that all rules have counted."""
+    return sum(counted(text).values())
 
-    def __init__(self, rig: Rig, seed: int) -> None:
+
+class Kernel:
+    """Packets of one seed, and what becomes of them."""
+
+    def __init__(self, rig: Rig, pools: Pools) -> None:
         self._rig = rig
         rig.namespace.sysctl(_ANSWERS)
-        pools = Pools(Random(seed))
-        self.text = counting(RandomNft(pools).text)
         self._batches: dict[str, list[Packet]] = {
             "forwarded": list(pools.packets(_EACH)),
             "delivered": list(pools.packets(_EACH // 5, to=_NODE)),
@@ -73,12 +79,13 @@ class Kernel:
 
     def answers(self, text: str) -> dict[str, list[bool]]:
         """What becomes of the packets under these rules."""
+        self._text = text.removeprefix("add ")
         self._rig.reset()
         self._rig.load({"netpolc.nft": text}, "nftables")
         return {way: getattr(self._rig, way)(packets) for way, packets in self._batches.items()}
 
     def shown(self, *options: str) -> str:
-        family = self.text.split()[2]
+        family = self._text.split()[1]
         return self._rig.namespace.run("nft", *options, "list", "table", family, "dice")
 
 
@@ -93,26 +100,56 @@ def is_taken(text: str) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_packets_fare_as_before_and_rules_count_what_they_counted(rig: Rig, seed: int) -> None:
-    kernel = Kernel(rig, seed)
-    before = kernel.answers(kernel.text)
+    pools = Pools(Random(seed))
+    text = counting(RandomNft(pools).text)
+    kernel = Kernel(rig, pools)
+    before = kernel.answers(text)
     old = kernel.shown(*(["-a"] if seed % 2 else []))
     found = reorder(read(old), Fraction(0))
     is_taken(found.text)
     assert not differences([("old", old)], [("new", found.text)], (4, 6), ("old", "new"))
     assert sorted(found.text.splitlines()) == sorted(old.splitlines())
     assert kernel.answers(found.text) == before
-    twice = counted(kernel.shown())
-    assert twice == Counter({key: 2 * packets for key, packets in counted(old).items()})
+    assert counted(kernel.shown()) == Counter({key: 2 * packets for key, packets in counted(old).items()})
     assert reorder(read(found.text), Fraction(0)).text == found.text
 
 
 def test_some_of_these_change_their_order(rig: Rig) -> None:
     moved = dropped = 0
     for seed in SEEDS:
-        kernel = Kernel(rig, seed)
-        answers = kernel.answers(kernel.text)
+        pools = Pools(Random(seed))
+        text = counting(RandomNft(pools).text)
+        kernel = Kernel(rig, pools)
+        answers = kernel.answers(text)
         old = kernel.shown()
         moved += reorder(read(old), Fraction(0)).text != old
         dropped += sum(one.count(False) for one in answers.values())
     assert moved > len(SEEDS) // 4
     assert dropped > 100
+
+
+@pytest.mark.parametrize("seed", RUNS)
+def test_sets_and_maps_are_taken_and_packets_fare_as_before(rig: Rig, seed: int) -> None:
+    """Also with rules that count, of which the one that comes of them counts as much as all."""
+    pools = Pools(Random(seed))
+    text = RandomRuns(pools).text
+    kernel = Kernel(rig, pools)
+    before = kernel.answers(text)
+    old = kernel.shown()
+    counters = seed % 2 == 1
+    new = merged(read(old), counters)[0].written()
+    is_taken(new)
+    assert not differences([("old", old)], [("new", new)], (4, 6), ("old", "new"))
+    assert total(new) == total(old)
+    assert kernel.answers(new) == before
+    assert total(kernel.shown()) - total(new) == total(old) - total(text)
+    assert merged(read(new), counters)[0].written() == new
+
+
+def test_some_of_these_become_sets_and_maps() -> None:
+    found = [one.text for seed in RUNS for one in merged(read(RandomRuns(Pools(Random(seed))).text), seed % 2 == 1)[1]]
+    assert len(found) > 100
+    assert sum("vmap" in text for text in found) > 10
+    assert sum(" . " in text for text in found) > 5
+    assert sum("-" in text for text in found) > 5
+    assert sum("counter packets" in text for text in found) > 20
