@@ -11,6 +11,7 @@ from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, Space, add
 from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
 from compiler.semantics.proof.case import Case
 from compiler.semantics.rules.netfilter import AddressType, State
+from compiler.semantics.rules.numbers import interface_text, some_interface
 
 #: What a witness has in a field that does not matter, where the field's range allows it.
 _USUAL: Mapping[int, int] = {
@@ -50,8 +51,8 @@ def case_of(path: Path, over: Space, box: Mapping[int, Range], opaque: Mapping[i
         AddressType(value(Level.SOURCE_TYPE)),
         AddressType(value(Level.DESTINATION_TYPE)),
         sum(box.get(Level.MARK + n, (0, 0))[0] << MARK_BITS - 1 - n for n in range(MARK_BITS)),
-        _interface(value(Level.INPUT)),
-        _interface(value(Level.OUTPUT)),
+        interface_text(_interface(box, Level.INPUT)),
+        interface_text(_interface(box, Level.OUTPUT)),
         {text: box[level][0] == 1 for level, text in opaque.items() if level in box},
     )
 
@@ -74,9 +75,11 @@ def numbers_of(case: Case, over: Space, box: Mapping[int, Range]) -> dict[int, i
         int(Level.ICMP_TYPE): packet.icmp_type or 0,
         int(Level.ICMP_CODE): packet.icmp_code,
         int(Level.HOPS): packet.hop_limit,
-        **{level: box[level][0] for level in (int(Level.INPUT), int(Level.OUTPUT)) if level in box},
+        **{level: _interface(box, level) for level in (int(Level.INPUT), int(Level.OUTPUT)) if level in box},
     }
 
 
-def _interface(value: int) -> str:
-    return value.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")
+def _interface(box: Mapping[int, Range], level: int) -> int:
+    """None where that will do."""
+    low, high = box.get(level, (0, 0))
+    return some_interface(low, high) if low else 0

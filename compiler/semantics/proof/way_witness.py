@@ -17,7 +17,7 @@ from compiler.semantics.packet import ICMP, ICMPV6, TCP, Packet
 from compiler.semantics.rules.effects import Asked, Outcome, Unknown
 from compiler.semantics.rules.journey import Route, Situation, Trace, Unanswerable
 from compiler.semantics.rules.netfilter import AddressType, Barrier, Opaque, Rule, Ruleset, State
-from compiler.semantics.rules.numbers import interface
+from compiler.semantics.rules.numbers import interface, interface_text, some_interface
 from compiler.semantics.rules.trace import Tracer
 
 _INSIDE = ("10.0.0.1", "2001:db8::1")
@@ -61,7 +61,8 @@ class Witnesses:
         for level, size in enumerate(self._over.made.sizes):
             low, high = box.get(level, (0, size - 1))
             wanted = usual.get(level, ())
-            found[level] = next((one for one in wanted if low <= one <= high), low)
+            own = some_interface(low, high) if level in (Level.INPUT, Level.OUTPUT) else low
+            found[level] = next((one for one in wanted if low <= one <= high), own)
         for level, test in self._matches.masked.items():
             number = found[self._over.level(test.field)] & (test.mask or 0)
             found[level] = int(any(low <= number <= high for low, high in test.intervals))
@@ -128,8 +129,8 @@ class Witnesses:
             packet,
             _ROUTES[way],
             frozenset(address for address, kind in kinds if kind == AddressType.LOCAL),
-            _interface(values[Level.INPUT]) if arrives else "",
-            _interface(values[Level.OUTPUT]),
+            interface_text(values[Level.INPUT]) if arrives else "",
+            interface_text(values[Level.OUTPUT]),
             State(values[Level.STATE]),
             sum(values[Level.MARK + n] << MARK_BITS - 1 - n for n in range(MARK_BITS)),
             {name.name: values[level] + name.low for name, level in names if isinstance(name, Unknown)},
@@ -149,7 +150,3 @@ def _trace(ruleset: Ruleset, situation: Situation, answers: Callable[[Opaque | B
         return Tracer(ruleset, answers).trace(situation)
     except (Unanswerable, ValueError):
         return None
-
-
-def _interface(value: int) -> str:
-    return value.to_bytes(16, "big").rstrip(b"\0").decode("ascii", "backslashreplace")

@@ -161,6 +161,11 @@ def translation(text: str, family: int) -> tuple[Interval | None, Interval | Non
     return addresses, span(which, "-", 65535) if which else None
 
 
+#: Printable characters but those that the kernel takes in no name (dev_valid_name).
+_NAME = re.compile(rb"[!-.0-9;-~]{0,15}")
+_USUAL_NAMES = ("eth0", "eth1", "eth2")
+
+
 def interface(name: str, wildcard: str) -> Interval:
     """All names that begin so when the last character is the wildcard, else the one name."""
     plain = name.removesuffix(wildcard)
@@ -171,6 +176,27 @@ def interface(name: str, wildcard: str) -> Interval:
     if plain == name:
         return low, low
     return low, int.from_bytes(raw.ljust(16, b"\xff"), "big")
+
+
+def some_interface(low: int, high: int) -> int:
+    """A name that an interface may have and a reader understands, between these; `low` where there is none."""
+    stem = _NAME.match(_raw(low))
+    assert stem is not None, "an empty name is one"
+    begins = stem[0].decode()
+    for name in (*_USUAL_NAMES, begins, *(f"{begins}{more}" for more in "0aZ" if len(begins) < 15)):
+        number = int.from_bytes(name.encode().ljust(16, b"\0"), "big")
+        if low <= number <= high:
+            return number
+    return low
+
+
+def interface_text(number: int) -> str:
+    """The name that a number stands for."""
+    return _raw(number).rstrip(b"\0").decode("ascii", "backslashreplace")
+
+
+def _raw(number: int) -> bytes:
+    return number.to_bytes(16, "big")
 
 
 def normal(intervals: Iterable[Interval]) -> Intervals:

@@ -13,6 +13,7 @@ from compiler.resources.language import (
     Addresses,
     Anyone,
     End,
+    Interfaces,
     Item,
     Opaque,
     PolicyBlock,
@@ -337,3 +338,9 @@ def test_no_packet_has_the_other_interface(tool: str, hook: str, rule: str, meet
     place = Span("p.np", 900, 1, 900, 2)
     can = Reaches(**ends, ports=None, can=not meets, only=False, text="expected", span=place)  # type: ignore[arg-type]
     assert not judge(program.model_copy(update={"expectations": (can,)}), [], Snapshot()).failed
+
+
+def test_witnesses_have_interfaces_by_names_of_interfaces() -> None:
+    program = of_node(L.rule("deny", Interfaces(names=("lo",))))
+    told = Prover([], Snapshot(), program).prove(None, nftables('iifname "lo*" drop').items(), (4,)).witnesses
+    assert "in by lo0)" in told[0]

@@ -68,3 +68,18 @@ def test_translations() -> None:
     assert numbers.translation(":80", 6) == (None, (80, 80))
     with pytest.raises(ValueError, match="family"):
         numbers.translation("10.0.0.1", 6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "name"),
+    [
+        (1, 1 << 127, "eth0"),
+        (numbers.interface("lo", "*")[0] + 1, (1 << 128) - 1, "lo0"),
+        (numbers.interface("wg*", "*")[1] + 1, (1 << 128) - 1, "wh"),
+        (numbers.interface("eth*", "*")[0], numbers.interface("eth0", "*")[0] - 1, "eth"),
+        (numbers.interface("a", "*")[0] + 1, numbers.interface("a-b", "*")[0], "a" + "\x00" * 14 + "\x01"),
+        *((numbers.interface(name, "*")[0],) * 2 + (name,) for name in ("veth+weird@if2", "a-fifteen-chars")),
+    ],
+)
+def test_a_name_that_a_reader_understands(low: int, high: int, name: str) -> None:
+    assert numbers.interface_text(numbers.some_interface(low, high)) == name
