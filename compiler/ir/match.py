@@ -125,8 +125,8 @@ class IcmpType:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """The interface that the packet came in by: not in OUTPUT; in POSTROUTING packets may have none. `prefix`: its
-    name begins so, every name with "" (in POSTROUTING alone).
+    """The interface that the packet came in by: in OUTPUT packets have none, in POSTROUTING they may have none.
+    `prefix`: its name begins so, every name with "" (in POSTROUTING alone).
     """
 
     interface: str

@@ -39,8 +39,8 @@ _MANGLE, _NAT = frozenset({Table.MANGLE}), frozenset({Table.NAT})
 _ALL_HOOKS = frozenset(Hook)
 #: What has a place of its own -> (tables, hooks).
 _PLACES: Mapping[type, tuple[Collection[Table], Collection[Hook]]] = {
-    # In POSTROUTING, iptables does not know it: `passes.carry_inbound`.
-    Inbound: (_ALL_TABLES, frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})),
+    # In POSTROUTING, iptables does not know it: `passes.carry_inbound`. In OUTPUT, no packet has one.
+    Inbound: (_ALL_TABLES, _ALL_HOOKS),
     Outbound: (_ALL_TABLES, frozenset({Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING})),
     NoWayBack: (frozenset({Table.RAW, Table.MANGLE}), frozenset({Hook.PREROUTING})),
     InState: (_ALL_TABLES - {Table.RAW}, _ALL_HOOKS),

@@ -8,6 +8,10 @@ Blocks are one list, the first match decides. All of these chains are reached by
 the hook; what stood in a base chain behind replies moves into a chain of its own, `policies`, where blocks lead that
 decide nothing. A block denies by a jump: what no policy may deny comes back, and to the end of the blocks; the lists
 behind spare nobody. Lists of every packet are jumped to, and come back with what they do not end.
+
+Where blocks mean the same in FORWARD and OUTPUT, both hooks jump to the same chains, and go on to their own lists with
+what comes back: half the rules, and half the kernel's memory. There a packet that is sent meets rules that ask for the
+interface it came in by, which it has not.
 """
 
 from __future__ import annotations
@@ -37,8 +41,8 @@ from compiler.lower.asking import Asking
 from compiler.lower.deny import DENY, NONE_BESIDES, Denials, answering, rejecting
 from compiler.lower.items import ItemChains, Placed, at, of_blocks, placed
 from compiler.net import union
-from compiler.resolve.ends import Ends
-from compiler.resources.language import Program, Rule
+from compiler.resolve.ends import Ends, is_alike
+from compiler.resources.language import Matching, Program, Rule
 
 #: Of lists that the machine has of itself at each hook: the name of the first chain, and what others begin with.
 _OWN = {Hook.FORWARD: ("forwarded", "fwd"), Hook.INPUT: ("node-in", "node-in"), Hook.OUTPUT: ("node-out", "node-out")}
@@ -47,6 +51,8 @@ _PACKETS = {
     Hook.INPUT: ("packets-in", "pkt-in"),
     Hook.OUTPUT: ("packets-out", "pkt-out"),
 }
+#: The same of what these hooks share.
+_SHARING, _SHARED, _POLICIES = (Hook.FORWARD, Hook.OUTPUT), ("blocks", "blk"), "policies"
 _BLOCKS = {
     Hook.FORWARD: ("blocks-forward", "blk-fwd"),
     Hook.INPUT: ("blocks-input", "blk-in"),
@@ -80,9 +86,14 @@ class ProgramFront:
         self._forward_packets = placed(program.forward_packets, "forward", "packets")
         packets = placed(program.node_packets, "node", "packets")
         self._node_packets = (*saved, *packets) if packets else ()
+        #: The chains of blocks that FORWARD and OUTPUT share.
+        self._common: tuple[Chain, ...] = ()
 
     def before(self, ruleset: Ruleset) -> Ruleset:
         """The ruleset with the program in front of its base chains."""
+        one, other = (_rest(chain) for chain in ruleset.chains if chain.hook in _SHARING)
+        if one == other and all(map(_is_alike, self._blocks)):
+            self._common = self._block_list(Hook.FORWARD, _SHARED, Return(), Goto(_POLICIES) if one else Return())
         chains: list[Chain] = []
         for chain in ruleset.chains:
             chains.extend((chain,) if chain.hook is None else self._hooked(chain, chain.hook))
@@ -94,24 +105,29 @@ class ProgramFront:
     def _hooked(self, chain: Chain, hook: Hook) -> Iterator[Chain]:
         """The base chain of a hook, and the chains of its own that it leads to."""
         assert chain.table is Table.FILTER
-        fixed = 2 if hook is Hook.OUTPUT else 1  # replies, and of OUTPUT the node's own packets
-        first, rest = chain.rules[:fixed], chain.rules[fixed:]
+        rest = _rest(chain)
+        first = chain.rules[: len(chain.rules) - len(rest)]
         own_list = self._own_list(hook)
         done: Verdict = Goto(own_list[0].name) if own_list else Return()
-        last = () if done == Return() else (Line((), done),)
-        policies = (*(_ending(rule, done) for rule in rest), *last)
-        label = f"policies-{hook.value}"
-        behind: Verdict = Goto(label) if rest else done
-        blocks = self._block_list(hook, done, behind)
+        last = (Line((), done),) if own_list else ()
+        common = self._common if hook in _SHARING else ()
+        decided = Return() if common else done
+        policies = (*(_ending(rule, decided) for rule in rest), *(() if common else last))
+        label = _POLICIES if common else f"policies-{hook.value}"
+        behind: Verdict = Goto(label) if rest else decided
+        blocks = common or self._block_list(hook, _BLOCKS[hook], done, behind)
         packets = self._packets(hook, last=not (own_list or blocks or rest))
         if own_list:
             first = tuple(_ending(rule, done) if n else rule for n, rule in enumerate(first))
         if packets:
             first = (Line((), Jump(packets[0].name), note="every packet"), *first)
-        if not blocks:
-            yield replace(chain, rules=(*first, *(policies if done != Return() else rest)))
-        else:
+        if common:
+            yield replace(chain, rules=(*first, Line((), Jump(common[0].name)), *last))
+        elif blocks:
             yield replace(chain, rules=(*first, *self._ways_in(hook, blocks[0].name, behind)))
+        else:
+            yield replace(chain, rules=(*first, *(policies if own_list else rest)))
+        if blocks and not (common and hook is Hook.OUTPUT):
             yield from blocks
             if rest:
                 yield Chain(label, policies, notes=("what no block of a program decided",))
@@ -129,7 +145,7 @@ class ProgramFront:
         if behind != Return():
             yield Line((), behind)
 
-    def _block_list(self, hook: Hook, allow: Verdict, behind: Verdict) -> tuple[Chain, ...]:
+    def _block_list(self, hook: Hook, names: tuple[str, str], allow: Verdict, behind: Verdict) -> tuple[Chain, ...]:
         if hook is Hook.INPUT and not any(map(self._ends.own_pods, self._target.families)):
             return ()
 
@@ -138,7 +154,7 @@ class ProgramFront:
             return ends[rule.verb]
 
         note = "the policy blocks of a program, the first rule that matches decides"
-        found = ItemChains(_BLOCKS[hook], note, self._asking, hook, self._target.families, verdict, behind)
+        found = ItemChains(names, note, self._asking, hook, self._target.families, verdict, behind)
         found.add(self._blocks)
         return found.chains(behind)
 
@@ -177,6 +193,19 @@ class ProgramFront:
 def _rules(items: Iterable[Placed]) -> Iterator[Rule]:
     """Every rule of a list, those of lists in it in their places."""
     yield from (one.item for whole in items for one in whole.every() if isinstance(one.item, Rule))
+
+
+def _is_alike(whole: Placed) -> bool:
+    """Whether an item is about the same packets in OUTPUT, where no source is this node's, as in FORWARD."""
+    return all(
+        isinstance(one.item, Matching) and all(is_alike(end) for end in (one.item.source, one.item.unless) if end)
+        for one in whole.every()
+    )
+
+
+def _rest(chain: Chain) -> tuple[Line | Lookup, ...]:
+    """What stands in a base chain behind replies, and in OUTPUT behind the node's own packets."""
+    return chain.rules[2 if chain.hook is Hook.OUTPUT else 1 :]
 
 
 def _ending(rule: Line | Lookup, done: Verdict) -> Line | Lookup:

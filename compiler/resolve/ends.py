@@ -300,6 +300,14 @@ def is_node(end: End) -> bool:
     return any(isinstance(one, ThisNode) for one in parts(end))
 
 
+def is_alike(end: End) -> bool:
+    """Whether a source is the same set of packets where all have an inbound interface and some may be this node's as
+    where none has one and all are: unless it says `self`, or an interface by no name; other interfaces are then asked
+    in vain."""
+    every = every_part(end)
+    return not any(isinstance(one, ThisNode) or (isinstance(one, Interfaces) and "*" in one.names) for one in every)
+
+
 def pods_of(end: Pods) -> PodSelector:
     """Its selector, as Kubernetes' policies have them."""
     namespaces = end.namespaces if isinstance(end.namespaces, str) else _selector(end.namespaces)

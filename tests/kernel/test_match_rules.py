@@ -149,6 +149,16 @@ def test_match(rig: Rig, flavour: str, case: str) -> None:
         assert Traced(text).verdicts("forwarded", packets) == expected, "our readers and the tracer know it"
 
 
+def test_what_is_sent_came_in_by_no_interface(rig: Rig, flavour: str) -> None:
+    """Chains may be shared by hooks with an inbound interface and OUTPUT, where rules that ask for one meet nobody."""
+    asked = [Rule((Inbound(name, prefix),), Drop()) for name in ("tin", "tout", "lo", "t") for prefix in (False, True)]
+    files = texts(flavour, base(Table.FILTER, Hook.OUTPUT, *asked))
+    rig.load(files, flavour)
+    packets = [*of(TCP), *of(UDP)]
+    assert rig.sent(packets) == [True] * 4
+    assert Traced(files | beside(rig)).verdicts("sent", packets) == [True] * 4
+
+
 @pytest.mark.parametrize(
     "name", ["", "a b", 'a"b', "a\nb", "wg+", "wg*", "a;b", "-x", "é", "x" * 16, "a\\b", "!a", "$a"]
 )

@@ -69,7 +69,13 @@ PLACES: dict[str, tuple[tuple[Match, ...], tuple[Effect, ...], Verdict, str, str
     "SetMss": ((), (SetMss(1),), Continue(), "mangle", "prerouting input forward output postrouting"),
     "ClampMss": ((), (ClampMss(),), Continue(), "mangle", "forward output postrouting"),
     "NoTrack": ((), (NoTrack(),), Continue(), "raw", "prerouting output"),
-    "Inbound": ((Inbound("a"),), (), Return(), "raw mangle nat filter", "prerouting input forward postrouting"),
+    "Inbound": (
+        (Inbound("a"),),
+        (),
+        Return(),
+        "raw mangle nat filter",
+        "prerouting input forward output postrouting",
+    ),
     "Outbound": ((Outbound("a"),), (), Return(), "raw mangle nat filter", "forward output postrouting"),
     "NoWayBack": ((NoWayBack(),), (), Return(), "raw mangle", "prerouting"),
     "InState": (
