@@ -3,7 +3,8 @@
 All of a list is reached by goto, so that Return ends it, however deep: that is how a rule allows. A list in it begins
 where its head is met and ends, as what the head is not about does, in what stands behind it. So no chain is come back
 to, but for the ends of denied packets that spare somebody, and lists of the machine itself in which nothing allows:
-these are jumped to, since nf_tables takes chains up to 16 deep and counts goto, too.
+these are jumped to, since nf_tables takes chains up to 16 deep and counts goto, too. For the same reason neighbours go
+on at one place where no packet meets the heads of two, nor what stands between them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from itertools import count
 
 from compiler.ir import effects
 from compiler.ir.match import Inbound, InSet, OneIn, Outbound, Per, Rate
-from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Return, Verdict
+from compiler.ir.ruleset import Chain, Continue, Goto, Hook, Jump, Lookup, Return, Verdict
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking, Question, once
+from compiler.lower.heads import Asked, Heads
 from compiler.lower.segments import Segments
 from compiler.net import Family
 from compiler.policy import Origin
@@ -106,6 +108,10 @@ class ItemChains:
         self._behind = [leave]
         self._done: list[Chain] = []
         self._name, self._now = name, Segments(name, [note])
+        #: Lists that were begun since then go on behind all of them, since nothing from there on is about their heads.
+        self._group: _Group | None = None
+        #: Chains in which nothing is done but that.
+        self._empty: dict[Verdict, Verdict] = {}
         self._numbers = count(1)
 
     def add(self, items: Iterable[Placed]) -> None:
@@ -125,7 +131,19 @@ class ItemChains:
         last = self._now.chains(end)
         if not last and self._done:
             last = (Chain(self._name, (Line((), end),)),)
-        return tuple(sorted((*self._done, *last), key=lambda chain: chain.name != self._first))
+        if self._group is not None:
+            self._empty[Goto(self._group.behind)] = end
+        done = sorted((*self._done, *last), key=lambda chain: chain.name != self._first)
+        return tuple(replace(chain, rules=tuple(map(self._straight, chain.rules))) for chain in done)
+
+    def _straight(self, line: Line | Lookup) -> Line | Lookup:
+        """The same without the detour through a chain that does nothing."""
+        if isinstance(line, Lookup):
+            return line
+        verdict = line.verdict
+        while verdict in self._empty:
+            verdict = self._empty[verdict]
+        return line if verdict == line.verdict else replace(line, verdict=verdict)
 
     def _rule(self, rule: Rule, origin: Origin) -> None:
         verdict = {"log": Continue(), "leave": self._behind[-1]}.get(rule.verb) or self._verdict(rule)
@@ -133,24 +151,24 @@ class ItemChains:
             verdict = self._allow
         logs = (log_effect(rule.log),) if rule.log is not None else ()
         like = Line((), verdict, origins=(origin,), note=rule.text, effects=logs)
-        self._add(like, rule, self._questions(rule))
+        asked = self._questions(rule)
+        self._meet(asked)
+        self._add(like, rule, asked)
 
     def _within(self, within: Within, one: Placed) -> None:
         asked = self._questions(within)
         if not asked or not one.inside:
             return
+        self._meet(asked)
         inner = self._fresh()
         like = Line((), Goto(inner), origins=(one.origin,), note=within.text)
         if self._jumps and (self._allow is not None or not _ends_whole(one)):
             self._jumped(like, within, one, asked)
             return
-        behind = self._fresh()
+        self._group = group = self._group or _Group(self._fresh(), Heads())
+        group.heads.add(asked)
         self._add(like, within, asked)
-        self._turn(inner, Goto(behind), within.text)
-        self._behind.append(Goto(behind))
-        self.add(one.inside)
-        self._behind.pop()
-        self._turn(behind, Goto(behind))
+        self._list(inner, Goto(group.behind), within.text, one)
 
     def _jumped(self, like: Line, within: Within, one: Placed, asked: Sequence[tuple[Family | None, Question]]) -> None:
         """A list that is come back from."""
@@ -162,23 +180,30 @@ class ItemChains:
             name, outer = self._name, self._now
             self._name, self._now = f"{inner}-in", Segments(f"{inner}-in", [within.text])
             self._add(like, within, asked)
-            self._done += self._now.chains(Return()) or (Chain(self._name, (Line((), Return()),)),)
+            self._close(Return())
             self._name, self._now = name, outer
             line = Line((), Jump(f"{inner}-in"), origins=like.origins, note=like.note)
             self._now.add(line, [(None, Question(()))])
-        name, outer = self._name, self._now
-        self._name, self._now = inner, Segments(inner, [within.text])
-        self._behind.append(Return())
+        self._list(inner, Return(), within.text, one)
+
+    def _list(self, name: str, behind: Verdict, note: str, one: Placed) -> None:
+        """The chain of a list in a list, and how that is left."""
+        outer = self._name, self._now, self._group
+        self._name, self._now, self._group = name, Segments(name, [note]), None
+        self._behind.append(behind)
         self.add(one.inside)
         self._behind.pop()
-        self._done += self._now.chains(Return()) or (Chain(self._name, (Line((), Return()),)),)
-        self._name, self._now = name, outer
+        if self._group is not None:
+            self._empty[Goto(self._group.behind)] = behind
+        self._close(behind)
+        self._name, self._now, self._group = outer
 
     def _opaque(self, opaque: Opaque, origin: Origin) -> None:
         family = None if opaque.version is None else _VERSIONS[opaque.version]
         if family in (None, *self._families):
             said = effects.Native(opaque.tool, opaque.rule, opaque.name)
             note = f"{opaque.text}  # unverified"
+            self._meet([(family, Question(()))])
             self._now.add(Line((), Continue(), origins=(origin,), note=note, effects=(said,)), [(family, Question(()))])
 
     def _add(self, like: Line, by: Matching, asked: Sequence[tuple[Family | None, Question]]) -> None:
@@ -204,8 +229,25 @@ class ItemChains:
 
     def _turn(self, name: str, end: Verdict, note: str = "") -> None:
         """Ends the chain that is open, and opens another one."""
-        self._done += self._now.chains(end) or (Chain(self._name, (Line((), end),)),)
+        self._close(end)
         self._name, self._now = name, Segments(name, [note] if note else [])
+
+    def _close(self, end: Verdict) -> None:
+        self._done += self._now.chains(end) or (Chain(self._name, (Line((), end),)),)
+
+    def _meet(self, asked: Asked) -> None:
+        """What is asked next may be met by what comes out of the lists in front of it, or not."""
+        if self._group is not None and not self._group.heads.are_apart(asked):
+            self._turn(self._group.behind, Goto(self._group.behind))
+            self._group = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Lists one after the other that no packet comes into two of. `behind`: the chain where each goes on."""
+
+    behind: str
+    heads: Heads
 
 
 def _ends_whole(one: Placed) -> bool:

@@ -326,3 +326,16 @@ def test_rules_of_one_tool(rig: Rig, flavour: str) -> None:
         assert rig.forwarded(packets(OTHER, WORLD, n)) == wanted
     assert [n for n in range(1, 6) if not net.delivered(WORLD, n)] == [4]
     assert [n for n in range(1, 6) if not net.sent(NODE, WORLD, n)] == [1]
+
+
+def test_many_lists_one_after_the_other(rig: Rig, flavour: str) -> None:
+    """nf_tables takes chains 16 deep: lists about different packets go on behind all of them."""
+    inside = "allow world -> any leave other -> any deny any -> any"
+    lists = "\n".join(f"within any -> any : tcp/{n} {{ {inside} }}" for n in range(1, 41))
+    net = Passing(rig, flavour, f"forward {{\n{lists}\ndeny any -> world : tcp/1-41\n}}\n")
+    for n in (1, 20, 40):
+        assert net.forwarded(WORLD, OTHER, n), "allowed"
+        assert not net.forwarded(OTHER, WORLD, n), "left, and denied behind"
+        assert not net.forwarded(A, OTHER, n), "denied in the list"
+    assert net.forwarded(A, OTHER, 41)
+    assert not net.forwarded(OTHER, WORLD, 41)
