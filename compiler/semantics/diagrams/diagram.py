@@ -28,6 +28,9 @@ from compiler.semantics.diagrams.ranges import Range, merged
 
 __all__ = ["IN", "NOTHING", "Box", "Diagrams", "Range", "merged"]
 
+#: A first field is told apart at once where it has so few parts.
+_FEW = 16
+
 
 class Diagrams(Nodes):
     """All diagrams of one order of fields, and what can be made of them."""
@@ -201,16 +204,23 @@ class Diagrams(Nodes):
 
     def replaced(self, diagram: int, outcomes: Mapping[int, int]) -> int:
         """As `relabel`; what comes in may ask any field."""
+        levels = self._levels
+        level = min((levels[one] for one in outcomes.values()), default=LEAF)
+        if level <= levels[diagram] != LEAF:
+            parts = [one for one in (diagram, *outcomes.values()) if levels[one] == level]
+            starts = sorted({0}.union(*(self._starts[one] for one in parts)))
+            if len(starts) <= _FEW:
+                return self._replaced_in_each(level, starts, diagram, outcomes)
         done = dict(outcomes)
 
         def walk(here: int) -> int:
             found = done.get(here)
             if found is None:
-                level = self._levels[here]
+                level = levels[here]
                 if level == LEAF:
                     return here
                 kids = list(map(walk, self._kids[here]))
-                if all(self._levels[kid] > level for kid in kids):
+                if min(map(levels.__getitem__, kids)) > level:
                     found = self._joined(level, self._starts[here], kids)
                 else:
                     found = self._told_apart(level, self._starts[here], kids)
@@ -218,6 +228,25 @@ class Diagrams(Nodes):
             return found
 
         return walk(diagram)
+
+    def _replaced_in_each(self, level: int, starts: Sequence[int], diagram: int, outcomes: Mapping[int, int]) -> int:
+        """The same, what comes in told apart by the first field first: else that is done at every node."""
+        kids: list[int] = []
+        before: tuple[int, list[int]] | None = None
+        for start in starts:
+            here, *inside = (self._kid(one, level, start) for one in (diagram, *outcomes.values()))
+            if (here, inside) != before:
+                kids.append(self.replaced(here, dict(zip(outcomes, inside, strict=True))))
+                before = here, inside
+            else:
+                kids.append(kids[-1])
+        return self._joined(level, starts, kids)
+
+    def _kid(self, diagram: int, level: int, number: int) -> int:
+        """What is behind its question for the field, if that comes first."""
+        if self._levels[diagram] != level:
+            return diagram
+        return self._kids[diagram][bisect_right(self._starts[diagram], number) - 1]
 
     def _told_apart(self, level: int, starts: Sequence[int], kids: Sequence[int]) -> int:
         """A node whose kids ask fields in front of its own, too."""

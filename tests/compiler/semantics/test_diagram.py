@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.semantics.diagrams import diagram as diagram_module
 from compiler.semantics.diagrams import diagram_nodes
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Diagrams, Range, merged
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
@@ -191,6 +192,9 @@ def test_other_diagrams_in_place_of_outcomes(found: list[Rule], one: list[Rule],
     made = Diagrams(SIZES)
     places = {made.outcome("accept"): listed(made, one), NOTHING: listed(made, two)}
     whole = made.replaced(listed(made, found), places)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagram_module, "_FEW", 0)  # as where the first field has many parts
+        assert made.replaced(listed(made, found), places) == whole
     for point in POINTS:
         said = naive(found, point)
         wanted = {"accept": naive(one, point), "nothing": naive(two, point)}.get(said, said)
