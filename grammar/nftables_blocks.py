@@ -40,9 +40,10 @@ class RulePlace(NamedTuple):
 
 @dataclass(slots=True)
 class ChainPlace:
-    """`hook`: packets enter it there; empty for chains that rules lead to."""
+    """`hook`: packets enter it there; empty for chains that rules lead to. `policies`: each `policy WORD`."""
 
     hook: str = ""
+    policies: list[Place] = field(default_factory=list)
     rules: list[RulePlace] = field(default_factory=list)
 
 
@@ -143,7 +144,10 @@ class _Reader:
             if tokens.here == "type" and tokens.peek(2) == "hook":
                 chain.hook = tokens.peek(3)
             if tokens.here in _OF_CHAINS:
+                first, said = tokens.at, tokens.here
                 self._skip()
+                if said == "policy":
+                    chain.policies.append(tokens.place(first))
             elif not tokens.here:
                 raise tokens.refused("} is expected")
             else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from compiler.optimizing.chains import Asked, Chain, Listing, Rule
+from compiler.optimizing.chains import Asked, Chain, Listing, Policy, Rule
 from compiler.optimizing.dimensions import EVERYTHING
 from compiler.optimizing.nftables_asked import Maps, asked
 from compiler.ordering.prices import Tool
 from grammar import nftables_tree
 from grammar.nftables_blocks import Blocks, ChainPlace, Key, RulePlace, blocks
 from grammar.nftables_tree import Element, Match, Statement, VerdictMap
+from grammar.ruletext import Place
 from grammar.source import Source
 
 #: Families whose rules look at packets as boxes do.
@@ -39,7 +40,15 @@ def _chains(found: Blocks) -> Iterator[Chain]:
         slots = tuple(one.place for one in chain.rules)
         fixed = _fixed(key, chain, found)
         number = numbers.setdefault(table, len(numbers))
-        yield Chain(number, " ".join(table), key.name, not chain.hook, rules, slots, fixed)
+        policy = _policy(*chain.policies)
+        yield Chain(number, " ".join(table), key.name, not chain.hook, rules, slots, fixed, policy)
+
+
+def _policy(*places: Place) -> Policy | None:
+    """Without counters: nft has none for it."""
+    if len(places) != 1:
+        return None
+    return Policy(places[0], places[0].text, places[0].text.split()[-1])
 
 
 def _fixed(key: Key, chain: ChainPlace, found: Blocks) -> str:

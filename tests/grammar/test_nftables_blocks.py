@@ -82,6 +82,12 @@ def test_a_rule_that_is_not_understood_is_a_place_and_the_reason() -> None:
     assert (flow.said, flow.why) == (None, "flow is not understood here")
 
 
+def test_policies_are_places() -> None:
+    chains = found(TEXT).chains
+    assert [place.text for place in chains[Key("inet", "filter", "input")].policies] == ["policy drop"]
+    assert not chains[Key("inet", "filter", "admins")].policies
+
+
 def test_maps_to_verdicts_have_their_elements() -> None:
     maps = found(TEXT).maps
     doors = [(element.key[0].text, element.verdict) for element in maps[Key("inet", "filter", "doors")]]

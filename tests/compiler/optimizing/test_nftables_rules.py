@@ -208,6 +208,15 @@ def test_rules_move_with_counters_comments_and_handles_and_nothing_else_moves() 
     assert reordered(found.text).text == found.text
 
 
+def test_policies_are_what_the_text_says_once() -> None:
+    forward, own = read(SMALL).chains[1], read(SMALL).chains[0]
+    assert forward.policy is not None
+    assert (forward.policy.text, forward.policy.does) == ("policy drop", "drop")
+    assert own.policy is None
+    again = SMALL + "table inet filter {\n\tchain forward {\n\t\tpolicy accept;\n\t}\n}\n"
+    assert read(again).chains[1].policy is None
+
+
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
