@@ -32,6 +32,10 @@ class Asked(NamedTuple):
         chain. In the unit of `prices`."""
         return price(tool, self.kinds) + (JUMP[tool] if self.to and not self.kinds else 0)
 
+    def most(self, tool: Tool) -> int:
+        """What all its questions cost, of a packet that does not meet the last."""
+        return sum(price(tool, (kind,)) for kind in self.kinds)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -1,0 +1,172 @@
+"""A listing -> the same with fewer rules, or rules that are asked faster: passes in their order, until nothing changes.
+
+Rules that go give their counters to whoever has their packets now, so totals stay. Where a counter would be lost, the
+rule stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
+
+from compiler.optimizing.chains import Chain, Listing, Rule
+from compiler.optimizing.counts import counts, heir, policy_heir
+from compiler.optimizing.lines import Block, Entered, Known, Line, entered
+from compiler.optimizing.merge import Memory, merges
+from compiler.optimizing.normalize import normalized
+from compiler.optimizing.regions import Region
+from compiler.optimizing.shadow import Shadow, redundant, unreached
+from compiler.ordering.prices import Tool
+from grammar.iptables import Command
+from grammar.ruletext import Place
+
+#: A chain can be simplified so often at most; two or three times are usual.
+_ROUNDS = 50
+
+
+class Pass(Enum):
+    """What can be asked for, in the order in which it is done."""
+
+    NORMALIZE = "normalize"
+    SHADOW = "shadow"
+    MERGE = "merge"
+
+
+class Why(Enum):
+    """What became of rules."""
+
+    UNREACHED = "no packet reaches it"
+    REDUNDANT = "it makes no difference"
+    MERGED = "merged"
+    REWRITTEN = "asked faster"
+
+
+class Change(NamedTuple):
+    """`places`: the rules that were, of a merge all of them; `text`: of a rule that went, what it was; else what is
+    there now. `by`: who has the packets of a rule that went; `policy`: the policy, or it as well."""
+
+    why: Why
+    places: tuple[Place, ...]
+    text: str
+    by: tuple[Place, ...] = ()
+    policy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Simplified:
+    """`deserted`: chains of a table's own that no rule leads to, by table and name; they stay."""
+
+    listing: Listing
+    changes: tuple[Change, ...]
+    deserted: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def gone(self) -> int:
+        """Rules fewer than there were."""
+        merged = sum(len(change.places) - 1 for change in self.changes if change.why is Why.MERGED)
+        return merged + sum(change.why in (Why.UNREACHED, Why.REDUNDANT) for change in self.changes)
+
+
+def simplify(listing: Listing, passes: Collection[Pass] = tuple(Pass)) -> Simplified:
+    """By these passes."""
+    blocks: dict[int, list[Chain]] = {}
+    for chain in listing.chains:
+        blocks.setdefault(chain.block, []).append(chain)
+    changes: list[Change] = []
+    deserted: list[tuple[str, str]] = []
+    new: dict[tuple[int, str], Chain] = {}
+    for number, chains in blocks.items():
+        work = _Work(passes, listing.tool, changes)
+        for _ in range(_ROUNDS):
+            before = len(changes)
+            block = Block(chains, work.regions)
+            comes = entered(block)
+            chains = work.simplified(block, comes)
+            if len(changes) == before:
+                break
+        deserted += ((chain.table, chain.name) for chain in chains if chain.own and comes[chain.name] == ())
+        new |= {(number, chain.name): chain for chain in chains}
+    chains = [new[chain.block, chain.name] for chain in listing.chains]
+    return Simplified(replace(listing, chains=tuple(chains)), tuple(changes), tuple(deserted))
+
+
+class _Work:
+    """What is done to the chains of a block, told in `changes`, and what was found out of its rules so far."""
+
+    def __init__(self, passes: Collection[Pass], tool: Tool, changes: list[Change]) -> None:
+        self.regions: Known[Region] = {}
+        self._memory = Memory()
+        self._normal: Known[None] = {}
+        self._settled: dict[str, tuple[Entered, tuple[Rule, ...]]] = {}
+        self._passes = passes
+        self._tool = tool
+        self._changes = changes
+
+    def simplified(self, block: Block, comes: Mapping[str, Entered]) -> list[Chain]:
+        """The block's chains by each pass once, but for those in which it found nothing last time."""
+        found = []
+        for chain, lines in zip(block.chains, block.lines, strict=True):
+            comes_here, before = comes[chain.name], len(self._changes)
+            if not chain.fixed and self._settled.get(chain.name) != (comes_here, chain.rules):
+                chain = self._simplified(chain, lines, block, comes_here)
+                if len(self._changes) == before:
+                    self._settled[chain.name] = comes_here, chain.rules
+            found.append(chain)
+        return found
+
+    def _simplified(self, chain: Chain, lines: Sequence[Line], block: Block, comes: Entered) -> Chain:
+        if Pass.NORMALIZE in self._passes:
+            lines = [self._faster(line, block) for line in lines]
+        if Pass.SHADOW in self._passes:
+            # To a chain that no rule leads to anything may come, some day.
+            chain, lines = self._without(chain, lines, unreached(lines, comes or None))
+            chain, lines = self._without(chain, lines, redundant(lines, chain, self._tool))
+        if Pass.MERGE in self._passes:
+            before = -1
+            while len(lines) != before:
+                before, lines = len(lines), self._merged(lines, block)
+        return replace(chain, rules=tuple(line.rule for line in lines))
+
+    def _faster(self, line: Line, block: Block) -> Line:
+        said = line.rule.said
+        if not isinstance(said, Command) or id(said) in self._normal:
+            return line
+        self._normal[id(said)] = said, None
+        new = normalized(line, said, block.own, self._tool)
+        if new is None:
+            return line
+        self._changes.append(Change(Why.REWRITTEN, (new.place,), new.text))
+        return block.line(new)
+
+    def _without(self, chain: Chain, lines: Sequence[Line], shadows: Sequence[Shadow]) -> tuple[Chain, list[Line]]:
+        """Without those that can go, their counters given to the first that has their packets."""
+        left: dict[int, Line] = dict(enumerate(lines))
+        policy = chain.policy
+        for shadow in shadows:
+            rule = left[shadow.number].rule
+            first = shadow.by[0] if shadow.by else None
+            takes = left[first].rule if first is not None else policy if shadow.policy else None
+            if any(counts(rule) or ()) and (takes is None or counts(takes) is None):
+                continue  # nobody could tell of its packets any more
+            if first is not None:
+                left[first] = left[first]._replace(rule=heir(left[first].rule, rule))
+            elif shadow.policy and policy is not None:
+                policy = policy_heir(policy, rule)
+            del left[shadow.number]
+            by = tuple(lines[number].rule.place for number in shadow.by)
+            why = Why.REDUNDANT if shadow.reached else Why.UNREACHED
+            self._changes.append(Change(why, (rule.place,), rule.text, by, shadow.policy))
+        return replace(chain, policy=policy), [left[number] for number in sorted(left)]
+
+    def _merged(self, lines: Sequence[Line], block: Block) -> list[Line]:
+        left: dict[int, Line] = dict(enumerate(lines))
+        for merge in merges(lines, block.own, self._tool, self._memory):
+            rule = merge.rule
+            for number in merge.numbers[1:]:
+                rule = heir(rule, left.pop(number).rule)
+            left[merge.numbers[0]] = block.line(rule)
+            places = tuple(lines[number].rule.place for number in merge.numbers)
+            self._changes.append(Change(Why.MERGED, places, rule.text))
+        return [left[number] for number in sorted(left)]
