@@ -255,9 +255,9 @@ class ChainDiagrams:
     def mapped(self, diagram: int, change: Callable[[Left], int]) -> int:
         """Other diagrams in place of its ways out; they ask later fields only."""
         every = self._made.outcomes()
-        own = self._opened or len(every) > _FEW
-        # Others may have such as open into more, of which none is here.
-        known = self.ways(diagram) if own else [one for one in every if isinstance(one, Left) and not one.then]
+        # What others say of such as open into more has nothing to do with this diagram.
+        few = len(every) <= _FEW and not any(isinstance(one, Left) and one.then for one in every)
+        known = [one for one in every if isinstance(one, Left)] if few else self.ways(diagram)
         return self._made.relabel(diagram, {self._made.outcome(left): change(left) for left in known})
 
     def everywhere(self, diagram: int, change: Callable[[int], int]) -> int:

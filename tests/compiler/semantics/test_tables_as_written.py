@@ -88,3 +88,19 @@ def test_what_has_become_of_packets_that_such_a_rule_sees(text: str, old: str, n
         files = {name: rules.replace(old, change or old, 1) for name, rules in made.files.items()}
         proof = Prover((), empty, said).prove(None, files.items(), (4, 6))
         assert proof.equal is equal, proof.witnesses[:1]
+
+
+@pytest.mark.parametrize(
+    ("tool", "rule"),
+    [("nft", "queue num 1"), ("nft", "ct mark set 1"), ("iptables", "-j NFQUEUE"), ("nft", "log group 1")],
+)
+@pytest.mark.parametrize(
+    ("block", "hook"),
+    [("nat", "prerouting"), ("nat", "postrouting"), ("mangle", "input"), ("mangle", "forward"), ("raw", "output")],
+)
+def test_a_statement_that_nobody_knows_is_itself(tool: str, rule: str, block: str, hook: str) -> None:
+    text = f'{block} {{ opaque x {tool} {hook} "{rule}" }}'
+    backend = Backend.IPTABLES if tool == "iptables" else Backend.NFTABLES
+    empty, said = build((), (), ()), language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), empty, said, None).compile(Target(backend, None))
+    assert Prover((), empty, said).prove(None, made.files.items(), (4, 6)).equal
