@@ -2,7 +2,8 @@
 
 The subset: tables, chains, rules, sets and verdict maps, declared in blocks (`table inet t { chain c { ... } }`) or by
 `add`, `create`, `insert` and `flush`. Everything else is refused by its name: other objects, variables, includes,
-deletions.
+deletions. Who asks for a text `partly` gets a rule that is not understood as `Unread` words, and nothing of tables of
+other families, of sets and maps that are not understood and of other objects.
 """
 
 from __future__ import annotations
@@ -11,19 +12,32 @@ from collections.abc import Iterator
 
 from grammar.nftables_rules import elements, rule, selectors
 from grammar.nftables_tokens import Tokens
-from grammar.nftables_tree import AddChain, AddElements, AddRule, AddSet, AddTable, Atom, Command, Element, Flush
-from grammar.ruletext import Place
+from grammar.nftables_tree import (
+    AddChain,
+    AddElements,
+    AddRule,
+    AddSet,
+    AddTable,
+    Atom,
+    Command,
+    Element,
+    Flush,
+    Rule,
+    Unread,
+)
+from grammar.ruletext import Place, Refused
 from grammar.source import Source
 
 _FAMILIES = ("ip", "ip6", "inet")
+_OTHERS = ("arp", "bridge", "netdev")
 #: What of a set changes neither its members nor what they mean.
 _OF_SETS = frozenset({"size", "policy", "gc-interval", "comment"})
 _FLAGS = frozenset({"interval", "constant"})
 
 
-def commands(source: Source) -> Iterator[Command]:
+def commands(source: Source, partly: bool = False) -> Iterator[Command]:
     """Every declaration, those in blocks one by one, in their order. Raises Refused."""
-    tokens = Tokens(source)
+    tokens = Tokens(source, partly)
     tokens.lines()
     while tokens.here:
         yield from _command(tokens)
@@ -49,13 +63,16 @@ def _command(tokens: Tokens) -> Iterator[Command]:
 
 def _family(tokens: Tokens) -> Atom:
     """`ip` is left out sometimes."""
-    if tokens.here in ("arp", "bridge", "netdev"):
+    if tokens.here in _OTHERS:
         raise tokens.unsupported(f"family {tokens.here}")
     return tokens.take() if tokens.here in _FAMILIES else Atom("ip", tokens.starts[tokens.at])
 
 
 def _table(tokens: Tokens) -> Iterator[Command]:
     tokens.expect("table")
+    if tokens.partly and tokens.here in _OTHERS:
+        tokens.skip()
+        return
     family, name = _family(tokens), tokens.word("the name of a table")
     yield AddTable(family, name)
     if not tokens.accept("{"):
@@ -66,6 +83,8 @@ def _table(tokens: Tokens) -> Iterator[Command]:
             tokens.word("a comment")
         elif tokens.here in ("chain", "set", "map"):
             yield from _object(tokens, tokens.take().text, family, name, block=True)
+        elif tokens.partly and tokens.here:
+            tokens.skip()
         else:
             raise tokens.unsupported(tokens.here or "the end of the text")
         if tokens.here not in ("\n", ";", "}"):
@@ -94,12 +113,19 @@ def _object(
     match kind:
         case "chain":
             yield from _chain(tokens, family, table, name)
+        case "set" | "map" if tokens.partly:
+            begin = tokens.at
+            try:
+                yield from list(_set(tokens, family, table, name, kind == "map"))
+            except Refused:
+                tokens.at = begin
+                tokens.skip()
         case "set" | "map":
             yield from _set(tokens, family, table, name, kind == "map")
         case "rule":
             if tokens.here in ("handle", "index", "position"):
                 raise tokens.unsupported(tokens.here)
-            yield AddRule(family, table, name, rule(tokens), first)
+            yield AddRule(family, table, name, _rule(tokens), first)
         case "element":
             yield AddElements(family, table, name, elements(tokens))
 
@@ -136,12 +162,27 @@ def _chain(tokens: Tokens, family: Atom, table: Atom, name: Atom) -> Iterator[Co
                 case "flags" | "devices":
                     raise tokens.unsupported(f"{tokens.here} of a chain")
                 case _:
-                    rules.append(AddRule(family, table, name, rule(tokens)))
+                    rules.append(AddRule(family, table, name, _rule(tokens)))
             if tokens.here not in ("\n", ";", "}"):
                 raise tokens.refused("the end of the line is expected")
             tokens.lines()
     yield AddChain(family, table, name, kind, hook, priority, policy, at)
     yield from rules
+
+
+def _rule(tokens: Tokens) -> Rule:
+    first = tokens.at
+    try:
+        found = rule(tokens)
+        if not tokens.partly or tokens.here in ("\n", ";", "}", ""):
+            return found
+    except Refused:
+        if not tokens.partly:
+            raise
+    tokens.at = first
+    tokens.skip()
+    place = tokens.place(first)
+    return Rule((Unread(place),), place)
 
 
 def _hook(tokens: Tokens) -> tuple[str, str, tuple[str, ...]]:

@@ -82,14 +82,14 @@ class _Reader:
                 case "rule" if added:
                     self._added()
                 case "flush" | "delete" | "destroy" if not self.found.chains:
-                    self._skip()
+                    tokens.skip()
                 case (
                     "flush" | "delete" | "destroy" | "insert" | "replace" | "reset" | "define" | "undefine" | "include"
                 ):
-                    self._skip()
+                    tokens.skip()
                     self.found.odd.append(tokens.place(first))
                 case _ if added:
-                    self._skip()
+                    tokens.skip()
                     if first + 1 < tokens.at and tokens.texts[first + 1] in ("chain", "map", "element"):
                         self.found.odd.append(tokens.place(first))
                 case _:
@@ -109,7 +109,7 @@ class _Reader:
         family, table = self._key()
         chain = self.found.chains.setdefault(Key(family, table, tokens.word("the name of a chain").plain), ChainPlace())
         if tokens.here in ("handle", "index", "position"):
-            self._skip()
+            tokens.skip()
             self.found.odd.append(tokens.place(first))
         else:
             chain.rules.append(self._rule())
@@ -133,7 +133,7 @@ class _Reader:
             elif not tokens.here:
                 raise tokens.refused("} is expected")
             else:
-                self._skip()
+                tokens.skip()
             tokens.lines()
 
     def _chain(self, chain: ChainPlace) -> None:
@@ -145,7 +145,7 @@ class _Reader:
                 chain.hook = tokens.peek(3)
             if tokens.here in _OF_CHAINS:
                 first, said = tokens.at, tokens.here
-                self._skip()
+                tokens.skip()
                 if said == "policy":
                     chain.policies.append(tokens.place(first))
             elif not tokens.here:
@@ -167,12 +167,12 @@ class _Reader:
                     found += elements(tokens)
                 except Refused:  # of a map to something else; to verdicts, such a map leads nobody knows where
                     tokens.at = first
-                    self._skip()
+                    tokens.skip()
                     found.append(Element((), None))
             elif not tokens.here:
                 raise tokens.refused("} is expected")
             else:
-                self._skip()
+                tokens.skip()
             tokens.lines()
 
     def _rule(self) -> RulePlace:
@@ -185,7 +185,7 @@ class _Reader:
                 raise tokens.refused("the end of the line is expected")
         except Refused as error:
             said, why, tokens.at = None, error.flaw.message, first
-            self._skip()
+            tokens.skip()
         place = tokens.place(first)
         whole = self._source.text
         end = whole.find("\n", place.end)
@@ -195,12 +195,3 @@ class _Reader:
             place = place._replace(end=place.end + len(behind.rstrip()))
         alone = not whole[whole.rfind("\n", 0, place.start) + 1 : place.start].strip()
         return RulePlace(place, said, alone and not whole[place.end : end].strip(), why)
-
-    def _skip(self) -> None:
-        """To the end of a statement or block, which stays where it is no closing brace of its own."""
-        tokens, depth = self._tokens, 0
-        while tokens.here and (depth or tokens.here not in _ENDS):
-            depth += (tokens.here == "{") - (tokens.here == "}")
-            tokens.take()
-        if depth:
-            raise tokens.refused("} is expected")

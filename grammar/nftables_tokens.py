@@ -28,14 +28,17 @@ _TOKEN = re.compile(
 )
 #: What a token that says nothing begins with: space, a line that goes on, a comment.
 _SKIPPED = " \t\r\\#"
+_ENDS = ("\n", ";", "}", "")
 _OPERATORS = frozenset({"==", "!=", "<", ">", "<=", ">="})
 
 
 class Tokens:
-    """The tokens of a text and where the parser is. The end of the text is an empty token."""
+    """The tokens of a text and where the parser is. The end of the text is an empty token. `partly`: what is not
+    understood is passed over."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, partly: bool = False) -> None:
         self.source = source
+        self.partly = partly
         self.at = 0
         found: list[str] = _TOKEN.findall(source.text)
         places = list(accumulate(map(len, found), initial=0))
@@ -116,6 +119,15 @@ class Tokens:
         """Passes over ends of lines and semicolons."""
         while self.here in ends and self.here:
             self.at += 1
+
+    def skip(self) -> None:
+        """Passes over a statement or a block, up to the end of a line or a brace that closes what is around it."""
+        depth = 0
+        while self.here and (depth or self.here not in _ENDS):
+            depth += (self.here == "{") - (self.here == "}")
+            self.take()
+        if depth:
+            raise self.refused("} is expected")
 
     def refused(self, why: str) -> Refused:
         """The next token is not what should be there."""

@@ -98,7 +98,14 @@ class Statement:
     place: Place
 
 
-Part = Match | VerdictMap | Verdict | Statement
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Words that are not understood."""
+
+    place: Place
+
+
+Part = Match | VerdictMap | Verdict | Statement | Unread
 
 
 @dataclass(frozen=True, slots=True)

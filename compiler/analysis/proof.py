@@ -90,10 +90,11 @@ class Prover:
         return Proof(tuple(families), tuple("\n".join(lines) for lines in told))
 
 
-def understood(texts: Iterable[tuple[str, str]]) -> Ruleset:
-    """What texts of rules say, (name, text) each. Raises NotProved."""
+def understood(texts: Iterable[tuple[str, str]], partly: bool = False) -> Ruleset:
+    """What texts of rules say, (name, text) each; `partly`: rules of nft that are not understood are kept as such.
+    Raises NotProved."""
     try:
-        return rulesets.read(texts)
+        return rulesets.read(texts, partly)
     except Refused as error:
         flaw = error.flaw
         told = "\n".join([f"{flaw.span}: error: {flaw.message} [{flaw.code}]", *flaw.excerpt])

@@ -35,12 +35,14 @@ def differences(
     families: Sequence[int],
     names: tuple[str, str],
     apart: bool = False,
+    partly: bool = False,
 ) -> tuple[Difference, ...]:
     """Where texts of rules, (name, text) each, differ for packets of these families: some packets, or nothing when all
-    fare alike. `names`: what the two sides are called; `apart`: where limits keep their counts does not matter. Raises
-    NotProved."""
+    fare alike. `names`: what the two sides are called; `apart`: where limits keep their counts does not matter;
+    `partly`: rules of nft that are not understood stand for themselves, and do the same where their words are the same
+    and come to the same. Raises NotProved."""
     try:
-        found = equivalent(understood(one), understood(two), families, apart)
+        found = equivalent(understood(one, partly), understood(two, partly), families, apart)
     except Unprovable as error:
         raise NotProved(f"cannot be compared: {error}") from None
     except RecursionError:

@@ -61,7 +61,7 @@ _DIMENSIONS = {
 }
 _PORTS = {"sport": FROM, "dport": TO}
 #: What the words of a selector's header presuppose of a packet.
-_PRESUPPOSED = {
+PRESUPPOSED = {
     "ip": (VERSION, 4),
     "ip6": (VERSION, 6),
     **{name: (PROTOCOL, PROTOCOLS[name]) for name in ("tcp", "udp", "sctp", "dccp", "udplite", "icmp", "icmpv6")},
@@ -147,7 +147,7 @@ def is_plain(selector: Selector) -> bool:
     """Whether a question has one answer for a packet, whatever was asked before."""
     name = selector.name
     header = name.partition(" ")[0]
-    return name in _DIMENSIONS or header in _PRESUPPOSED or header in _PLAIN or name in _PLAIN_META
+    return name in _DIMENSIONS or header in PRESUPPOSED or header in _PLAIN or name in _PLAIN_META
 
 
 def _box(rule: Rule, family: str) -> Box | None:
@@ -156,7 +156,7 @@ def _box(rule: Rule, family: str) -> Box | None:
     for part in rule.parts:
         if isinstance(part, Statement) and part.words[0].text == "comment":
             continue
-        if isinstance(part, Statement | Verdict) or not all(map(is_plain, part.left)):
+        if not isinstance(part, Match | VerdictMap) or not all(map(is_plain, part.left)):
             break
         for dimension, (low, high) in _narrowed(part):
             box[dimension] = max(low, box[dimension][0]), min(high, box[dimension][1])
@@ -170,7 +170,7 @@ def _box(rule: Rule, family: str) -> Box | None:
 
 def _narrowed(part: Match | VerdictMap) -> Iterator[tuple[int, tuple[int, int]]]:
     for selector in part.left:
-        presupposed = _PRESUPPOSED.get(selector.name.partition(" ")[0])
+        presupposed = PRESUPPOSED.get(selector.name.partition(" ")[0])
         if presupposed is not None:
             yield presupposed[0], (presupposed[1],) * 2
     for n, selector in enumerate(part.left):

@@ -6,6 +6,7 @@ family. So does this. Packets are taken to be long enough to have the header tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from compiler.semantics.rules.netfilter import (
     Return,
     SetMark,
     Statement,
+    Unmodelled,
     Verdict,
 )
 from compiler.semantics.rules.nftables_statements import statement
@@ -110,6 +112,8 @@ class RuleReader:
                     self._lookup(part)
                 case tree.Verdict():
                     self._parts.append(verdict(part))
+                case tree.Unread(place):
+                    raise place.refused("the rule is not understood", "unsupported")
                 case tree.Statement():
                     _tried(part.place, lambda part=part: self._statement(part))  # type: ignore[misc]
         return tuple(self._parts)
@@ -253,6 +257,26 @@ def verdict(found: tree.Verdict) -> Verdict:
     if found.kind == "jump":
         return Jump(found.chain)
     return Goto(found.chain) if found.kind == "goto" else _VERDICTS[found.kind]
+
+
+#: What a rule ends with, in front of its comment; counters are no part of what it says.
+_LAST = re.compile(r"\b(?:(accept|drop|return|continue)|(jump|goto)\s+([\w.-]+))\s*(?:comment \"[^\"]*\")?$")
+_LEADS = re.compile(r"\b(?:jump|goto|vmap)\b")
+_COUNTER = re.compile(r"counter( packets [0-9]+ bytes [0-9]+)?")
+
+
+def unread(rule: tree.Rule) -> tuple[Condition | Statement, ...] | None:
+    """A rule of which nobody knows what it asks and does: only its words, and what it ends with. None where it may lead
+    to other chains."""
+    text = " ".join(_COUNTER.sub("counter", rule.place.text).split())
+    last = _LAST.search(text)
+    words = text[: last.start()].rstrip() if last else text
+    if _LEADS.search(words):
+        return None
+    if last is None:
+        return (Unmodelled(words),)
+    said = tree.Verdict(last[1] or last[2], last[3] or "", rule.place.start)
+    return Barrier(words), verdict(said)
 
 
 def _all_with_ports(intervals: tuple[Interval, ...]) -> bool:

@@ -18,12 +18,12 @@ from compiler.semantics.rules.netfilter import (
     Table,
     Verdict,
 )
-from compiler.semantics.rules.nftables_rules import QUESTIONS, RuleReader, Sets, verdict
+from compiler.semantics.rules.nftables_rules import QUESTIONS, RuleReader, Sets, unread, verdict
 from compiler.semantics.rules.nftables_values import interval, is_known
 from compiler.semantics.rules.numbers import number
 from grammar import nftables
 from grammar import nftables_tree as tree
-from grammar.ruletext import Place
+from grammar.ruletext import Place, Refused
 from grammar.source import Source
 
 _FAMILIES = {"ip": frozenset({4}), "ip6": frozenset({6}), "inet": frozenset({4, 6})}
@@ -31,13 +31,16 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securi
 _LOWEST, _HIGHEST = -(1 << 31), (1 << 31) - 1
 
 
-def read(source: Source) -> tuple[Table, ...]:
-    """Every table of the text. Raises Refused."""
+def read(source: Source, partly: bool = False) -> tuple[Table, ...]:
+    """Every table of the text. `partly`: a rule that is not understood is a statement whose effect is not modelled, or,
+    if it ends with a verdict, a match that may answer anything; tables of other families and objects that are neither
+    chains nor sets are left out, a rule that asks a set that is not understood asks what nobody knows. Raises
+    Refused."""
     tables: dict[tuple[str, str], _Table] = {}
-    for command in nftables.commands(source):
+    for command in nftables.commands(source, partly):
         match command:
             case tree.AddTable(family, name):
-                tables.setdefault((family.text, name.plain), _Table(source, family.text, name.plain))
+                tables.setdefault((family.text, name.plain), _Table(source, family.text, name.plain, partly))
             case tree.Flush(None):
                 tables.clear()
             case tree.Flush(family, name, chain):
@@ -77,8 +80,9 @@ class _Set:
 class _Table:
     """A table while its commands are taken. Rules are read at the end: sets may be filled behind them."""
 
-    def __init__(self, source: Source, family: str, name: str) -> None:
+    def __init__(self, source: Source, family: str, name: str, partly: bool) -> None:
         self._source = source
+        self._partly = partly
         self._family = family
         self._name = name
         self._chains: dict[str, _Chain] = {}
@@ -192,7 +196,14 @@ class _Table:
             if isinstance(part, tree.Verdict):
                 self._verdict(part)
         sets = Sets(self._kinds, self._has_ports, self._anonymous)
-        return Rule(RuleReader(sets, self._family).read(rule), rule.place)
+        try:
+            return Rule(RuleReader(sets, self._family).read(rule), rule.place)
+        except Refused:
+            found = unread(rule) if self._partly else None
+            if found is None:
+                raise
+            self._places |= {said: rule.place for said in found if isinstance(said, Jump | Goto)}
+            return Rule(found, rule.place)
 
     def _kinds(self, name: str) -> tuple[tuple[str, ...], bool]:
         found = self._sets[name]

@@ -15,10 +15,11 @@ _IPSET = re.compile(r"^\s*(create|-N) \S+ (hash|bitmap|list):", re.MULTILINE)
 _IPV6 = re.compile(r"ip6tables")
 
 
-def read(texts: Iterable[tuple[str, str]]) -> Ruleset:
+def read(texts: Iterable[tuple[str, str]], partly: bool = False) -> Ruleset:
     """The ruleset of these (name, text): iptables-save or -restore, ipset save or restore, nft's own language, in any
-    number and order. iptables' text is IPv6's where its name or a comment in it says ip6tables. Raises Refused, also
-    for jumps in a circle, which no kernel loads."""
+    number and order. iptables' text is IPv6's where its name or a comment in it says ip6tables. `partly`: of nft's,
+    what is not understood is kept as such (`reads_nftables.read`). Raises Refused, also for jumps in a circle, which no
+    kernel loads."""
     known = [Source(name, text) for name, text in texts]
     iptables = [source for source in known if _IPTABLES.search(source.text)]
     ipset = [source for source in known if source not in iptables and _IPSET.search(source.text)]
@@ -28,7 +29,7 @@ def read(texts: Iterable[tuple[str, str]]) -> Ruleset:
         if source in iptables:
             tables += reads_iptables.read(source, _family(source), sets)
         elif source not in ipset:
-            tables += reads_nftables.read(source)
+            tables += reads_nftables.read(source, partly)
     for table in tables:
         _refuse_circles(table)
     return Ruleset(tuple(tables))

@@ -231,3 +231,59 @@ def test_what_is_not_declared() -> None:
         read(Source("rules", "add table ip t\nadd rule ip t c drop"))
     with pytest.raises(Refused, match="there is no set s"):
         read(Source("rules", "add table ip t\nadd element ip t s { 10.0.0.1 }"))
+
+
+PARTLY = """table inet t {
+	counter web {
+		packets 1 bytes 2
+	}
+	flowtable fast {
+		hook ingress priority filter
+		devices = { eth0 }
+	}
+	set seen {
+		type ipv4_addr
+		flags dynamic,timeout
+		timeout 5m
+		elements = { 10.0.0.1 timeout 5m expires 4m }
+	}
+	chain own {
+	}
+	chain c {
+		RULE
+	}
+}
+table bridge b {
+	chain c {
+		vlan id 5 drop
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "parts"),
+    [
+        ("tcp dport 80 accept", (TCP_ONLY, In(Field.DESTINATION_PORT, ((80, 80),)), Accept())),
+        ("ip protocol { tcp, udp } flow add @fast", (Unmodelled("ip protocol { tcp, udp } flow add @fast"),)),
+        ("ct count over 20 counter packets 5 bytes 7 drop", (Barrier("ct count over 20 counter"), Drop())),
+        ('vlan id 5 counter goto own comment "drop"', (Barrier("vlan id 5 counter"), Goto("own"))),
+        ("ip saddr @seen accept", (Barrier("ip saddr @seen"), Accept())),
+        ("update @seen { ip saddr timeout 1m }", (Unmodelled("update @seen { ip saddr timeout 1m }"),)),
+    ],
+)
+def test_what_is_not_understood_stands_for_itself_where_that_is_asked_for(rule: str, parts: tuple[object, ...]) -> None:
+    source = Source("x.nft", PARTLY.replace("RULE", rule))
+    (table,) = read(source, partly=True)
+    assert [one.parts for one in table.chains["c"].rules] == [parts]
+    with pytest.raises(Refused):
+        read(source)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["meta hour vmap { 1 : jump own }", "ip saddr vmap @seen", "vlan id 5 jump nowhere", "vlan id 5 jump own drop"],
+)
+def test_what_leads_to_chains_nobody_knows_when_is_refused_all_the_same(rule: str) -> None:
+    with pytest.raises(Refused):
+        read(Source("x.nft", PARTLY.replace("RULE", rule)), partly=True)
