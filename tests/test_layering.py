@@ -32,7 +32,14 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.errors",
         "compiler.resources",
         "compiler.policy",
+        "compiler.translate.as_written",
         "compiler.translate.tables",
+    ),
+    "compiler.translate.as_written": (
+        "grammar.source",
+        "grammar.iptables",
+        "grammar.nftables_tokens",
+        "compiler.resources",
     ),
     "compiler.translate.carried": ("compiler.errors", "compiler.resources"),
     "compiler.translate.tables": ("compiler.errors", "compiler.resources"),
@@ -58,7 +65,14 @@ WALLS: dict[str, tuple[str, ...]] = {
     ),
     # Pure arithmetic on jobs and boxes: knows neither rules nor packets.
     "compiler.ordering": (),
-    "compiler.passes": ("compiler.ir", "compiler.backends.target", "compiler.net"),
+    # Orders rules as `compiler.optimizing` does, by the same arithmetic.
+    "compiler.passes": (
+        "compiler.ir",
+        "compiler.backends.target",
+        "compiler.net",
+        "compiler.optimizing.dimensions",
+        "compiler.ordering",
+    ),
     "compiler.backends": (
         "grammar.source",
         "compiler.backends.target",
@@ -69,7 +83,15 @@ WALLS: dict[str, tuple[str, ...]] = {
     # Rules of other tools as programs. Not by the readers of semantics, which prove it.
     "compiler.importing": ("grammar", "compiler.errors", "compiler.net"),
     # Rules of other tools, reordered. Proved by semantics, which whoever calls it asks.
-    "compiler.optimizing": ("grammar", "compiler.net", "compiler.ordering"),
+    "compiler.optimizing": ("grammar", "compiler.net", "compiler.ordering", "compiler.optimizing.dimensions"),
+    "compiler.optimizing.dimensions": ("compiler.net", "compiler.ordering"),
+    # What compiled rules counted, back to where they come from.
+    "compiler.weighing": (
+        "compiler.net",
+        "compiler.ir",
+        "compiler.backends",
+        "compiler.optimizing",
+    ),
     # What packets do, independent of how the compiler comes to its answer.
     "compiler.semantics": ("compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
     "compiler.semantics.packet": (),
@@ -132,6 +154,9 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.lower",
         "compiler.passes",
         "compiler.backends",
+        "compiler.ordering.prices",
+        "compiler.optimizing.profiles",
+        "compiler.weighing",
     ),
     "compiler.cli": (
         "grammar",
@@ -148,8 +173,10 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.analysis",
         "compiler.editor",
         "compiler.importing",
-        "compiler.ordering.prices",
+        "compiler.ordering",
         "compiler.optimizing",
+        "compiler.passes.order",
+        "compiler.weighing",
     ),
     "compiler": (),
     "enforcer": (),

@@ -24,6 +24,7 @@ from compiler.resources.language import (
     every_item,
     every_part,
 )
+from compiler.translate.as_written import misplaced
 from compiler.translate.tables import check_tables
 
 #: Of rules of one tool: that they let packets pass.
@@ -44,6 +45,8 @@ def check_program(program: Program, policies: Sequence[Policy], has_pods: bool =
             problems.add(item.flaw(text, "not-compiled"))
     for item, text in _opaque(program, bool(policies)):
         problems.add(item.flaw(f"{item.name}: {text}", "opaque"))
+    for item, text in misplaced(program):
+        problems.add(item.flaw(f"{item.name}: {text}", "misplaced"))
     for item in (item for block in program.policies if block.tier == "baseline" for item in block.rules):
         for text in _baseline(item):
             problems.add(item.flaw(f"{text}: a block of the tier baseline is no list that packets are asked", "tier"))

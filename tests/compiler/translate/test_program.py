@@ -26,6 +26,22 @@ DROPS = 'opaque x nft {} "tcp dport 80 drop"'
     ("text", "told"),
     [
         (f"policy a {{ {DROPS.format('')} }}", "x: a policy block never stops a pod's way to itself"),
+        (
+            'nat { within any -> any { opaque x nft prerouting "masquerade" } }',
+            "x: masquerade is for postrouting, and this is prerouting",
+        ),
+        ('mangle { opaque x nft input "ip saddr 1.2.3.4 snat to 1.2.3.5" }', "x: snat is for nat, and this is mangle"),
+        (
+            'node { within self -> any { opaque x nft "fib saddr . iif oif missing drop" } }',
+            "x: fib saddr . iif oif is for prerouting, input, forward, and this is output",
+        ),
+        ('nat { opaque x nft output "ct status { snat, dnat } return" }', ""),
+        (
+            'raw { opaque x iptables prerouting "-p tcp -j REJECT --reject-with tcp-reset" }',
+            "x: -j REJECT is for filter, and this is raw",
+        ),
+        ('mangle { opaque x iptables input "-m policy --dir out --pol none" }', "x: --dir out is for forward, output"),
+        ('forward { opaque x iptables "-j MASQUERADE" }', "x: -j MASQUERADE is for nat, and this is filter"),
         (f"policy a {{ within any -> any {{ {DROPS.format('')} }} }}", "x: a policy block never stops"),
         (f"forward {{ {DROPS.format('')} {ACCEPTS.format('')} }}", ""),
         (f"node packets {{ {ACCEPTS.format('input')} }}", ""),
