@@ -1,4 +1,4 @@
-"""`netpolc optimize`: rules of iptables or nft in the order that costs least, by the packets that they counted."""
+"""`netpolc optimize`: rules of iptables or nft without those that are not needed, in the order that costs least."""
 
 from __future__ import annotations
 
@@ -16,15 +16,34 @@ from compiler.cli import profiles, rules
 from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
 from compiler.optimizing.chains import Listing
+from compiler.optimizing.estimate import estimated
 from compiler.optimizing.reading import Format, format_of, listing
-from compiler.optimizing.reorder import ChainOrder, Reordered, reorder
+from compiler.optimizing.reorder import ChainOrder, Reordered
+from compiler.optimizing.simplify import Pass
+from compiler.optimizing.telling import told
+from compiler.optimizing.whole import Optimized, optimize
 from compiler.ordering.prices import Tool
 from grammar import ipset
 from grammar.ruletext import Refused
 from grammar.source import Source, printable
 
 TOOLS = {"legacy": Tool.IPTABLES_LEGACY, "nft": Tool.IPTABLES_NFT}
+#: What can be done, in this order.
+PASSES = (*(one.value for one in Pass), "order")
 _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at least", "gap")
+
+
+class _Passes(click.ParamType[tuple[str, ...]]):
+    """Names of passes, with commas between."""
+
+    name = "passes"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        names = [name.strip() for name in value.split(",")]
+        for name in names:
+            if name not in PASSES:
+                self.fail(f"{name!r} is no pass: {', '.join(PASSES)}", param, ctx)
+        return tuple(names)
 
 
 @click.command("optimize", context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,6 +61,14 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
     "--tool", type=click.Choice(list(TOOLS)), help="Which iptables has the rules of iptables.  [default: legacy]"
 )
 @click.option(
+    "--passes",
+    metavar="LIST",
+    type=_Passes(),
+    default=",".join(PASSES),
+    show_default=True,
+    help="What is done. With order alone, every rule stays.",
+)
+@click.option(
     "--threshold",
     metavar="PERCENT",
     type=click.IntRange(0, 100),
@@ -51,19 +78,20 @@ _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at 
 )
 @profiles.profile_options
 @click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
-@click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the order could be better.")
+@click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the rules could be better.")
 @click.option(
     "--prove/--no-prove",
     "proving",
     default=True,
     show_default=True,
-    help="Prove that the rules in their new order do the same.",
+    help="Prove that the new rules do the same.",
 )
 def command(
     file: str,
     output: Path | None,
     format_name: str | None,
     tool: str | None,
+    passes: tuple[str, ...],
     threshold: int,
     profiles_: tuple[str, ...],
     half_life: int,
@@ -71,21 +99,24 @@ def command(
     check: bool,
     proving: bool,
 ) -> None:
-    """Put rules of iptables or nft in the order in which packets are compared with the fewest of them.
+    """Leave out rules of iptables or nft that are not needed, and put the others in the order in which packets are
+    compared with the fewest of them.
 
     RULES is what iptables-save -c, ip6tables-save -c or nft list ruleset prints. How often rules match is taken from
     their counters, or from --profile: other dumps of the same rules (of nft also nft -j list ruleset) and profiles of
     netpolc. Rules without a counter weigh nothing; where nothing is counted at all, what they ask is weighed.
 
-    Every rule goes on matching the packets that it matched, and moves with its counters and comment. What is not
-    understood stays where it is, with what stands before it and behind it, and is named.
+    Passes: normalize (words that are asked faster), shadow (rules that no packet reaches, or that make no difference,
+    go), merge (rules that do the same and differ in an address, a port or a state become one) and order. Counters of
+    rules that go are added to those of the rules that have their packets now. What is not understood stays where it
+    is, with what stands before it and behind it, and is named.
 
     Old and new are compared for every packet before anything is written. Without -o the rules go to standard output;
-    what was gained, and how far from the best order that is at most, goes to standard error.
+    what was done and gained, and how far from the best order that is at most, goes to standard error.
 
-    Exit status: 0 done; 1 the order could be better (--check); 2 bad input, or rules that cannot be compared
-    (--no-prove writes them all the same); 70 the proof found a difference, which is a defect of
-    netpolc. Then nothing is written.
+    Exit status: 0 done; 1 the rules could be better (--check); 2 bad input, or rules that cannot be compared
+    (--no-prove writes them all the same); 70 the proof found a difference, which is a defect of netpolc. Then nothing
+    is written.
     """
     if check and output is not None:
         raise click.UsageError("--check writes nothing: leave out -o")
@@ -97,20 +128,22 @@ def command(
         if format_ is Format.NFT and (tool or sets):
             raise click.UsageError("--tool and --sets are for rules of iptables")
         known = _listing(Source(name, text), format_, beside, TOOLS[tool or "legacy"])
-        found = reorder(profiles.weighed(known, profiles.read(profiles_), half_life), Fraction(threshold, 100))
-        changed = found.text != text
+        weighed = profiles.weighed(known, profiles.read(profiles_), half_life)
+        found = _optimized(weighed, passes, Fraction(threshold, 100), guessed=not (profiles_ or _counted(known)))
+        new = found.listing.written()
+        changed = new != text
         if changed and proving:
-            _prove(name, text, found.text, beside)
+            _prove(name, text, new, beside)
         for line in _report(name, found):
             click.echo(printable(line), err=True)
         if changed and proving:
-            click.echo("proved: in the new order every packet fares as in the old", err=True)
+            click.echo("proved: with the new rules every packet fares as with the old", err=True)
         if output is not None:
-            write(output.parent, {output.name: found.text})
+            write(output.parent, {output.name: new})
         elif not check:
-            click.echo(found.text, nl=False)
+            click.echo(new, nl=False)
     except NotProved as error:
-        click.echo(f"{error}\nerror: an order that cannot be proved is not written; --no-prove writes it", err=True)
+        click.echo(f"{error}\nerror: rules that cannot be proved are not written; --no-prove writes them", err=True)
         sys.exit(2)
     except NetpolcError as error:
         click.echo(error.render(), err=True)
@@ -131,22 +164,49 @@ def _listing(source: Source, format_: Format, sets: Iterable[tuple[str, str]], t
         raise
 
 
+def _counted(rules: Listing) -> bool:
+    return any(rule.packets for chain in rules.chains for rule in chain.rules)
+
+
+def _optimized(rules: Listing, passes: Sequence[str], threshold: Fraction, *, guessed: bool) -> Optimized:
+    """`guessed`: weights are an estimate, which other rules have another of."""
+    chosen = [one for one in Pass if one.value in passes]
+    weigh = estimated if guessed else lambda rules: rules
+    return optimize(rules, chosen, threshold if "order" in passes else None, weigh)
+
+
 def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> None:
     """Ends the run when the new text does something else than the old, with these sets. Raises NotProved."""
     # The name says which family the rules are for, so the new one holds it, too.
-    texts = [(name, old), *sets], [(f"{name} (new order)", new), *sets]
-    differ = differences(*texts, (4, 6), ("old order", "new order"))
+    texts = [(name, old), *sets], [(f"{name} (new)", new), *sets]
+    differ = differences(*texts, (4, 6), ("old rules", "new rules"), partly=True)
     if not differ:
         return
-    click.echo("error: the new order would do something else; please report this defect of netpolc", err=True)
+    click.echo("error: the new rules would do something else; please report this defect of netpolc", err=True)
     for one in differ:
         click.echo(f"\n{one.text}", err=True)
     sys.exit(70)
 
 
-def _report(name: str, found: Reordered) -> Iterator[str]:
-    """What stays where it is, the chains as a table, and what is gained in all."""
+def _report(name: str, found: Optimized) -> Iterator[str]:
+    """What was removed and merged, what stays where it is, the chains as a table, and what is gained in all."""
     yield from (f"note: {name}: {note}" for note in found.listing.notes)
+    yield from _simplified(name, found)
+    if found.orders is not None:
+        yield from _ordered(name, found.orders)
+
+
+def _simplified(name: str, found: Optimized) -> Iterator[str]:
+    for table, chain in found.simplified.deserted:
+        yield f"note: {name}: no packet comes to {table} {chain}; it stays"
+    yield from map(told, sorted(found.simplified.changes, key=lambda change: change.places[0].start))
+    if found.simplified.changes:
+        gone = found.simplified.gone
+        saved = 1 - found.after / (found.before or 1)
+        yield f"{gone} {'rule' if gone == 1 else 'rules'} fewer; comparing costs {float(saved):.1%} less by that"
+
+
+def _ordered(name: str, found: Reordered) -> Iterator[str]:
     for chain in found.chains:
         for place in chain.barriers:
             yield f"note: {place.span.file_line}: nothing moves past this rule: {' '.join(place.text.split())}"

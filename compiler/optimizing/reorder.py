@@ -103,9 +103,9 @@ def shares(chains: Collection[Chain]) -> dict[str, Fraction]:
         for chain in waiting:
             rules = [(rule, settled(rule.asked, found)) for rule in chain.rules]
             if not any(asked.barrier for _, asked in rules):
-                ended = sum(_ended(rule, asked, found) for rule, asked in rules if not rule.returns)
+                all_ended = sum(ended(rule, asked, found) for rule, asked in rules if not rule.returns)
                 all_ = entered.get(chain.name)
-                found[chain.name] = min(Fraction(ended) / all_, Fraction(1)) if all_ else Fraction(0)
+                found[chain.name] = min(Fraction(all_ended) / all_, Fraction(1)) if all_ else Fraction(0)
         waiting = [chain for chain in waiting if chain.name not in found]
     return found
 
@@ -117,7 +117,7 @@ def settled(asked: Asked, known: Collection[str]) -> Asked:
     return asked._replace(box=EVERYTHING, to=(), barrier=True)
 
 
-def _ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
+def ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
     """Packets whose way through the chain ended here."""
     if asked.ends:
         return Fraction(rule.matched)
@@ -127,7 +127,7 @@ def _ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
 def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold: Fraction) -> ChainOrder | None:
     """None when more rules hang together than fit into memory as pairs."""
     rules = [settled(rule.asked, known) for rule in chain.rules]
-    weights = [_ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
+    weights = [ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
     ordering = ordered([rule.box for rule in rules], weights, [rule.cost(tool) for rule in rules], threshold)
     if ordering is None:
         return None
