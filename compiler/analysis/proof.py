@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.analysis.quotes import Quotes, title
-from compiler.errors import NetpolcError
+from compiler.errors import Diagnostic, NetpolcError, Severity
 from compiler.resources.language import NO_PROGRAM, Program, Rule
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.odds import Odds
 from compiler.semantics.diagrams.space import ACCEPT, Path
+from compiler.semantics.proof.as_written import not_understood
 from compiler.semantics.proof.case import Case, Decided, Said
 from compiler.semantics.proof.flows import Turn
 from compiler.semantics.proof.verify import Equal, Verifier, Witness
@@ -54,7 +55,7 @@ class Prover:
     an address, rules are proved for all that there might be. `program`: what the policy language says beside them."""
 
     def __init__(self, policies: Sequence[Located], snapshot: Snapshot, program: Program = NO_PROGRAM) -> None:
-        self._policies = policies
+        self._policies, self._program = policies, program
         self._wanted = "the policies say" if program == NO_PROGRAM else "program and policies say"
         values = [one.value for one in policies]
         self._verifier = Verifier(values, snapshot, program)
@@ -73,6 +74,13 @@ class Prover:
         """Policies against texts of rules, (name, text) each; `node` None: every pod of the snapshot is a subject;
         `families`: 4 and 6; `failsafe`: rules in front of the program's list for the node; `exempt`: of what its raw
         statements never drop; `mark_mask`: bits of marks that the rules use for themselves. Raises NotProved."""
+        if flaws := list(not_understood(self._program, families)):
+            raise NotProved(
+                "\n".join(
+                    Diagnostic(Severity.ERROR, flaw.span, flaw.message, flaw.code, flaw.excerpt).render()
+                    for flaw in flaws
+                )
+            )
         ruleset = understood(texts)
         try:
             if self._alone is not None:

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from compiler.resources.language import Opaque as Statement
+from compiler.resources.language import Program, every_item
 from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.match_diagram import Matches
@@ -41,9 +42,9 @@ from compiler.semantics.rules.netfilter import (
     Unmodelled,
 )
 from grammar.ruletext import Refused
-from grammar.source import Source
+from grammar.source import Flaw, Source
 
-_CHAIN = "as-written"
+CHAIN = "as-written"
 #: What no packet has on a path: a rule that asks for one meets the empty name.
 _NO_INTERFACE = {Path.INPUT: (Field.OUTPUT,), Path.OUTPUT: (Field.INPUT,)}
 Ends = Accept | Drop | Return | Unmodelled | None
@@ -68,19 +69,46 @@ def written(item: Statement, version: int) -> Written:
 @lru_cache(4096)
 def _read(tool: str, text: str, version: int, where: str) -> Written:
     try:
-        if tool == "iptables":
-            whole = f"*filter\n:{_CHAIN} - [0:0]\n-A {_CHAIN} {text}\nCOMMIT\n"
-            (table,) = reads_iptables.read(Source(where, whole), version, {})
-        else:
-            whole = f"table inet t {{\n chain {_CHAIN} {{\n {text}\n }}\n}}\n"
-            (table,) = reads_nftables.read(Source(where, whole))
+        table = read_alone(tool, text, "filter", version, where)
     except Refused as error:
         raise Unprovable(f"{where}: {error.flaw.message}") from None
-    found = [_asked(rule, where) for rule in table.chains[_CHAIN].rules]
+    found = [_asked(rule, where) for rule in table.chains[CHAIN].rules]
     ends = {end for _, end in found}
     if len(ends) != 1:
         raise Unprovable(f"{where}: more than one rule")
     return Written(table, tuple(conditions for conditions, _ in found), *ends)
+
+
+def read_alone(tool: str, text: str, name: str, version: int, where: str) -> Table:
+    """A table with the one rule in `CHAIN`, as the tool's reader has it. Raises Refused."""
+    if tool == "iptables":
+        whole = f"*{name}\n:{CHAIN} - [0:0]\n-A {CHAIN} {text}\nCOMMIT\n"
+        (table,) = reads_iptables.read(Source(where, whole), version, {})
+    else:
+        whole = f"table inet t {{\n chain {CHAIN} {{\n {text}\n }}\n}}\n"
+        (table,) = reads_nftables.read(Source(where, whole))
+    return table
+
+
+def not_understood(program: Program, versions: Sequence[int]) -> Iterator[Flaw]:
+    """What the readers do not know, or would not take for packets of one of these families, each at the place of its
+    statement."""
+    lists: list[tuple[str, Iterable[object]]] = [("filter", block.rules) for block in program.policies]
+    lists += [("filter", program.node_packets), ("filter", program.node), ("filter", program.forward_packets)]
+    lists += [("filter", program.forward), ("nat", program.nat), ("mangle", program.mangle), ("raw", program.raw)]
+    for name, items in lists:
+        for item in every_item(items):  # type: ignore[arg-type]
+            if not isinstance(item, Statement):
+                continue
+            found: dict[str, Flaw] = {}
+            for version in versions:
+                try:
+                    if item.version in (None, version):
+                        read_alone(item.tool, item.rule, name, version, item.span.file_line)
+                except Refused as error:
+                    flaw = item.flaw(f"{item.name}: {error.flaw.message}", error.flaw.code)
+                    found.setdefault(flaw.message, flaw)
+            yield from found.values()
 
 
 def _asked(rule: Rule, where: str) -> tuple[tuple[Condition, ...], Ends]:

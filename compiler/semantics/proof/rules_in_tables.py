@@ -13,15 +13,13 @@ from compiler.resources.language import Log, Opaque, Rule, Statement
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.spots import Spot
 from compiler.semantics.diagrams.way_diagram import Places
+from compiler.semantics.proof.as_written import CHAIN, read_alone
 from compiler.semantics.proof.flows import Turn, Turns
-from compiler.semantics.rules import reads_iptables, reads_nftables
 from compiler.semantics.rules.effects import Asked
 from compiler.semantics.rules.netfilter import Base, Chain, Hook, Ruleset, Table
 from compiler.semantics.rules.netfilter import Rule as Line
 from grammar.ruletext import Refused
-from grammar.source import Source
 
-_CHAIN = "as-written"
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100}
 
 
@@ -44,7 +42,7 @@ class RulesInTables:
     def lines(self, turn: Turn, hook: Hook) -> tuple[Table, Iterable[Line]]:
         """The table, and the one rule or those that say together what the one does."""
         table = self._found[id(turn), hook]
-        return table, table.chains[_CHAIN].rules
+        return table, table.chains[CHAIN].rules
 
 
 def _is_text(statement: Statement) -> bool:
@@ -56,20 +54,13 @@ def _read(statement: Statement, name: str, version: int, base: Base) -> Table:
     try:
         if isinstance(statement, Opaque) and statement.version not in (None, version):
             table = Table(name, frozenset({version}), {}, {})
-            chain = Chain(_CHAIN, ())
+            chain = Chain(CHAIN, ())
         else:
-            tool, text = _text(statement)
-            if tool == "iptables":
-                whole = f"*{name}\n:{_CHAIN} - [0:0]\n-A {_CHAIN} {text}\nCOMMIT\n"
-                (table,) = reads_iptables.read(Source(where, whole), version, {})
-            else:
-                (table,) = reads_nftables.read(
-                    Source(where, f"table inet t {{\n chain {_CHAIN} {{\n {text}\n }}\n}}\n")
-                )
-            chain = table.chains[_CHAIN]
+            table = read_alone(*_text(statement), name, version, where)
+            chain = table.chains[CHAIN]
     except Refused as error:
         raise Unprovable(f"{statement.span.file_line}: {error.flaw.message}") from None
-    return replace(table, chains={_CHAIN: replace(chain, base=base)})
+    return replace(table, chains={CHAIN: replace(chain, base=base)})
 
 
 def _text(statement: Statement) -> tuple[str, str]:

@@ -83,3 +83,30 @@ def test_nobody_inside_of_a_list_is_told(netpolc: Netpolc, program: Callable[[st
     told = netpolc("compile", "pods.yaml", "a.np").stderr
     assert "matches nothing: nobody in the input is its source" in told
     assert "matches nothing: nobody in the input is its target" in told
+
+
+def test_rules_of_one_tool_that_are_not_understood_are_told_where_they_stand(
+    netpolc: Netpolc, program: Callable[[str], None]
+) -> None:
+    """All of them, in the program and not in the text that was made of it."""
+    program(
+        'node { opaque o nft input "iifgroup 1 drop" }\n'
+        'forward { within any -> pods { opaque p nft "meta day 5 drop" } }\n'
+        'mangle { opaque q nft ipv4 forward "snatt" }\n'
+    )
+    done = netpolc("compile", "a.np")
+    assert done.status == 2
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        "a.np:1:8: error: o: iifgroup is not understood here [unsupported]",
+        "a.np:2:32: error: p: meta day is not understood here [unsupported]",
+        "a.np:3:10: error: q: snatt is not understood here [unsupported]",
+        "error: rules that cannot be proved are not written; --no-prove writes them",
+    ]
+    program(
+        'forward { opaque o iptables "-s 10.0.0.300 -j DROP" }\nraw { opaque p iptables prerouting "-s ::1 -j DROP" }'
+    )
+    done = netpolc("compile", "a.np", "--backend", "iptables")
+    assert [line for line in done.stderr.splitlines() if ": error" in line] == [
+        "a.np:1:11: error: o: 10.0.0.300 is no address [syntax]",
+        "a.np:2:7: error: p: ::1 is not of the table's family [syntax]",
+    ]
