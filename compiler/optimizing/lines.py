@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from compiler.optimizing import iptables_regions, nftables_regions
 from compiler.optimizing.chains import Asked, Chain, Rule
-from compiler.optimizing.iptables_regions import region as region_of
 from compiler.optimizing.iptables_regions import version
 from compiler.optimizing.regions import MOST, UNKNOWN, Region, around, common, meet
 from compiler.optimizing.reorder import settled, shares
 from compiler.ordering.overlap import Box
+from grammar import nftables_tree
 from grammar.iptables import Command
 
 T = TypeVar("T")
 #: What may enter a chain; None: anything.
 Entered = tuple[Box, ...] | None
 #: What was found out of what a rule says, by its identity, with what it says: nothing else may have that identity.
-Known = dict[int, tuple[Command, T]]
+Known = dict[int, tuple[Command | nftables_tree.Rule, T]]
 
 
 class Line(NamedTuple):
@@ -52,12 +53,17 @@ class Block:
     def line(self, rule: Rule) -> Line:
         said = rule.said
         region = UNKNOWN
-        if isinstance(said, Command):
+        if said is not None:
             known = self._regions.get(id(said))
             if known is None:
-                known = self._regions[id(said)] = said, region_of(said, self._ip)
+                known = self._regions[id(said)] = said, self._region(said)
             region = known[1]
         return Line(rule, settled(rule.asked, self._known), region)
+
+    def _region(self, said: Command | nftables_tree.Rule) -> Region:
+        if isinstance(said, Command):
+            return iptables_regions.region(said, self._ip)
+        return nftables_regions.region(said, self.chains[0].table.partition(" ")[0])
 
 
 def entered(block: Block) -> dict[str, Entered]:

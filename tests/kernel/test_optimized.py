@@ -14,6 +14,7 @@ from compiler.optimizing.chains import Listing
 from compiler.optimizing.nftables_rules import listing
 from compiler.optimizing.nftables_sets import merged
 from compiler.optimizing.reorder import reorder
+from compiler.optimizing.simplify import simplify
 from compiler.semantics.packet import Packet
 from grammar.nftables_tree import Verdict
 from grammar.source import Source
@@ -144,6 +145,33 @@ def test_sets_and_maps_are_taken_and_packets_fare_as_before(rig: Rig, seed: int)
     assert kernel.answers(new) == before
     assert total(kernel.shown()) - total(new) == total(old) - total(text)
     assert merged(read(new), counters)[0].written() == new
+
+
+@pytest.mark.parametrize("seed", RUNS)
+def test_rules_go_that_make_no_difference(rig: Rig, seed: int) -> None:
+    """Totals stay where all rules count."""
+    pools = Pools(Random(seed))
+    text = (RandomNft if seed % 3 else RandomRuns)(pools).text
+    text = counting(text) if seed % 2 else text
+    kernel = Kernel(rig, pools)
+    before = kernel.answers(text)
+    old = kernel.shown()
+    new = simplify(read(old)).listing.written()
+    is_taken(new)
+    assert not differences([("old", old)], [("new", new)], (4, 6), ("old", "new"))
+    assert total(new) == total(old)
+    assert kernel.answers(new) == before
+    if seed % 2:
+        assert total(kernel.shown()) - total(new) == total(old) - total(text)
+    assert simplify(read(new)).listing.written() == new
+
+
+def test_some_of_these_lose_rules() -> None:
+    gone = []
+    for seed in RUNS:
+        text = (RandomNft if seed % 3 else RandomRuns)(Pools(Random(seed))).text
+        gone.append(simplify(read(text)).gone)
+    assert sum(1 for count in gone if count) > len(RUNS) // 3
 
 
 def test_some_of_these_become_sets_and_maps() -> None:
