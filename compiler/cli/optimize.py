@@ -76,6 +76,9 @@ class _Passes(click.ParamType[tuple[str, ...]]):
     show_default=True,
     help="A chain stays as it is unless a new order saves more than this.",
 )
+@click.option(
+    "--merge-counters", is_flag=True, help="Make one rule of rules of nft that count, and add their counters."
+)
 @profiles.profile_options
 @click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the rules could be better.")
@@ -93,6 +96,7 @@ def command(
     tool: str | None,
     passes: tuple[str, ...],
     threshold: int,
+    merge_counters: bool,
     profiles_: tuple[str, ...],
     half_life: int,
     sets: tuple[str, ...],
@@ -107,9 +111,10 @@ def command(
     netpolc. Rules without a counter weigh nothing; where nothing is counted at all, what they ask is weighed.
 
     Passes: normalize (words that are asked faster), shadow (rules that no packet reaches, or that make no difference,
-    go), merge (rules that do the same and differ in an address, a port or a state become one) and order. Counters of
-    rules that go are added to those of the rules that have their packets now. What is not understood stays where it
-    is, with what stands before it and behind it, and is named.
+    go), merge (rules that do the same and differ in an address, a port or a state become one), sets (with nft:
+    neighbouring rules that differ in what they ask become one with a set or a verdict map, where that costs less) and
+    order. Counters of rules that go are added to those of the rules that have their packets now. What is not
+    understood stays where it is, with what stands before it and behind it, and is named.
 
     Old and new are compared for every packet before anything is written. Without -o the rules go to standard output;
     what was done and gained, and how far from the best order that is at most, goes to standard error.
@@ -129,7 +134,8 @@ def command(
             raise click.UsageError("--tool and --sets are for rules of iptables")
         known = _listing(Source(name, text), format_, beside, TOOLS[tool or "legacy"])
         weighed = profiles.weighed(known, profiles.read(profiles_), half_life)
-        found = _optimized(weighed, passes, Fraction(threshold, 100), guessed=not (profiles_ or _counted(known)))
+        guessed = not (profiles_ or _counted(known))
+        found = _optimized(weighed, passes, Fraction(threshold, 100), guessed=guessed, counters=merge_counters)
         new = found.listing.written()
         changed = new != text
         if changed and proving:
@@ -168,11 +174,13 @@ def _counted(rules: Listing) -> bool:
     return any(rule.packets for chain in rules.chains for rule in chain.rules)
 
 
-def _optimized(rules: Listing, passes: Sequence[str], threshold: Fraction, *, guessed: bool) -> Optimized:
-    """`guessed`: weights are an estimate, which other rules have another of."""
+def _optimized(
+    rules: Listing, passes: Sequence[str], threshold: Fraction, *, guessed: bool, counters: bool
+) -> Optimized:
+    """`guessed`: weights are an estimate, which other rules have another of; `counters`: those of nft are added."""
     chosen = [one for one in Pass if one.value in passes]
     weigh = estimated if guessed else lambda rules: rules
-    return optimize(rules, chosen, threshold if "order" in passes else None, weigh)
+    return optimize(rules, chosen, threshold if "order" in passes else None, weigh, counters)
 
 
 def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> None:

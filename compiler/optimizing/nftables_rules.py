@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from compiler.optimizing.chains import Asked, Chain, Listing, Policy, Rule
 from compiler.optimizing.dimensions import EVERYTHING
@@ -61,7 +61,7 @@ def _fixed(key: Key, chain: ChainPlace, found: Blocks) -> str:
     return ""
 
 
-def rule(one: RulePlace, family: str, own: set[str], maps: Maps) -> Rule:
+def rule(one: RulePlace, family: str, own: Collection[str], maps: Maps) -> Rule:
     """A rule of a table of the family, with its chains that rules lead to and its maps to verdicts."""
     text = one.place.text
     if one.said is None:

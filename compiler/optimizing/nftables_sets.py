@@ -12,17 +12,16 @@ those that match one of them, which found it sooner, and those that match a rule
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
-from compiler.optimizing.chains import Chain, Listing, Rule
+from compiler.optimizing.chains import Chain, Rule
 from compiler.optimizing.nftables_joints import Joint, in_fields, in_one_field
 from compiler.optimizing.nftables_rules import rule as read
 from compiler.optimizing.nftables_shapes import Shape, shape, words
-from compiler.optimizing.reorder import settled, shares
 from compiler.ordering.prices import Tool
 from grammar.nftables_blocks import RulePlace
 from grammar.nftables_rules import rule as parsed
@@ -49,28 +48,16 @@ class _Line(NamedTuple):
     places: tuple[Place, ...]
 
 
-def merged(listing: Listing, counters: bool = False) -> tuple[Listing, tuple[Merged, ...]]:
-    """The listing with sets and maps where they pay. Rules with a counter stay apart unless `counters`: then the one
-    rule counts what all did, and they have no map."""
-    if listing.tool is not Tool.NFTABLES:
-        return listing, ()
-    blocks: dict[int, list[Chain]] = {}
-    for chain in listing.chains:
-        blocks.setdefault(chain.block, []).append(chain)
-    own = {number: {chain.name for chain in block if chain.own} for number, block in blocks.items()}
-    harmless = {number: shares(block) for number, block in blocks.items()}
-    found: list[Merged] = []
-    chains = []
-    for chain in listing.chains:
-        known = harmless[chain.block]
-        lines = [_line(rule, settled(rule.asked, known).barrier, counters) for rule in chain.rules]
-        if not chain.fixed:
-            for joining in (in_one_field, in_fields):
-                for maps in (False, True):
-                    lines = list(_joined(lines, partial(joining, maps=maps), chain, own[chain.block]))
-        found += (Merged(line.places, line.rule.text) for line in lines if len(line.places) > 1)
-        chains.append(replace(chain, rules=tuple(line.rule for line in lines)))
-    return replace(listing, chains=tuple(chains)), tuple(found)
+def merged(chain: Chain, barriers: Sequence[bool], own: Collection[str], counters: bool) -> tuple[Chain, list[Merged]]:
+    """The chain with sets and maps where they pay. `barriers`: which of its rules stay where they are; `own`: chains
+    that rules lead to. Rules with a counter stay apart unless `counters`: then the one rule counts what all did, and
+    they have no map."""
+    lines = [_line(rule, barrier, counters) for rule, barrier in zip(chain.rules, barriers, strict=True)]
+    for joining in (in_one_field, in_fields):
+        for maps in (False, True):
+            lines = list(_joined(lines, partial(joining, maps=maps), chain, own))
+    found = [Merged(line.places, line.rule.text) for line in lines if len(line.places) > 1]
+    return replace(chain, rules=tuple(line.rule for line in lines)), found
 
 
 def _line(rule: Rule, barrier: bool, counters: bool) -> _Line:
@@ -83,7 +70,7 @@ def _line(rule: Rule, barrier: bool, counters: bool) -> _Line:
 _Joining = Callable[[Iterator[Shape]], Joint | None]
 
 
-def _joined(lines: Sequence[_Line], joining: _Joining, chain: Chain, own: set[str]) -> Iterator[_Line]:
+def _joined(lines: Sequence[_Line], joining: _Joining, chain: Chain, own: Collection[str]) -> Iterator[_Line]:
     behind: list[int | Fraction] = [0]  # packets that match a rule from there on
     for line in reversed(lines):
         behind.append(behind[-1] + line.rule.matched)
@@ -120,7 +107,7 @@ def _pays(rules: Sequence[Rule], joint: Joint, behind: int | Fraction) -> bool:
     return joint.cost * (sum(rule.matched for rule in rules) + passing) < before + passing * time
 
 
-def _one(lines: Sequence[_Line], joint: Joint, chain: Chain, own: set[str]) -> _Line:
+def _one(lines: Sequence[_Line], joint: Joint, chain: Chain, own: Collection[str]) -> _Line:
     first = lines[0]
     assert first.shape is not None
     packets, octets = (

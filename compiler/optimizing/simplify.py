@@ -15,6 +15,7 @@ from compiler.optimizing.chains import Chain, Listing, Rule
 from compiler.optimizing.counts import counts, heir, policy_heir
 from compiler.optimizing.lines import Block, Entered, Known, Line, entered
 from compiler.optimizing.merge import Memory, merges
+from compiler.optimizing.nftables_sets import merged
 from compiler.optimizing.normalize import normalized
 from compiler.optimizing.regions import Region
 from compiler.optimizing.shadow import Shadow, redundant, unreached
@@ -32,6 +33,7 @@ class Pass(Enum):
     NORMALIZE = "normalize"
     SHADOW = "shadow"
     MERGE = "merge"
+    SETS = "sets"
 
 
 class Why(Enum):
@@ -69,8 +71,8 @@ class Simplified:
         return merged + sum(change.why in (Why.UNREACHED, Why.REDUNDANT) for change in self.changes)
 
 
-def simplify(listing: Listing, passes: Collection[Pass] = tuple(Pass)) -> Simplified:
-    """By these passes."""
+def simplify(listing: Listing, passes: Collection[Pass] = tuple(Pass), counters: bool = False) -> Simplified:
+    """By these passes. `counters`: rules of nft become one also where each has a counter of its own."""
     blocks: dict[int, list[Chain]] = {}
     for chain in listing.chains:
         blocks.setdefault(chain.block, []).append(chain)
@@ -78,7 +80,7 @@ def simplify(listing: Listing, passes: Collection[Pass] = tuple(Pass)) -> Simpli
     deserted: list[tuple[str, str]] = []
     new: dict[tuple[int, str], Chain] = {}
     for number, chains in blocks.items():
-        work = _Work(passes, listing.tool, changes)
+        work = _Work(passes, listing.tool, changes, counters)
         for _ in range(_ROUNDS):
             before = len(changes)
             block = Block(chains, work.regions)
@@ -95,7 +97,7 @@ def simplify(listing: Listing, passes: Collection[Pass] = tuple(Pass)) -> Simpli
 class _Work:
     """What is done to the chains of a block, told in `changes`, and what was found out of its rules so far."""
 
-    def __init__(self, passes: Collection[Pass], tool: Tool, changes: list[Change]) -> None:
+    def __init__(self, passes: Collection[Pass], tool: Tool, changes: list[Change], counters: bool) -> None:
         self.regions: Known[Region] = {}
         self._memory = Memory()
         self._normal: Known[None] = {}
@@ -103,6 +105,7 @@ class _Work:
         self._passes = passes
         self._tool = tool
         self._changes = changes
+        self._counters = counters
 
     def simplified(self, block: Block, comes: Mapping[str, Entered]) -> list[Chain]:
         """The block's chains by each pass once, but for those in which it found nothing last time."""
@@ -127,7 +130,11 @@ class _Work:
             before = -1
             while len(lines) != before:
                 before, lines = len(lines), self._merged(lines, block)
-        return replace(chain, rules=tuple(line.rule for line in lines))
+        chain = replace(chain, rules=tuple(line.rule for line in lines))
+        if Pass.SETS in self._passes and self._tool is Tool.NFTABLES:
+            chain, found = merged(chain, [line.asked.barrier for line in lines], block.own, self._counters)
+            self._changes += (Change(Why.MERGED, one.places, one.text) for one in found)
+        return chain
 
     def _faster(self, line: Line, block: Block) -> Line:
         said = line.rule.said

@@ -9,6 +9,8 @@ from grammar.ruletext import Place
 
 #: So many lines are named, if there are more.
 _NAMED = 8
+#: So many characters of a rule are shown.
+_LONGEST = 200
 
 
 def told(change: Change) -> str:
@@ -17,10 +19,15 @@ def told(change: Change) -> str:
     where = first.span.file_line
     match change.why:
         case Why.MERGED:
-            return f"{where}: one rule with {_listed(others)}: {change.text}"
+            return f"{where}: one rule with {_listed(others)}: {_short(change.text)}"
         case Why.REWRITTEN:
             return f"{where}: {change.why.value}: {change.text}"
     return f"{where}: removed: {change.why.value}, {_because(change)}: {change.text}"
+
+
+def _short(text: str) -> str:
+    """Sets may be as long as they like."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def _because(change: Change) -> str:

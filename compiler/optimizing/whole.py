@@ -41,11 +41,12 @@ def optimize(
     passes: Collection[Pass],
     threshold: Fraction | None,
     weigh: Callable[[Listing], Listing] = lambda listing: listing,
+    counters: bool = False,
 ) -> Optimized:
     """By these passes, and in order unless `threshold` is None. `weigh` says again how often rules match, where that
-    depends on the rules."""
+    depends on the rules; `counters` as in `simplify`."""
     weighed = weigh(listing)
-    found = simplify(weighed, passes)
+    found = simplify(weighed, passes, counters)
     costs = spent(weighed), spent(found.listing)
     if threshold is None:
         return Optimized(found, None, *costs)
@@ -55,7 +56,7 @@ def optimize(
         for chain in last.chains:
             if chain.moved or (chain.table, chain.chain) not in orders:
                 orders[chain.table, chain.chain] = chain
-        more = simplify(weigh(last.listing), passes)
+        more = simplify(weigh(last.listing), passes, counters)
         if not more.changes:
             break
         found = Simplified(more.listing, (*found.changes, *more.changes), more.deserted)

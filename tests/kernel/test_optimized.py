@@ -12,9 +12,9 @@ import pytest
 from compiler.analysis.same import differences
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.nftables_sets import merged
 from compiler.optimizing.reorder import reorder
-from compiler.optimizing.simplify import simplify
+from compiler.optimizing.simplify import Change, Pass, simplify
+from compiler.optimizing.whole import optimize
 from compiler.semantics.packet import Packet
 from grammar.nftables_tree import Verdict
 from grammar.source import Source
@@ -64,6 +64,11 @@ def counted(text: str) -> Counter[tuple[str, str]]:
 def total(text: str) -> int:
     """Packets that all rules have counted."""
     return sum(counted(text).values())
+
+
+def merged(rules: Listing, counters: bool) -> tuple[Listing, tuple[Change, ...]]:
+    found = simplify(rules, (Pass.SETS,), counters)
+    return found.listing, found.changes
 
 
 class Kernel:
@@ -164,6 +169,23 @@ def test_rules_go_that_make_no_difference(rig: Rig, seed: int) -> None:
     if seed % 2:
         assert total(kernel.shown()) - total(new) == total(old) - total(text)
     assert simplify(read(new)).listing.written() == new
+
+
+@pytest.mark.parametrize("seed", RUNS)
+def test_all_passes_together(rig: Rig, seed: int) -> None:
+    """By what real packets counted."""
+    pools = Pools(Random(seed))
+    text = counting((RandomRuns if seed % 3 else RandomNft)(pools).text)
+    kernel = Kernel(rig, pools)
+    before = kernel.answers(text)
+    old = kernel.shown("-a")
+    new = optimize(read(old), tuple(Pass), Fraction(0), counters=True).listing.written()
+    is_taken(new)
+    assert not differences([("old", old)], [("new", new)], (4, 6), ("old", "new"))
+    assert total(new) == total(old)
+    assert kernel.answers(new) == before
+    assert total(kernel.shown()) - total(new) == total(old) - total(text)
+    assert optimize(read(new), tuple(Pass), Fraction(0), counters=True).listing.written() == new
 
 
 def test_some_of_these_lose_rules() -> None:

@@ -362,6 +362,41 @@ def test_a_text_is_what_it_is_said_to_be(netpolc: Netpolc) -> None:
     assert run(netpolc, NFT, "--tool", "nft").status == 2
 
 
+SHOP = (ROOT / "fixtures" / "optimize" / "shop.nft").read_text()
+
+
+def test_sets_and_verdict_maps_of_nft(netpolc: Netpolc) -> None:
+    done = run(netpolc, SHOP, name="shop.nft")
+    assert done.status == 0, done.stderr
+    assert "\t\ttcp dport { 80, 443, 8443 } accept\n" in done.stdout
+    assert "\nshop.nft:16: one rule with lines 17 and 18: tcp dport { 80, 443, 8443 } accept\n" in done.stderr
+    assert "tcp dport vmap { 53 : jump names, 80 : accept, 443 : accept, 25 : goto mail }\n" in done.stdout
+    assert "\nproved: " in done.stderr
+    assert totals(done.stdout) == totals(SHOP)
+    assert run(netpolc, SHOP, "--passes", "normalize,shadow,merge", name="shop.nft").stdout == SHOP
+    assert run(netpolc, done.stdout, "--check", name="shop.nft").status == 0
+
+
+def test_rules_that_count_become_one_where_that_is_asked_for(netpolc: Netpolc) -> None:
+    one = "\t\ttcp dport { 7, 9 } counter packets 8 bytes 480 drop\n"
+    assert one not in run(netpolc, SHOP, "--no-prove", name="shop.nft").stdout
+    done = run(netpolc, SHOP, "--merge-counters", name="shop.nft")
+    assert one in done.stdout
+    assert run(netpolc, done.stdout, "--check", "--merge-counters", name="shop.nft").status == 0
+
+
+def test_long_sets_are_told_in_short(netpolc: Netpolc) -> None:
+    rules = "".join(f"\t\tip saddr 10.0.{n // 256}.{n % 256} drop\n" for n in range(400))
+    text = f"table ip t {{\n\tchain c {{\n\t\ttype filter hook input priority 0; policy accept;\n{rules}\t}}\n}}\n"
+    done = run(netpolc, text, name="ruleset.nft")
+    assert done.status == 0, done.stderr
+    assert done.stdout.count("ip saddr") == 1
+    (line,) = (line for line in done.stderr.splitlines() if "one rule with" in line)
+    assert len(line) < 400
+    assert " ... " in line
+    assert line.endswith("10.0.1.143 } drop")
+
+
 OBJECTS = """table inet filter {
 	counter web {
 		packets 5 bytes 300

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from compiler.analysis.same import differences
+from compiler.optimizing.chains import Listing
 from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.nftables_sets import merged
+from compiler.optimizing.simplify import Change, Pass, simplify
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 
@@ -18,6 +19,11 @@ TAIL = "\t}\n}\n"
 
 def text_of(*rules: str) -> str:
     return HEAD + "".join(f"\t\t{rule}\n" for rule in rules) + TAIL
+
+
+def merged(rules: Listing, counters: bool = False) -> tuple[Listing, tuple[Change, ...]]:
+    found = simplify(rules, (Pass.SETS,), counters)
+    return found.listing, found.changes
 
 
 def became(*rules: str, counters: bool = False) -> list[str]:
