@@ -13,14 +13,10 @@ from compiler.ir.match import (
     HasMark,
     Hops,
     IcmpType,
-    Inbound,
-    InPrefix,
-    InSet,
     InState,
     IsProtocol,
     Match,
     OneIn,
-    Outbound,
     Rate,
     ToAnyPort,
     ToPorts,
@@ -32,25 +28,28 @@ from compiler.net import Family
 
 #: The largest numbers of what an element may hold beside addresses.
 _TOPS = {Field.PROTOCOL: 255, Field.PORT: 65535}
-#: Asked first: most rules of a large ruleset have nothing else.
-_WITHOUT_NUMBERS = (InPrefix, InSet, Inbound, Outbound)
 _NUMBERED = (Dnat, Snat, Reject, Redirect)
 #: Of a rate: nft counts in nanoseconds.
 _MOST = 1_000_000_000
 
 
 def check_numbers(rule: Rule, where: str, family: Family | None) -> None:
-    """AssertionError when a number is out of bounds, or something needs a family that the rule has not."""
+    """AssertionError when a number in effects or the verdict is out of bounds, or the verdict needs a family that the
+    rule has not."""
     if isinstance(rule.verdict, _NUMBERED):
         _check_verdict(rule.verdict, where, family)
-    for match in rule.matches:
-        if isinstance(match, HasBit):
-            assert family is not None, f"{where}: a bit of an address without family"
-            assert 0 <= match.bit < family.bits, f"{where}: no such bit in an address of the family"
-        elif isinstance(match, Hops):
-            assert family, f"{where}: hops without family"
-    for part in (*rule.matches, *rule.effects):
-        assert isinstance(part, _WITHOUT_NUMBERS) or _in_bounds(part), f"{where}: {part} is out of bounds"
+    for effect in rule.effects:
+        assert _in_bounds(effect), f"{where}: {effect} is out of bounds"
+
+
+def check_match(match: Match, where: str, family: Family | None) -> None:
+    """AssertionError when a number in it is out of bounds, or it needs a family that the rule has not."""
+    if isinstance(match, HasBit):
+        assert family is not None, f"{where}: a bit of an address without family"
+        assert 0 <= match.bit < family.bits, f"{where}: no such bit in an address of the family"
+    elif isinstance(match, Hops):
+        assert family, f"{where}: hops without family"
+    assert _in_bounds(match), f"{where}: {match} is out of bounds"
 
 
 def _check_verdict(verdict: Dnat | Snat | Reject | Redirect, where: str, family: Family | None) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
-from compiler.ir.bounds import check_members, check_numbers
+from compiler.ir.bounds import check_match, check_members, check_numbers
 from compiler.ir.match import (
     Field,
+    FromPorts,
     IcmpType,
+    Inbound,
     InNets,
     InPrefix,
     InSet,
-    LocalSource,
+    IsProtocol,
     Match,
     NeighbourDiscovery,
-    Replies,
+    Outbound,
     RoutedAs,
     RouteKind,
+    ToAnyPort,
+    ToPorts,
     WithinRate,
 )
 from compiler.ir.places import HOOKS, check_place, check_protocol
@@ -43,8 +49,14 @@ from compiler.net import Family
 LONGEST_CHAIN = 20
 _ADDRESSES = (Field.SOURCE, Field.DESTINATION)
 _LEADING = (Jump, Goto)
-#: They have no numbers of their own and ask for no protocol: most rules of a large ruleset have nothing else.
-_PLAIN = frozenset({Replies, LocalSource, InPrefix, InSet, Accept, Drop, Return, Jump, Goto})
+#: They ask nothing of the rule's matches.
+_PLAIN = (Accept, Drop, Return, Jump, Goto)
+#: A rule may have one of each of these.
+_ONCE: tuple[frozenset[type], ...] = (
+    frozenset({ToPorts, ToAnyPort, FromPorts, IsProtocol, IcmpType, NeighbourDiscovery}),
+    frozenset({Inbound}),
+    frozenset({Outbound}),
+)
 
 
 def check(ruleset: Ruleset) -> None:
@@ -63,6 +75,7 @@ def check(ruleset: Ruleset) -> None:
         for _, verdict in found_map.elements:
             assert isinstance(verdict, Accept | Drop | Return | Jump | Goto), f"{found_map.name}: no verdict for a map"
             _check_target(verdict, chains, found_map.name, found_map.family)
+    known = _Known({}, {None: set(), **{family: set() for family in Family}})
     bases = [(chain.table, chain.hook, chain.family) for chain in ruleset.chains if chain.hook]
     assert len(set(bases)) == len(bases), "two base chains share a table and a hook"
     for chain in ruleset.chains:
@@ -75,10 +88,19 @@ def check(ruleset: Ruleset) -> None:
                 assert maps[rule.map].family is rule.family, f"{chain.name}: {rule.map} is of the other family"
                 assert rule.field in _ADDRESSES, f"{chain.name}: a lookup asks for an address"
             else:
-                _check_rule(rule, chain, chains, sets)
+                _check_rule(rule, chain, chains, sets, known)
     ways = {chain.name: targets(ruleset, chain) for chain in ruleset.chains}
     _check_cycles(ways)
     _check_places(chains, ways)
+
+
+class _Known(NamedTuple):
+    """What was asked before of this ruleset, which has few kinds of rules, and rules that share their matches.
+    `simple`: whether matches and verdicts of these kinds are right together where each is by itself; `right`: matches
+    that are in rules of a family, by identity."""
+
+    simple: dict[tuple[type, ...], bool]
+    right: dict[Family | None, set[int]]
 
 
 def targets(ruleset: Ruleset, chain: Chain) -> tuple[str, ...]:
@@ -105,9 +127,17 @@ def _check_places(chains: dict[str, Chain], ways: dict[str, tuple[str, ...]]) ->
     for chain in chains.values():
         for name in ways[chain.name]:
             assert chains[name].table is chain.table, f"{chain.name}: {name} is of another table"
-        for rule in chain.rules:
-            if isinstance(rule, Rule):
-                check_place(rule, chain, hooks[chain.name])
+        for kind in dict.fromkeys(_kinds(chain)):
+            check_place(kind, chain, hooks[chain.name])
+
+
+def _kinds(chain: Chain) -> Iterator[type]:
+    """Of matches, effects and verdicts in a chain."""
+    for rule in chain.rules:
+        if isinstance(rule, Rule):
+            yield from map(type, rule.matches)
+            yield from map(type, rule.effects)
+            yield type(rule.verdict)
 
 
 def _check_elements(found: Set | PrefixSet | PrefixMap) -> None:
@@ -126,34 +156,55 @@ def _check_elements(found: Set | PrefixSet | PrefixMap) -> None:
     check_members(found)
 
 
-def _check_rule(rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[str, Set | PrefixSet]) -> None:
+def _check_rule(
+    rule: Rule, chain: Chain, chains: dict[str, Chain], sets: dict[str, Set | PrefixSet], known: _Known
+) -> None:
     family = rule.family or chain.family
     _check_target(rule.verdict, chains, chain.name, family)
     # Elsewhere back ends disagree: nft's accept leaves the base chain, iptables' RETURN only the chain it is in.
     assert chain.hook or not isinstance(rule.verdict, Accept), f"{chain.name}: Accept outside a base chain"
     assert rule.effects or not isinstance(rule.verdict, Continue), f"{chain.name}: a rule that does nothing"
-    if rule.effects or not _PLAIN.issuperset(map(type, (*rule.matches, rule.verdict))):
+    kinds = (type(rule.verdict), *map(type, rule.matches))
+    simple = known.simple.get(kinds)
+    if simple is None:
+        simple = known.simple[kinds] = _is_simple(kinds)
+    if rule.effects or not simple:
         check_protocol(rule, chain.name)
         check_numbers(rule, chain.name, family)
-    last = rule.matches[-1] if rule.matches else None
+        for match in rule.matches[:-1]:
+            assert not isinstance(match, WithinRate), f"{chain.name}: a match behind the rate"
+    right = known.right[family]
     for match in rule.matches:
-        assert match is last or not isinstance(match, WithinRate), f"{chain.name}: a match behind the rate"
-        if isinstance(match, InSet):
-            assert match.set in sets, f"{chain.name}: no set {match.set}"
-            found = sets[match.set]
-            key = found.key if isinstance(found, Set) else (Field.SOURCE,)
-            alike = key == match.fields or [*map(_kind, key)] == [*map(_kind, match.fields)]
-            assert alike, f"{chain.name}: {match.set} has another key"
-            assert found.family in (None, family), f"{chain.name}: {match.set} is of the other family"
-        elif isinstance(match, InNets):
-            asked = sets.get(match.set)
-            assert isinstance(asked, Set), f"{chain.name}: no set {match.set}"
-            assert [*map(_kind, asked.key)] == [_kind(match.field)], f"{chain.name}: {match.set} has another key"
-            assert asked.family is family, f"{chain.name}: {match.set} is of the other family"
-            assert match.length in range(1, family.bits + 1 if family else 0), f"{chain.name}: no such length"
-        else:
-            needed = _needed_family(match)
-            assert needed in (None, family), f"{chain.name}: {match} is of the other family"
+        if id(match) not in right:
+            check_match(match, chain.name, family)
+            _check_reference(match, chain.name, family, sets)
+            right.add(id(match))
+
+
+def _is_simple(kinds: tuple[type, ...]) -> bool:
+    verdict, *matches = kinds
+    once = all(sum(kind in group for kind in matches) <= 1 for group in _ONCE)
+    return once and verdict in _PLAIN and WithinRate not in matches
+
+
+def _check_reference(match: Match, where: str, family: Family | None, sets: dict[str, Set | PrefixSet]) -> None:
+    """AssertionError when it asks a set that is none, or not for this, or something of the other family."""
+    if isinstance(match, InSet):
+        assert match.set in sets, f"{where}: no set {match.set}"
+        found = sets[match.set]
+        key = found.key if isinstance(found, Set) else (Field.SOURCE,)
+        alike = key == match.fields or [*map(_kind, key)] == [*map(_kind, match.fields)]
+        assert alike, f"{where}: {match.set} has another key"
+        assert found.family in (None, family), f"{where}: {match.set} is of the other family"
+    elif isinstance(match, InNets):
+        asked = sets.get(match.set)
+        assert isinstance(asked, Set), f"{where}: no set {match.set}"
+        assert [*map(_kind, asked.key)] == [_kind(match.field)], f"{where}: {match.set} has another key"
+        assert asked.family is family, f"{where}: {match.set} is of the other family"
+        assert match.length in range(1, family.bits + 1 if family else 0), f"{where}: no such length"
+    else:
+        needed = _needed_family(match)
+        assert needed in (None, family), f"{where}: {match} is of the other family"
 
 
 def _kind(field: Field) -> Field:

@@ -61,16 +61,15 @@ _PLACES: Mapping[type, tuple[Collection[Table], Collection[Hook]]] = {
 }
 
 
-def check_place(rule: Rule, chain: Chain, hooks: Collection[Hook]) -> None:
-    """AssertionError when something in the rule may not stand in that chain, which packets of these hooks reach."""
-    for part in (*rule.matches, *rule.effects, rule.verdict):
-        place = _PLACES.get(type(part))
-        if place is not None:
-            tables, allowed = place
-            name = type(part).__name__
-            assert chain.table in tables, f"{chain.name}: {name} in {chain.table.value}"
-            wrong = [hook.value for hook in hooks if hook not in allowed]
-            assert not wrong, f"{chain.name}: {name} at {min(wrong)}"
+def check_place(kind: type, chain: Chain, hooks: Collection[Hook]) -> None:
+    """AssertionError when a match, effect or verdict of that kind may not stand in that chain, which packets of these
+    hooks reach."""
+    place = _PLACES.get(kind)
+    if place is not None:
+        tables, allowed = place
+        assert chain.table in tables, f"{chain.name}: {kind.__name__} in {chain.table.value}"
+        wrong = [hook.value for hook in hooks if hook not in allowed]
+        assert not wrong, f"{chain.name}: {kind.__name__} at {min(wrong)}"
 
 
 def check_protocol(rule: Rule, where: str) -> None:
