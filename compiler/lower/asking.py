@@ -6,9 +6,10 @@ a set, so that a statement is a handful of rules however large its sets are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 from compiler.backends.target import Capabilities
 from compiler.ir.match import (
@@ -50,6 +51,7 @@ from compiler.resources.language import (
     NamedPort,
     PortRange,
     Ports,
+    PortSpec,
     Statement,
     WholeProtocol,
 )
@@ -70,6 +72,13 @@ class Question:
     exceptions: tuple[Match, ...] = ()
 
 
+class _Ways(NamedTuple):
+    """What an alternative asks at one end beside its addresses."""
+
+    asked: tuple[Match, ...]
+    exceptions: tuple[Match, ...]
+
+
 def once(made: Mapping[Family, Sequence[Question]]) -> list[tuple[Family | None, Question]]:
     """What is asked of each family in the same words is asked once."""
     first, *others = made.values()
@@ -85,13 +94,19 @@ class Asking:
     def __init__(self, ends: Ends, capabilities: Capabilities) -> None:
         self._ends = ends
         self._capabilities = capabilities
+        #: Rules for the prefixes of two ends, in place of a set: they have more to ask.
+        self._most = capabilities.inline_prefixes // 2
         self._namer = Namer()
         self._sets: dict[str, Set | PrefixSet] = {}
         #: For the reader of the script: who asks first for a set that is made now.
         self._note = ""
-        #: What rules ask again and again, at each hook.
-        self._known_choices: dict[tuple[Family, Field, Intervals], Sequence[tuple[Match, ...]]] = {}
-        self._known_sets: dict[tuple[Family, Intervals], str] = {}
+        #: What rules ask again and again, at each hook, by the identity of what it is for, which is kept so that the
+        #: identity stays its own. So rules share their matches, and later stages need to look at each only once.
+        self._known_ways: dict[tuple[int, type], tuple[Alternative, _Ways]] = {}
+        self._known_ports: dict[tuple[Ports, Family], tuple[Match, ...]] = {}
+        self._known_choices: dict[tuple[int, Field], tuple[Intervals, Sequence[tuple[Match, ...]]]] = {}
+        self._names: dict[tuple[Family, Intervals], str] = {}
+        self._known_sets: dict[tuple[int, Field], tuple[Intervals, Sequence[tuple[Match, ...]]]] = {}
 
     @property
     def sets(self) -> tuple[Set | PrefixSet, ...]:
@@ -123,8 +138,8 @@ class Asking:
         targets = self._ends.alternatives(end, family, sides[1])
         found: list[Question] = []
         for one, other in product(sources, targets):
-            asked = (*_asked(one, Inbound, LocalSource()), *_asked(other, Outbound, LocalDestination()))
-            exceptions = (*_exceptions(one, Inbound, LocalSource()), *_exceptions(other, Outbound, LocalDestination()))
+            begins, ends = self._ways(one, Inbound), self._ways(other, Outbound)
+            asked, exceptions = (*begins.asked, *ends.asked), (*begins.exceptions, *ends.exceptions)
             if answering:
                 for matches, spans in self._source_ports(ports, family, one.addresses):
                     for addresses in self._addresses(spans, other.addresses, family):
@@ -135,6 +150,14 @@ class Asking:
                     found.append(Question((*asked, *addresses, *matches), exceptions))
         return tuple(found)
 
+    def _ways(self, one: Alternative, by: type[Inbound | Outbound]) -> _Ways:
+        known = self._known_ways.get((id(one), by))
+        if known is None:
+            own = LocalSource() if by is Inbound else LocalDestination()
+            ways = _Ways(tuple(_asked(one, by, own)), tuple(_exceptions(one, by, own)))
+            known = self._known_ways[id(one), by] = one, ways
+        return known[1]
+
     def sources(self, addresses: Intervals, family: Family) -> tuple[tuple[Match, ...], ...]:
         """Conjunctions for a source among these addresses, which are those of this node's pods."""
         self._note = "pods of this node"
@@ -142,27 +165,39 @@ class Asking:
 
     # Addresses
 
-    def _addresses(self, sources: Intervals, targets: Intervals, family: Family) -> Iterator[tuple[Match, ...]]:
+    def _addresses(self, sources: Intervals, targets: Intervals, family: Family) -> list[tuple[Match, ...]]:
         sides = [(Field.SOURCE, sources), (Field.DESTINATION, targets)]
         choices = [self._choices(spans, field, family) for field, spans in sides]
-        while len(choices[0]) * len(choices[1]) > self._capabilities.inline_prefixes // 2:  # rules have more to ask
+        while len(choices[0]) * len(choices[1]) > self._most:
             larger = 0 if len(choices[0]) > len(choices[1]) else 1
             field, spans = sides[larger]
-            choices[larger] = [(InSet((field,), self._set(spans, family)),)]
-        yield from (begin + end for begin, end in product(*choices))
+            choices[larger] = self._set(spans, field, family)
+        begins, ends = choices
+        return [begin + end for begin in begins for end in ends]
 
     def _choices(self, spans: Intervals, field: Field, family: Family) -> Sequence[tuple[Match, ...]]:
-        """A match for each prefix of these addresses, none for the empty one."""
-        found = self._known_choices.get((family, field, spans))
-        if found is None:
+        """A match for each prefix of these addresses, none for the empty one; where they are too many in any case, one
+        for all."""
+        if len(spans) > self._most:
+            return self._set(spans, field, family)
+        known = self._known_choices.get((id(spans), field))
+        if known is None:
             found = [(InPrefix(field, one),) if one.length else () for one in prefixes(spans, family)]
-            self._known_choices[family, field, spans] = found
-        return found
+            known = self._known_choices[id(spans), field] = spans, found
+        return known[1]
 
-    def _set(self, spans: Intervals, family: Family) -> str:
-        name = self._known_sets.get((family, spans))
+    def _set(self, spans: Intervals, field: Field, family: Family) -> Sequence[tuple[Match, ...]]:
+        """One match for all of these addresses."""
+        known = self._known_sets.get((id(spans), field))
+        if known is None:
+            found = [(InSet((field,), self._named(spans, family)),)]
+            known = self._known_sets[id(spans), field] = spans, found
+        return known[1]
+
+    def _named(self, spans: Intervals, family: Family) -> str:
+        name = self._names.get((family, spans))
         if name is None:
-            name = self._known_sets[family, spans] = self._new_set(spans, family)
+            name = self._names[family, spans] = self._new_set(spans, family)
         return name
 
     def _new_set(self, spans: Intervals, family: Family) -> str:
@@ -185,9 +220,24 @@ class Asking:
         if ports is None:
             yield (), targets
             return
+        matches = self._known_ports.get((ports, family))
+        if matches is None:
+            matches = self._known_ports[ports, family] = tuple(self._numbers(ports, family))
+        for match in matches:
+            yield (match,), targets
+        named = {
+            serving
+            for one in ports
+            if isinstance(one, NamedPort)
+            for serving in self._serving(ModelPort(one.name, one.protocol), family, targets)
+        }
+        if named:
+            yield (InSet(_TRIPLE, self._triples(named, family)),), everything(family)
+
+    def _numbers(self, ports: Iterable[PortSpec], family: Family) -> Iterator[Match]:
+        """The matches of ports that are the same of all targets."""
         spans: dict[int, list[tuple[int, int]]] = {}
         whole: set[int] = set()
-        named: set[tuple[int, int, int]] = set()
         for one in ports:
             match one:
                 case PortRange(protocol=protocol, first=first, last=last):
@@ -196,19 +246,13 @@ class Asking:
                     spans.setdefault(protocol, []).extend(EVERY_PORT)
                 case WholeProtocol(protocol=protocol):
                     whole.add(protocol)
-                case NamedPort(protocol=protocol, name=name):
-                    named |= self._serving(ModelPort(name, protocol), family, targets)
-                case MessageType():
-                    pass  # below
-        for match in self._spans({protocol: union(tuple(found)) for protocol, found in spans.items()}):
-            yield (match,), targets
-        for protocol in sorted(whole):
-            yield (IsProtocol(protocol),), targets
+                case NamedPort() | MessageType():
+                    pass  # each target has its own; below
+        yield from self._spans({protocol: union(tuple(found)) for protocol, found in spans.items()})
+        yield from map(IsProtocol, sorted(whole))
         types = [one for one in ports if isinstance(one, MessageType) and one.protocol == ICMP[family]]
         for kind in sorted({one.type for one in types if one.protocol not in whole}):
-            yield (IcmpType(family, kind),), targets
-        if named:
-            yield (InSet(_TRIPLE, self._triples(named, family)),), everything(family)
+            yield IcmpType(family, kind)
 
     def _source_ports(
         self, ports: Ports, family: Family, sources: Intervals

@@ -24,36 +24,37 @@ _NOTHING: _Cost = (0, None)
 
 class _Nested:
     def __init__(self, spans: Intervals, family: Family) -> None:
-        self._family = family
+        self._version, self._bits = family.value, family.bits
         self._lows, self._highs = [low for low, _ in spans], [high for _, high in spans]
 
     def found(self, base: int, length: int) -> tuple[_Cost, _Cost]:
         """What it takes below a prefix: where the addresses around are no members, and where they are."""
-        last = base + (1 << self._family.bits - length) - 1
-        n = bisect_left(self._highs, base)
-        own = Prefix(self._family.value, base, length)
-        if n == len(self._lows) or self._lows[n] > last:
-            return _NOTHING, (1, (own, False))
-        if self._lows[n] <= base and last <= self._highs[n]:
-            return (1, (own, True)), _NOTHING
+        lows, highs, bits = self._lows, self._highs, self._bits
+        last = base + (1 << bits - length) - 1
+        n = bisect_left(highs, base)
+        if n == len(lows) or lows[n] > last:
+            return _NOTHING, (1, (Prefix(self._version, base, length), False))
+        if lows[n] <= base and last <= highs[n]:
+            return (1, (Prefix(self._version, base, length), True)), _NOTHING
         # Of levels with members on one side only all but the two below are like the one above: nothing is won there.
-        first, final = max(self._lows[n], base), min(self._highs[bisect_left(self._lows, last + 1) - 1], last)
-        shared = self._family.bits - (first ^ final).bit_length()
+        m = bisect_left(lows, last + 1, n) - 1
+        first, final = lows[n], highs[m]
+        first, final = first if first > base else base, final if final < last else last
+        shared = bits - (first ^ final).bit_length()
         if shared > length + 2:
-            out, within = self.found(first >> self._family.bits - shared << self._family.bits - shared, shared)
-            return out, _both((1, (own, False)), out)
-        half = 1 << self._family.bits - length - 1
-        left, right = self.found(base, length + 1), self.found(base + half, length + 1)
+            out = self.found(first >> bits - shared << bits - shared, shared)[0]
+            return out, _both((1, (Prefix(self._version, base, length), False)), out)
+        left, right = self.found(base, length + 1), self.found(base + (1 << bits - length - 1), length + 1)
         out, within = _both(left[0], right[0]), _both(left[1], right[1])
-        return _fewer(out, _both((1, (own, True)), within)), _fewer(within, _both((1, (own, False)), out))
+        if within[0] + 1 < out[0]:
+            out = _both((1, (Prefix(self._version, base, length), True)), within)
+        elif out[0] + 1 < within[0]:
+            within = _both((1, (Prefix(self._version, base, length), False)), out)
+        return out, within
 
 
 def _both(one: _Cost, other: _Cost) -> _Cost:
     return one[0] + other[0], (one[1], other[1]) if one[1] and other[1] else one[1] or other[1]
-
-
-def _fewer(one: _Cost, other: _Cost) -> _Cost:
-    return other if other[0] < one[0] else one
 
 
 def _entries(tree: Any) -> Iterator[tuple[Prefix, bool]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
 from typing import Literal, assert_never
 
 from compiler.net import Family, Intervals, intersect, parse_address, subtract, union
@@ -80,6 +81,7 @@ class Alternative:
     unrouted: tuple[Routing, ...] = ()
 
 
+@cache
 def everything(family: Family) -> Intervals:
     """Every address of a family."""
     return ((0, (1 << family.bits) - 1),)
@@ -124,18 +126,21 @@ class Ends:
         return found[1]
 
     def _alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
+        if side is _ANYWHERE:  # nothing but addresses is asked for
+            found = self._spans(end, family, side, None, None)
+            return (Alternative(None, (), None, found),) if found else ()
         names = {*patterns(end), *([LOOPBACK] if side.arriving else ())}
         named = sorted(names, key=_breadth) if side.interfaces else []
         rooted = "*" in named and not side.optional  # "*" is the root by name
         known: tuple[str | None, ...] = tuple(named) if rooted else (None, *named)
         asked = [kind for kind in _asked_routing(end, side) if kind != "broadcast" or family is Family.IPV4]
-        found: list[Alternative] = []
+        alternatives: list[Alternative] = []
         cells = {kind: {p: self._spans(end, family, side, p, kind) for p in known} for kind in (None, *asked)}
         if all(spans == cells[None] for spans in cells.values()):
             asked, cells = [], {None: cells[None]}
         for kind, spans in cells.items():
-            found += (_routed(one, kind, asked) for one in _covered(spans))
-        return tuple(replace(one, interface=None) if rooted and one.interface == "*" else one for one in found)
+            alternatives += (_routed(one, kind, asked) for one in _covered(spans))
+        return tuple(replace(one, interface=None) if rooted and one.interface == "*" else one for one in alternatives)
 
     def meet(self, ends: Sequence[End], family: Family, side: Side) -> bool:
         """Whether somebody is at all of these ends."""
