@@ -11,7 +11,6 @@ from heapq import heapify, heappop, heappush
 
 from compiler.ordering.bits import members
 from compiler.ordering.jobs import Jobs
-from compiler.ordering.overlap import reduced
 
 
 def adjacent(jobs: Jobs) -> list[int]:
@@ -39,11 +38,10 @@ def adjacent(jobs: Jobs) -> list[int]:
 
 def greedy(jobs: Jobs) -> list[int]:
     """Of the jobs that may come next always the one of greatest ratio."""
-    direct = reduced(jobs.before)
-    left = [mask.bit_count() for mask in direct]
-    following: list[list[int]] = [[] for _ in direct]
-    for job, mask in enumerate(direct):
-        for other in members(mask):
+    left = [len(others) for others in jobs.direct]
+    following: list[list[int]] = [[] for _ in left]
+    for job, others in enumerate(jobs.direct):
+        for other in others:
             following[other].append(job)
     ready = [(_ratio(job, jobs), job) for job, count in enumerate(left) if not count]
     heapify(ready)

@@ -7,7 +7,6 @@ between all pairs of ten thousand rules affordable.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import compress
 
 
 def members(mask: int) -> list[int]:
@@ -27,21 +26,6 @@ def set_of(numbers: Iterable[int]) -> int:
     for number in numbers:
         mask |= 1 << number
     return mask
-
-
-def renumbered(masks: Sequence[int], chosen: Sequence[int]) -> list[int]:
-    """The sets of the `chosen` numbers (ascending), without other members and with the place in `chosen` as number."""
-    if not chosen:
-        return []
-    kept = bytearray(chosen[-1] + 1)
-    for number in chosen:
-        kept[number] = 1
-    inside = set_of(chosen)
-    found = []
-    for number in chosen:
-        digits = "".join(compress(bin(masks[number] & inside)[:1:-1], kept))
-        found.append(int(digits[::-1] or "0", 2))
-    return found
 
 
 class Sums:

@@ -28,8 +28,10 @@ from compiler.ordering.search import Work, built, improved
 EXACT_JOBS = 64
 #: Steps of the search for an optimum: initial parts times jobs.
 _EXACT_STEPS = 800_000
-#: Jobs that the search for a good row may look at, in building it and in improving it.
+#: Jobs that the search for a good row of a part may look at, in building it and in improving it: so many at most, and
+#: of those that all parts may look at together its share of all jobs.
 _SEARCH_STEPS = 12_000_000
+_ALL_STEPS = 10_000_000
 #: A part that is not solved exactly keeps the author's order unless another one saves more than a thousandth.
 _NEAR_TIE = 1_000
 
@@ -80,7 +82,8 @@ def order(jobs: Jobs, threshold: Fraction = Fraction(0)) -> Ordering:
 def order_apart(groups: Sequence[tuple[Sequence[int], Jobs]], threshold: Fraction = Fraction(0)) -> Ordering:
     """The same for jobs in groups none of which has to do with another: each has the numbers that its jobs have among
     all, ascending, and the jobs by themselves, in one unit. What groups cost in memory is a matter of the largest."""
-    found = tuple(_merged([_blocks(numbers, jobs) for numbers, jobs in groups]))
+    every = sum(len(numbers) for numbers, _ in groups)
+    found = tuple(_merged([_blocks(numbers, jobs, _ALL_STEPS // max(every, 1)) for numbers, jobs in groups]))
     weights = {job: weight for numbers, jobs in groups for job, weight in zip(numbers, jobs.weights, strict=True)}
     costs = {job: cost for numbers, jobs in groups for job, cost in zip(numbers, jobs.costs, strict=True)}
     (unit,) = {jobs.unit for _, jobs in groups} or {Fraction(1)}
@@ -104,14 +107,13 @@ def order_apart(groups: Sequence[tuple[Sequence[int], Jobs]], threshold: Fractio
 _Block = tuple[float, Fraction, int, tuple[Part, ...]]
 
 
-def _blocks(numbers: Sequence[int], jobs: Jobs) -> Iterator[_Block]:
-    """The blocks of a group in their order, with the numbers that jobs have among all."""
-    for block in blocks((1 << len(jobs.weights)) - 1, jobs):
-        solved = [_part(row, jobs) for row in inner(block, jobs)]
+def _blocks(numbers: Sequence[int], jobs: Jobs, steps: int) -> Iterator[_Block]:
+    """The blocks of a group in their order, with the numbers that jobs have among all; `steps` of search for a job."""
+    for block in blocks(jobs):
+        solved = [_part(row, jobs, min(_SEARCH_STEPS, len(row) * steps)) for row in inner(block, jobs)]
         parts = tuple(Part(tuple(numbers[job] for job in one.row), one.cost, one.bound) for one in solved)
-        members = [job for one in solved for job in one.row]
-        weight, cost = sum(jobs.weights[job] for job in members), sum(jobs.costs[job] for job in members)
-        yield -weight / cost, Fraction(-weight, cost), numbers[min(members)], parts
+        weight, cost = sum(jobs.weights[job] for job in block), sum(jobs.costs[job] for job in block)
+        yield -weight / cost, Fraction(-weight, cost), numbers[block[0]], parts
 
 
 def _merged(groups: Sequence[Iterator[_Block]]) -> Iterator[Part]:
@@ -131,43 +133,47 @@ def _merged(groups: Sequence[Iterator[_Block]]) -> Iterator[Part]:
             heapreplace(queue, (*following[:3], n))
 
 
-def _part(row: tuple[int, ...], jobs: Jobs) -> Part:
+def _part(row: tuple[int, ...], jobs: Jobs, steps: int) -> Part:
     """A part in its order: what was found is taken for the author's order and ordered again until nothing changes."""
     if len(row) < 3:  # one job, or two that must stand so
         cost = jobs.cost(row)
         return Part(row, cost, cost)
-    own, least = jobs.only(row), 0
+    own, least = jobs.only(row), -1
     while True:
-        best, cost, bound = _once(own)
-        row, least = tuple(row[job] for job in best), max(least, bound)
+        best, cost, least = _once(own, steps, least)
+        row = tuple(row[job] for job in best)
         if cost == least or best == tuple(range(len(row))):
             return Part(row, cost, least)
-        own = own.reordered(best)
+        own = own.only(best)
 
 
-def _once(own: Jobs) -> tuple[tuple[int, ...], int, int]:
-    """A row, its cost and what none costs less than. Of equal costs the author's order is taken."""
-    pairs = Pairs(own)
-    least = pairs.least
+def _once(own: Jobs, steps: int, least: int) -> tuple[tuple[int, ...], int, int]:
+    """A row, its cost and what none costs less than: at least `least`, which is below 0 as long as nobody has looked.
+    Of equal costs the author's order is taken."""
+    first, small = least < 0, len(own.weights) <= EXACT_JOBS
     best: tuple[int, ...] = tuple(range(len(own.weights)))
     cost = own.cost(best)
-    if cost > least and len(best) <= EXACT_JOBS:
-        found = cheapest(own, pairs, _EXACT_STEPS // len(best))
-        least = found.bound
-        if found.row is not None and found.bound < cost:
-            best, cost = found.row, found.bound
+    if first or small:
+        pairs = Pairs(own)
+        least = max(least, pairs.least)
+        if cost > least and small:
+            found = cheapest(own, pairs, _EXACT_STEPS // len(best))
+            least = max(least, found.bound)
+            if found.row is not None and found.bound < cost:
+                best, cost = found.row, found.bound
     if cost > least:
         after = own.after()
-        least = max(least, ceil(bound(own, after)))
+        if first:
+            least = max(least, ceil(bound(own, after)))
         if cost > least:
-            best, cost = _searched(own, after)
+            best, cost = _searched(own, after, steps)
     return best, cost, least
 
 
-def _searched(own: Jobs, after: list[int]) -> tuple[tuple[int, ...], int]:
+def _searched(own: Jobs, after: list[int], steps: int) -> tuple[tuple[int, ...], int]:
     """The best row that improving finds, from the author's and from one that is built."""
     written = range(len(own.weights))
-    rows = [improved(row, own, after, Work(_SEARCH_STEPS)) for row in (written, built(own, Work(_SEARCH_STEPS)))]
+    rows = [improved(row, own, after, Work(steps)) for row in (written, built(own, Work(steps)))]
     best, cost = min(rows, key=own.cost), own.cost(written)
     if (cost - own.cost(best)) * _NEAR_TIE <= cost:
         return tuple(written), cost

@@ -10,10 +10,10 @@ from math import lcm
 
 from compiler.ordering.jobs import Jobs
 from compiler.ordering.order import Ordering, order_apart
-from compiler.ordering.overlap import Box, groups, overlaps
+from compiler.ordering.overlap import Box, drained, groups, overlaps
 
-#: More boxes than these, each overlapping some other, are not ordered: all their pairs take a bit each.
-LARGEST = 20_000
+#: More boxes than these that hang together are not ordered: what comes before each takes up to a bit for each other.
+LARGEST = 120_000
 
 
 def ordered(
@@ -26,7 +26,7 @@ def ordered(
         return None
     apart = []
     for group in hanging:
-        before = overlaps([boxes[n] for n in group])
+        before = drained(overlaps([boxes[n] for n in group]))
         jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)
         apart.append((group, replace(jobs, unit=jobs.unit / factor)))
     return order_apart(apart, threshold)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from itertools import pairwise
 
 from compiler.ordering.bits import members
 from compiler.ordering.closure import Transport
@@ -23,43 +24,48 @@ from compiler.ordering.jobs import Jobs
 
 def parts(jobs: Jobs) -> list[tuple[int, ...]]:
     """The parts in order, each with its jobs in the author's order."""
-    return [part for block in blocks((1 << len(jobs.weights)) - 1, jobs) for part in inner(block, jobs)]
+    return [part for block in blocks(jobs) for part in inner(block, jobs)]
 
 
-def inner(block: int, jobs: Jobs) -> list[tuple[int, ...]]:
+def inner(block: tuple[int, ...], jobs: Jobs) -> list[tuple[int, ...]]:
     """The parts that a block falls into."""
     found: list[tuple[int, ...]] = []
     waiting = [(block, True)]
     while waiting:
-        inside, whole = waiting.pop()
-        pieces = [inside] if whole else blocks(inside, jobs)
-        if len(pieces) > 1:
-            waiting += [(piece, True) for piece in reversed(pieces)]
+        row, whole = waiting.pop()
+        if len(row) == 1:
+            found.append(row)
             continue
-        row = members(inside)
-        halves = _series(row, jobs.before)
-        if len(halves) > 1:
-            waiting += [(half, False) for half in reversed(halves)]
-        elif row:
-            found.append(tuple(row))
+        own = jobs.only(row)
+        pieces = _series(own.before) if whole else blocks(own)
+        if len(pieces) > 1:
+            waiting += [(tuple(row[job] for job in piece), not whole) for piece in reversed(pieces)]
+        elif whole:
+            found.append(row)
+        else:
+            waiting.append((row, True))
     return found
 
 
-def blocks(inside: int, jobs: Jobs) -> list[int]:
-    """The finest decomposition of a set of jobs by ratio, the author's order among equal ratios."""
-    found: list[int] = []
-    waiting = [inside]
+def blocks(jobs: Jobs) -> list[tuple[int, ...]]:
+    """The finest decomposition by ratio, the author's order among equal ratios. Each block ascending."""
+    found: list[tuple[int, ...]] = []
+    every: Sequence[int] = range(len(jobs.weights))
+    waiting = [(jobs, every, (1 << len(every)) - 1)]
     while waiting:
-        inside = waiting.pop()
-        if not inside & inside - 1:
-            found += [inside] * bool(inside)
+        own, numbers, inside = waiting.pop()
+        if inside.bit_count() < 2:
+            found += [(numbers[job],) for job in members(inside)]
             continue
-        cut = Transport(inside, jobs.before, jobs.weights, jobs.costs)
+        if 2 * inside.bit_count() < len(numbers):  # small sets are fast
+            row = members(inside)
+            own, numbers, inside = own.only(row), [numbers[job] for job in row], (1 << len(row)) - 1
+        cut = Transport(inside, own.before, own.weights, own.costs)
         first = cut.initial()
         if first:
-            waiting += [inside & ~first, first]
+            waiting += [(own, numbers, inside & ~first), (own, numbers, first)]
         else:
-            found += _tight(inside, jobs.before, cut)
+            found += [tuple(numbers[job] for job in members(piece)) for piece in _tight(inside, own.before, cut)]
     return found
 
 
@@ -128,21 +134,13 @@ def _as_written(pieces: Sequence[int], inside: int, before: Sequence[int]) -> li
     return found
 
 
-def _series(row: Sequence[int], before: Sequence[int]) -> list[int]:
-    """A set as sets each of which comes before all of the next, as many as there are."""
-    whole = 0
-    for job in row:
-        whole |= 1 << job
+def _series(before: Sequence[int]) -> list[range]:
+    """Jobs as sets each of which comes before all of the next, as many as there are."""
     behind: list[int] = []  # what comes before all from there on
-    common = whole
-    for job in reversed(row):
-        common &= before[job]
+    common = (1 << len(before)) - 1
+    for own in reversed(before):
+        common &= own
         behind.append(common)
     behind.reverse()
-    found, start, seen = [], 0, 0
-    for number, job in enumerate(row):
-        if number and not seen & ~behind[number]:
-            found.append(seen & ~start)
-            start = seen
-        seen |= 1 << job
-    return [*found, seen & ~start] if row else []
+    starts = [job for job, all_ in enumerate(behind) if all_ == (1 << job) - 1]
+    return [range(*pair) for pair in pairwise([*starts, len(before)])]

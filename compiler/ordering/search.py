@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.ordering.bits import members
+from compiler.ordering.bits import members, set_of
 from compiler.ordering.jobs import Jobs
 from compiler.ordering.parts import blocks
 
@@ -29,40 +29,44 @@ def built(jobs: Jobs, work: Work) -> list[int]:
     it (sub-graph merging: A. Tapdiya and E. W. Fulp, "Towards optimal firewall rule ordering utilizing directed
     acyclical graphs", 2009); what is left falls into blocks of its own."""
     row: list[int] = []
-    waiting = [(1 << len(jobs.weights)) - 1]
+    waiting = [tuple(range(len(jobs.weights)))]
     while waiting:
-        pieces = []
         inside = waiting.pop()
-        found = blocks(inside, jobs) if work.left > 0 else [inside]
-        # About so often each job is looked at when halves are halved.
-        work.left -= 2 * inside.bit_count() * len(found).bit_length()
-        for block in found:
-            first = _first(block, jobs, work) if block & block - 1 and work.left > 0 else 0
-            pieces += [first, block & ~first] if first else [block]
+        found = blocks(jobs.only(inside)) if work.left > 0 and len(inside) > 1 else [tuple(range(len(inside)))]
+        # About so often each job is looked at when halves are halved, in looks of `improved`.
+        work.left -= 8 * len(inside) * len(found).bit_length()
+        pieces = []
+        for numbers in found:
+            block = tuple(inside[number] for number in numbers)
+            first = _first(block, jobs, work) if len(block) > 1 and work.left > 0 else 0
+            if first:
+                pieces += [tuple(members(first)), tuple(job for job in block if not first >> job & 1)]
+            else:
+                pieces.append(block)
         if len(pieces) == 1:
-            row += members(pieces[0])
+            row += pieces[0]
         else:
             waiting += reversed(pieces)
     return row
 
 
-def _first(block: int, jobs: Jobs, work: Work) -> int:
+def _first(block: Sequence[int], jobs: Jobs, work: Work) -> int:
     """The initial part that is to come first; 0 when there is none but all."""
     weights, costs = jobs.weights, jobs.costs
-    inside = members(block)
-    weight, cost = sum(weights[job] for job in inside), sum(costs[job] for job in inside)
-    surplus = {job: weights[job] * cost - costs[job] * weight for job in inside}
+    weight, cost = sum(weights[job] for job in block), sum(costs[job] for job in block)
+    surplus = {job: weights[job] * cost - costs[job] * weight for job in block}
+    inside = set_of(block)
     best, least, price = 0, 0, 1
-    for job in sorted(inside, key=lambda job: -surplus[job])[:_TRIED]:
-        part = jobs.before[job] & block | 1 << job
-        if part == block or surplus[job] <= 0:
+    for job in sorted(block, key=lambda job: -surplus[job])[:_TRIED]:
+        part = jobs.before[job] & inside | 1 << job
+        if part == inside or surplus[job] <= 0:
             continue
         row = members(part)
         work.left -= len(row)
         value, spent = sum(weights[member] for member in row), sum(costs[member] for member in row)
         if not best or value * price > least * spent:
             best, least, price = part, value, spent
-    work.left -= len(inside)
+    work.left -= len(block)
     return best
 
 

@@ -8,21 +8,23 @@ from hypothesis import strategies as st
 
 from compiler.ordering import overlap
 from compiler.ordering.bits import members
-from compiler.ordering.overlap import Box, closed, groups, overlaps, reduced, relaxed
+from compiler.ordering.overlap import Box, closed, drained, groups, overlaps, reduced, relaxed
 
 INTERVALS = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(lambda pair: (min(pair), max(pair)))
 BOXES = st.lists(st.tuples(INTERVALS, INTERVALS, INTERVALS), max_size=12)
 ROWS = st.lists(st.integers(0, 1 << 40), max_size=10).map(lambda rows: [r & (1 << n) - 1 for n, r in enumerate(rows)])
 
 
-@given(BOXES)
-def test_boxes_overlap_when_a_point_is_in_both(boxes: list[Box]) -> None:
+@given(BOXES, st.integers(1, 12))
+def test_boxes_overlap_when_a_point_is_in_both(boxes: list[Box], at_a_time: int) -> None:
     points = [
         {(x, y, z) for x in range(a, b + 1) for y in range(c, d + 1) for z in range(e, f + 1)}
         for (a, b), (c, d), (e, f) in boxes
     ]
     expected = [[i for i in range(j) if points[i] & points[j]] for j in range(len(boxes))]
-    assert [members(row) for row in overlaps(boxes)] == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "_AT_A_TIME", at_a_time)
+        assert [members(row) for row in overlaps(boxes)] == expected
 
 
 @given(BOXES, st.integers(1, 12))
@@ -54,8 +56,8 @@ def test_only_different_actions_keep_their_order(rows: list[int], data: st.DataO
 
 
 @given(ROWS)
-def test_closure_is_what_can_be_reached(rows: list[int]) -> None:
-    whole = closed(rows)
+def test_all_that_comes_before_is_what_can_be_reached(rows: list[int]) -> None:
+    whole, _ = reduced(rows)
     for j, row in enumerate(rows):
         reached = set(members(row))
         for i in members(row):
@@ -65,12 +67,19 @@ def test_closure_is_what_can_be_reached(rows: list[int]) -> None:
 
 @given(ROWS)
 def test_reduction_says_the_same_with_nothing_to_spare(rows: list[int]) -> None:
-    few = reduced(rows)
-    whole = closed(rows)
+    whole, few = reduced(rows)
     assert closed(few) == whole
     for j, row in enumerate(few):
-        for i in members(row):
-            assert closed([*few[:j], row & ~(1 << i), *few[j + 1 :]])[j] != whole[j]
+        for i in row:
+            less = [other for other in row if other != i]
+            assert closed([*few[:j], less, *few[j + 1 :]])[j] != whole[j]
+
+
+@given(ROWS)
+def test_rows_that_are_drained_are_the_rows(rows: list[int]) -> None:
+    kept = list(rows)
+    assert list(drained(rows)) == kept
+    assert rows == []
 
 
 @pytest.mark.parametrize("boxes", [[], [()]])
