@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from compiler.backends import iptables, nftables
 from compiler.backends.target import Backend, Target
@@ -22,9 +23,12 @@ from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
 from compiler.lower.tables import beside
 from compiler.net import Family
+from compiler.optimizing.profiles import Profile
+from compiler.ordering.prices import Tool
 from compiler.passes.carry_inbound import asked_behind_routing, carry_inbound, room
 from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
+from compiler.passes.order import ChainOrder, in_order
 from compiler.passes.split_effects import split_effects
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Origin, Policy
@@ -43,11 +47,14 @@ from compiler.sources.manifests import Located
 from compiler.translate import closed, translate
 from compiler.translate.carried import check_carried
 from compiler.translate.program import check_node, check_program, check_tool
+from compiler.weighing import Weighed, weighed
 
 _EMIT: Mapping[Backend, Callable[[Ruleset], dict[str, str]]] = {
     Backend.NFTABLES: nftables.emit,
     Backend.IPTABLES: iptables.emit,
 }
+#: Whose prices count: those of both variants of iptables relate alike.
+_ASKED_BY = {Backend.NFTABLES: Tool.NFTABLES, Backend.IPTABLES: Tool.IPTABLES_LEGACY}
 #: As the language calls them.
 _TOOLS = {Backend.NFTABLES: "nft", Backend.IPTABLES: "iptables"}
 #: In this order; each takes the ruleset and the target's capabilities, and keeps every verdict.
@@ -55,10 +62,21 @@ PASSES = (expand_maps, carry_inbound, split_effects, split_prefix_sets, count_ho
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What an earlier compile of the same input counted: profiles, the oldest first, each half as much as one that is
+    `half_life` seconds younger. An order that saves no more than the `threshold`, a part of the cost, is none."""
+
+    profiles: tuple[Profile, ...]
+    half_life: int
+    threshold: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class Artifacts:
     """`files` by name, in the order of loading; `ruleset` is what was printed; `symbolic` when the input names no
     pod with an address; `failsafe`: rules that were put in front of the program's list for the node, `exempt`: in
-    front of what it drops in raw."""
+    front of what it drops in raw. `counted`: what a profile says of the rules, and `orders` what became of chains by
+    that."""
 
     target: Target
     files: Mapping[str, str]
@@ -66,6 +84,8 @@ class Artifacts:
     symbolic: bool
     failsafe: tuple[ProgramRule, ...] = ()
     exempt: tuple[ProgramRule, ...] = ()
+    counted: Weighed | None = None
+    orders: tuple[ChainOrder, ...] = ()
 
     def headed(self, note: str) -> Artifacts:
         """The same with one more comment in the head of every file."""
@@ -139,8 +159,8 @@ class Compiler:
         ):
             yield from ((one.item, one.origin) for one in whole.every())
 
-    def compile(self, target: Target) -> Artifacts:
-        """The scripts for one node."""
+    def compile(self, target: Target, counted: Counted | None = None) -> Artifacts:
+        """The scripts for one node. Raises OutOfOrder for profiles that do not come one after the other."""
         check_node(self.program, target.node, not self._inventory.symbolic)
         check_tool(self.program, _TOOLS[target.backend])
         lines, exempted = self.failsafe(target), self.exempt(target)
@@ -154,8 +174,9 @@ class Compiler:
             mask, asked = target.capabilities.inbound_mask, asked_behind_routing(ruleset)
             if mask is not None and asked:
                 check_carried(self.program, mask, len(asked), room(mask))
-        ruleset = replace(prepared(ruleset, target), notes=self._head(target))
-        return Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines, exempted)
+        ruleset = replace(prepared(ruleset, target), notes=self._head(target), counted=target.counters)
+        made = Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines, exempted)
+        return made if counted is None else _reordered(made, counted)
 
     def failsafe(self, target: Target) -> tuple[ProgramRule, ...]:
         """What stands in front of the program's lists for the node."""
@@ -182,6 +203,15 @@ class Compiler:
         program = "" if self.program == NO_PROGRAM else " and a program"
         unverified = self.unverified()
         return (f"netpolc: {where}, {policies}{program}, {target.backend.value}", *([unverified] if unverified else ()))
+
+
+def _reordered(made: Artifacts, counted: Counted) -> Artifacts:
+    """The artifacts, of which it is known that they can be printed, with rules in the order that costs least."""
+    backend = made.target.backend
+    found = weighed(made.ruleset, backend, counted.profiles, counted.half_life)
+    ruleset, orders = in_order(found.ruleset, _ASKED_BY[backend], counted.threshold, found.loaded)
+    check(ruleset)
+    return replace(made, files=emit(ruleset, made.target), ruleset=ruleset, counted=found, orders=orders)
 
 
 def prepared(ruleset: Ruleset, target: Target) -> Ruleset:

@@ -87,7 +87,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.optimizing.dimensions": ("compiler.net", "compiler.ordering"),
     # What compiled rules counted, back to where they come from.
     "compiler.weighing": (
-        "compiler.net",
+        "grammar.ruletext",
         "compiler.ir",
         "compiler.backends",
         "compiler.optimizing",

@@ -17,7 +17,7 @@ from functools import partial
 
 from compiler.backends import ipset
 from compiler.backends.iptables_rules import PREFIX, rule_texts
-from compiler.backends.text import Refusals, comments, noted
+from compiler.backends.text import Printed, Refusals, comments, noted
 from compiler.ir.effects import Log, Step, Ttl
 from compiler.ir.match import Replies
 from compiler.ir.ruleset import Accept, Chain, Lookup, Rule, Ruleset, Table
@@ -38,6 +38,24 @@ def emit(ruleset: Ruleset) -> dict[str, str]:
         files[FILES[family]] = "\n".join(_lines(ruleset, family, sets, refusals)) + "\n"
     refusals.check()
     return files
+
+
+def rules(ruleset: Ruleset) -> Iterator[Printed]:
+    """Every rule of a ruleset that can be printed, for each family; not the jumps to our chains."""
+    sets = {found.name: ipset.set_name(found) for found in ruleset.sets}
+    for family in ruleset.families:
+        for number, chain in enumerate(ruleset.chains):
+            for place, rule in enumerate(chain.rules):
+                assert isinstance(rule, Rule), "lookups were expanded"
+                if _is_of(rule, chain, family):
+                    table, name = chain.table.value, chain_name(chain)
+                    for text in rule_texts(rule, family, sets):
+                        yield Printed(_TOOL[family], table, name, (number, place), text)
+
+
+def _is_of(rule: Rule, chain: Chain, family: Family) -> bool:
+    """Whether the rule is printed in the chain for that family."""
+    return chain.family in (None, family) and rule.family in (None, family) and rule is not _answered_by_jump(chain)
 
 
 def _lines(ruleset: Ruleset, family: Family, sets: Mapping[str, str], refusals: Refusals) -> Iterator[str]:
@@ -66,7 +84,7 @@ def _section(
         yield from comments(*chain.notes)
         for note, rule in noted(chain.rules):
             assert isinstance(rule, Rule), "lookups were expanded"
-            if rule.family in (None, family) and rule is not _answered_by_jump(chain):
+            if _is_of(rule, chain, family):
                 yield from comments(note)
                 texts = refusals.texts(rule, partial(rule_texts, rule, family, sets))
                 yield from (f"-A {chain_name(chain)} {text}" for text in texts)

@@ -9,6 +9,10 @@ One transaction alone is not enough for packets that are between two rules when 
 the old rules of every chain, yet each lookup sees the elements of that moment. New elements that name a new chain
 would lead into one whose old rules are none, which lets the packet pass. So sets and maps are named after their
 content, and those that old rules ask stay as they are: old rules ask old maps, new rules new ones.
+
+Rules of a ruleset that is `counted` have a counter and a comment, by which they are found again in what nft prints of
+them: a digest of their words, in which sets have no digests of their content. Not those of base chains of filter, which
+all packets pass.
 Needs nft 1.0.6 and Linux 5.10.
 """
 
@@ -29,9 +33,24 @@ from compiler.backends.nftables_rules import (
     match_text,
     verdict_text,
 )
-from compiler.backends.text import Refusals, comments, noted, refuse
+from compiler.backends.text import Printed, Refusals, comments, noted, refuse
+from compiler.ir.effects import Native
 from compiler.ir.match import Field
-from compiler.ir.ruleset import Chain, Goto, Hook, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Table
+from compiler.ir.ruleset import (
+    Chain,
+    Drop,
+    Goto,
+    Hook,
+    Jump,
+    Lookup,
+    PrefixMap,
+    PrefixSet,
+    Reject,
+    Rule,
+    Ruleset,
+    Set,
+    Table,
+)
 from compiler.net import PROTOCOL_NAMES, Family, address_text, mask
 
 FILE = "netpolc.nft"
@@ -114,8 +133,9 @@ def _lines(ruleset: Ruleset, refusals: Refusals) -> Iterator[str]:
     yield ""
     yield f"table {TABLE} {{"
     sets = {name: filled.name for name, filled in names.sets.items()}
+    plain = {name: name for name in sets} if ruleset.counted else None
     for chain in ruleset.chains:
-        yield from ("\t" + line if line else line for line in _chain(chain, names, sets, refusals))
+        yield from ("\t" + line if line else line for line in _chain(chain, names, sets, plain, refusals))
     yield "}"
     for filled in names.all():
         if filled.texts:
@@ -163,7 +183,19 @@ def _hook(chain: Chain) -> str:
     return f" {{ type {kind} hook {chain.hook.value} priority {priority} ; policy accept ; }}"
 
 
-def _chain(chain: Chain, names: _Names, sets: Mapping[str, str], refusals: Refusals) -> Iterator[str]:
+def rules(ruleset: Ruleset) -> Iterator[Printed]:
+    """Rules that can be found again in what nft lists of a ruleset that was counted: by their comments."""
+    plain = {found.name: found.name for found in ruleset.sets}
+    for number, chain in enumerate(ruleset.chains):
+        for place, rule in enumerate(chain.rules):
+            if isinstance(rule, Rule) and _is_counted(rule, chain):
+                yield Printed("nft", TABLE, chain.name, (number, place), _comment(rule, chain.family, plain))
+
+
+def _chain(
+    chain: Chain, names: _Names, sets: Mapping[str, str], plain: Mapping[str, str] | None, refusals: Refusals
+) -> Iterator[str]:
+    """`plain`: the names of sets without digests, where rules are counted."""
     yield ""
     yield from comments(*chain.notes)
     yield f"chain {chain.name} {{"
@@ -172,18 +204,37 @@ def _chain(chain: Chain, names: _Names, sets: Mapping[str, str], refusals: Refus
         if isinstance(rule, Lookup):
             yield from ("\t" + line for line in _lookup(rule, names.maps[rule.map]))
         else:
-            printed = partial(_rule, rule, chain.family, sets)
+            printed = partial(_rule, rule, chain.family, sets, plain if _is_counted(rule, chain) else None)
             yield from ("\t" + text for text in refusals.texts(rule, printed))
     yield "}"
 
 
-def _rule(rule: Rule, chain_family: Family | None, sets: Mapping[str, str]) -> tuple[str]:
+def _rule(
+    rule: Rule, chain_family: Family | None, sets: Mapping[str, str], plain: Mapping[str, str] | None = None
+) -> tuple[str]:
     family = rule.family or chain_family
     parts = [match_text(match, family, sets) for match in rule.matches]
     if rule.family and chain_family is None and not any(asks_family(match) for match in rule.matches):
         parts.insert(0, f"meta nfproto ipv{rule.family.value}")
+    if plain is not None and not isinstance(rule.verdict, Drop | Reject):  # these have a counter always
+        parts.append("counter")
     parts += [effect_text(effect, family) for effect in rule.effects]
-    return (" ".join([*parts, *filter(None, [verdict_text(rule.verdict, family)])]),)
+    parts.append(verdict_text(rule.verdict, family))
+    if plain is not None:
+        parts.append(_comment(rule, chain_family, plain))
+    return (" ".join(filter(None, parts)),)
+
+
+def _comment(rule: Rule, chain_family: Family | None, plain: Mapping[str, str]) -> str:
+    """By which the rule is known, whatever is in the sets that it asks."""
+    (text,) = _rule(rule, chain_family, plain)
+    return f'comment "netpolc {hashlib.sha256(text.encode()).hexdigest()[:12]}"'
+
+
+def _is_counted(rule: Rule, chain: Chain) -> bool:
+    """Whether the rule counts in a ruleset that does. What a rule of one tool says is its user's alone."""
+    passed_by_all = chain.hook is not None and chain.table is Table.FILTER
+    return not passed_by_all and not any(isinstance(effect, Native) for effect in rule.effects)
 
 
 def _lookup(rule: Lookup, hashes: Mapping[int, _Filled]) -> Iterator[str]:

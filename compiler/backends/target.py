@@ -70,12 +70,14 @@ CAPABILITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`node` None: every pod of the input is a subject. `mark_mask`: adjacent bits of marks that are ours."""
+    """`node` None: every pod of the input is a subject. `mark_mask`: adjacent bits of marks that are ours. `counters`:
+    rules count packets, also those of nft, which counts only when it is told to."""
 
     backend: Backend = Backend.NFTABLES
     node: str | None = None
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
     mark_mask: int = INBOUND_MASK
+    counters: bool = False
 
     @property
     def capabilities(self) -> Capabilities:

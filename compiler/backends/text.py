@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from compiler.errors import Collector, Unsupported
 from compiler.ir.ruleset import Lookup, Rule
@@ -75,6 +76,17 @@ def noted(rules: Iterable[Rule | Lookup]) -> Iterator[tuple[str, Rule | Lookup]]
         note = rule.note if isinstance(rule, Rule) else ""
         yield "" if note == before else note, rule
         before = note
+
+
+class Printed(NamedTuple):
+    """A rule as it is printed: by which words it is found again in what `tool` (nft, iptables, ip6tables) prints of
+    what is loaded. `at`: numbers of its chain in the ruleset and of the rule in the chain."""
+
+    tool: str
+    table: str
+    chain: str
+    at: tuple[int, int]
+    text: str
 
 
 class Refusals:

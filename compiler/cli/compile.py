@@ -14,12 +14,13 @@ from compiler.analysis.expected import expected
 from compiler.analysis.layout import describe
 from compiler.analysis.proof import NotProved, Prover
 from compiler.backends.target import Backend, Target
-from compiler.cli import cluster
+from compiler.cli import cluster, profiles
 from compiler.cli.marks import mark_mask
 from compiler.cli.outputs import write
 from compiler.errors import NetpolcError, Unreadable
 from compiler.net import Family
-from compiler.pipeline import Artifacts, Compiler
+from compiler.optimizing.profiles import OutOfOrder
+from compiler.pipeline import Artifacts, Compiler, Counted
 from compiler.resources.language import NO_PROGRAM
 from compiler.sources.manifests import Manifests
 
@@ -62,6 +63,20 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     help="Let a node block shut out SSH, the API server, etcd, DHCP, DNS and neighbour discovery, too.",
 )
 @mark_mask
+@click.option(
+    "--counters/--no-counters",
+    default=None,
+    help="Rules of nft count packets; those of iptables always do.  [default: with --profile]",
+)
+@profiles.profile_options
+@click.option(
+    "--threshold",
+    metavar="PERCENT",
+    type=click.IntRange(0, 100),
+    default=1,
+    show_default=True,
+    help="With --profile, rules stay in the order in which they are loaded unless another one saves more.",
+)
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -73,6 +88,10 @@ def command(
     proving: bool,
     failsafe: bool,
     mark_mask: int,
+    counters: bool | None,
+    profiles_: tuple[str, ...],
+    half_life: int,
+    threshold: int,
     lenient: bool,
 ) -> None:
     """Turn policies into the rules of a node.
@@ -87,19 +106,25 @@ def command(
     Each script's head tells whether that was done. So are the expectations of programs, for all packets that they
     speak of.
 
+    With --profile, what iptables-save -c, nft list ruleset or nft -j list ruleset prints of rules that an earlier
+    compile made (of nft with --counters), rules that match often come first where that changes nothing.
+
     Exit status: 0 done; 1 an expectation does not hold; 2 bad input, or rules that cannot be proved (--no-prove writes
     them all the same); 70 rules that the proof found wrong, which is a defect of netpolc. Then nothing is written.
     """
     if explain_layout and output is not None:
         raise click.UsageError("--explain-layout prints and writes no files: leave -o out")
+    if node == "all" and profiles_:
+        raise click.UsageError("--profile is of one node: leave --node all out")
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
         found, program = cluster.read_all(inputs, lenient)
         compiler = Compiler(
             found.policies, cluster.snapshot(found), program, cluster.ssh_sessions() if failsafe else None
         )
-        target = Target(Backend(backend), node, _FAMILIES[family], mark_mask)
-        artifacts = _compile(compiler, target)
+        counting = bool(profiles_) if counters is None else counters
+        target = Target(Backend(backend), node, _FAMILIES[family], mark_mask, counting)
+        artifacts = _compile(compiler, target, profiles.counted(profiles_, target.backend, half_life, threshold))
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)
             if compiler.program.expectations:
@@ -120,7 +145,7 @@ def command(
         sys.exit(2)
 
 
-def _compile(compiler: Compiler, target: Target) -> dict[str, Artifacts]:
+def _compile(compiler: Compiler, target: Target, counted: Counted | None) -> dict[str, Artifacts]:
     """Artifacts by the folder they go to: "" or "NODE/"."""
     names, node = compiler.snapshot.node_names(), target.node
     if node == "all":
@@ -129,7 +154,10 @@ def _compile(compiler: Compiler, target: Target) -> dict[str, Artifacts]:
         return {f"{name}/": compiler.compile(replace(target, node=name)) for name in names}
     if node is not None and names and node not in names:
         raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8])}" + (", ..." if len(names) > 8 else ""))
-    return {"": compiler.compile(target)}
+    try:
+        return {"": compiler.compile(target, counted)}
+    except OutOfOrder as error:
+        raise NetpolcError(str(error)) from None
 
 
 def _headed(
@@ -186,6 +214,8 @@ def _expect(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifa
 def _notes(found: Manifests, compiler: Compiler, artifacts: Mapping[str, Artifacts]) -> Iterator[str]:
     """What the user should know beside the result."""
     yield from compiler.remarks()
+    for made in artifacts.values():
+        yield from profiles.told(made)
     for line in dict.fromkeys(line for made in artifacts.values() for line in made.failsafe):
         yield f"failsafe, in front of the node's rules: {line.text.partition('  #')[0]} (--no-failsafe leaves it out)"
     for line in dict.fromkeys(line for made in artifacts.values() for line in made.exempt):

@@ -105,9 +105,9 @@ Verdict = Accept | Drop | Reject | Return | Continue | Jump | Goto | Translation
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All matches hold -> effects, in their order, and the verdict. `family` None applies to both; `weight` is the
-    expected share of packets. `note` is for the reader of the script, who sees it once above a run of rules that share
-    it. Matches are asked before the first effect."""
+    """All matches hold -> effects, in their order, and the verdict. `family` None applies to both; `weight`: packets
+    that matched, None where nobody counted. `note` is for the reader of the script, who sees it once above a run of
+    rules that share it. Matches are asked before the first effect."""
 
     matches: tuple[Match, ...]
     verdict: Verdict
@@ -179,13 +179,15 @@ class PrefixSet:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Everything of one node. Order of chains, sets and maps is the order in the script; names are unique."""
+    """Everything of one node. Order of chains, sets and maps is the order in the script; names are unique. `counted`:
+    rules count packets, also where a tool counts only when it is told to."""
 
     chains: tuple[Chain, ...]
     sets: tuple[Set | PrefixSet, ...] = ()
     maps: tuple[PrefixMap, ...] = ()
     notes: tuple[str, ...] = ()
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
+    counted: bool = False
 
     def chain(self, name: str) -> Chain:
         """The chain of that name. KeyError when there is none."""

@@ -53,6 +53,10 @@ class Profile:
         return sum(count.packets for count in self.counts.values())
 
 
+class OutOfOrder(Exception):
+    """A profile is older than the one before it; its message says which."""
+
+
 def numbered(rules: Iterable[tuple[str, str, str]]) -> Iterator[Key]:
     """The keys of rules, of which table, chain and words are given, those of a chain in their order."""
     met: dict[tuple[str, str, str], int] = {}
@@ -64,7 +68,7 @@ def numbered(rules: Iterable[tuple[str, str, str]]) -> Iterator[Key]:
 
 def smoothed(profiles: Sequence[Profile], half_life: int) -> dict[Key, Fraction]:
     """Packets of every rule that is in any of the profiles, the oldest profile first. `half_life` in seconds, above 0.
-    ValueError, with its message, when one is older than the one before it."""
+    Raises OutOfOrder."""
     *_, last = profiles
     grown: dict[Key, Fraction] = {}
     seen: dict[Key, int] = {}
@@ -85,7 +89,7 @@ def _ages(profiles: Sequence[Profile], half_life: int) -> list[float]:
         return [float(len(profiles) - 1 - n) for n in range(len(profiles))]
     for before, profile, one, other in zip(profiles, profiles[1:], times, times[1:], strict=False):
         if other < one:
-            raise ValueError(f"{profile.name} is older than {before.name}: the oldest profile comes first")
+            raise OutOfOrder(f"{profile.name} is older than {before.name}: the oldest profile comes first")
     # Beyond this nothing is left; and 2.0 ** -age has its limits.
     return [min((times[-1] - time) / half_life, 64.0) for time in times]
 

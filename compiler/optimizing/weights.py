@@ -60,8 +60,7 @@ def read(source: Source, flaws: Callable[[Flaw], None]) -> tuple[Profile, ...]:
 
 
 def profiled(rules: Listing, profiles: Sequence[Profile], half_life: int = HALF_LIFE) -> Weighed:
-    """The listing with weights by profiles of the same rules, the oldest first. ValueError, with its message, when they
-    are not in this order."""
+    """The listing with weights by profiles of the same rules, the oldest first. Raises OutOfOrder."""
     packets = smoothed(profiles, half_life)
     keys = dict.fromkeys(_keys(rules))
     chains, known = [], iter(keys)

@@ -3,12 +3,11 @@
 What a tool prints is not always what it was given: options come in another order, defaults disappear, numbers change
 their base. So the words of iptables are its options, sorted and each in one spelling; names of sets of ours end in a
 digest of what is in them, which does not count. A rule of nftables that netpolc compiled with counters carries a digest
-of its words in a comment, of which nft keeps every letter (`mark`); of others the words are what nft prints.
+of its words in a comment, of which nft keeps every letter; of others the words are what nft prints.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from compiler.net import Prefix, parse_address, parse_prefix
@@ -43,13 +42,8 @@ _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _PLAIN = re.compile(r'[^\s"!-][^\s"]*')
 _NFT_WORD = re.compile(r'"[^"\n]*"|#[^\n]*|[^\s"#]+')
 _USUAL_ANSWER = re.compile(r"\breject with icmpx port-unreachable\b")
-#: A comment by which netpolc knows a rule of its own.
+#: A comment by which netpolc knows a rule of its own: `backends/nftables.py`.
 _MARK = re.compile(r"netpolc [0-9a-f]{12}")
-
-
-def mark(text: str) -> str:
-    """The comment of a compiled rule with these words."""
-    return f"netpolc {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def of_iptables(command: Command) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from compiler.backends import nftables
 from compiler.backends.target import Backend, Target
+from compiler.ir.ruleset import Chain, Goto, Rule, Ruleset
 from compiler.optimizing import weights
 from compiler.optimizing.words import of_iptables
 from compiler.pipeline import emit, prepared
@@ -60,6 +63,24 @@ def test_a_whole_layout(flavour: str) -> None:
     for file, printed in loaded(files, flavour).items():
         assert words(printed) == words(files[file])
         assert len(words(printed)) > 5
+
+
+def test_rules_of_nft_are_known_by_their_comments() -> None:
+    """Every statement of ours with a counter and a comment, in a chain of its own, is loaded and found again."""
+    target = Target(Backend.NFTABLES, counters=True)
+    for name, row in ROWS.items():
+        own = Chain("own", (row.rule,), table=row.table)
+        ruleset = Ruleset((base(row.table, row.hook, Rule((), Goto("own"))), own))
+        ruleset = replace(prepared(ruleset, target), counted=True)
+        namespace, flaws = Namespace(), list[Flaw]()
+        try:
+            load(namespace, emit(ruleset, target), "nftables")
+            (profile,) = weights.read(Source("dump", namespace.run("nft", "list", "ruleset")), flaws.append)
+        finally:
+            namespace.close()
+        wanted = {(one.chain, one.text) for one in nftables.rules(ruleset)}
+        assert {(key.chain, key.words) for key in profile.counts} == wanted, name
+        assert any(chain == "own" for chain, _ in wanted)
 
 
 #: What rules may hold that nft prints, one for each form of an expression.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compiler.errors import Collector, InvalidInput
 from compiler.optimizing.profile_text import TOOLS, read, written
-from compiler.optimizing.profiles import Count, Key, Profile, numbered, smoothed
+from compiler.optimizing.profiles import Count, Key, OutOfOrder, Profile, numbered, smoothed
 from grammar.source import Source
 
 A, B, OTHER = Key("filter", "IN", "-j A"), Key("filter", "IN", "-j B"), Key("filter", "OUT", "-j A")
@@ -70,7 +70,7 @@ def test_a_rule_that_was_away_counts_what_it_counted() -> None:
 
 
 def test_the_oldest_comes_first() -> None:
-    with pytest.raises(ValueError, match="at 4 is older than at 5: the oldest profile comes first"):
+    with pytest.raises(OutOfOrder, match="at 4 is older than at 5: the oldest profile comes first"):
         smoothed([profile({A: 0}, 5), profile({A: 1}, 4)], DAY)
 
 

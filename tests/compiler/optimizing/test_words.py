@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.optimizing.words import mark, of_iptables_text, of_nftables
+from compiler.optimizing.words import of_iptables_text, of_nftables
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,3 @@ def test_words_of_iptables_are_a_rule_with_these_words(comment: str) -> None:
 )
 def test_words_of_nft(printed: str, words: str) -> None:
     assert of_nftables(printed) == words
-
-
-def test_a_mark_is_of_the_words() -> None:
-    assert of_nftables(f'drop comment "{mark("drop")}"') == f'comment "{mark("drop")}"'
-    assert mark("drop") != mark("accept")
