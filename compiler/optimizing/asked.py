@@ -3,14 +3,17 @@
 Packets are boxes that hold all that the rule matches, and maybe more: an option that no dimension stands for, or that
 is negated, does not narrow the box. Two rules whose boxes do not meet match no packet together, so their order does not
 matter, unless asking itself does something. A match that keeps state, or that is not listed here, is asked of packets
-that the rule's header options let through (iptables asks these first), so of such a rule only they narrow the box. A
-target that is not listed may do anything, to the addresses too: such a rule is a *barrier*, its box everything.
+that the rule's header options let through (iptables asks these first), so of such a rule only they narrow the box. An
+option that is not understood narrows nothing. A target that is not listed may do anything, to the addresses and the
+state too, so that later rules see another packet: such a rule is a *barrier*, its box everything, and so is one that
+leads to a chain with a barrier.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 
 from compiler.optimizing.chains import Asked
 from compiler.optimizing.dimensions import (
@@ -83,7 +86,10 @@ STATEFUL = re.compile(r"--(update|return|packets|bytes)")
 #: Targets that end a packet's way through the chain.
 _ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
 #: Targets that do not, and change nothing that a box speaks of.
-_PASSES = frozenset({"LOG", "NFLOG", "MARK", "CONNMARK", "DSCP", "TOS", "TTL", "HL", "TCPMSS"})
+_PASSES = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TEE", "SET", "RATEEST", "IDLETIMER", "LED"}) | {
+    *("MARK", "CONNMARK", "SECMARK", "CONNSECMARK", "CLASSIFY", "DSCP", "ECN", "TOS", "TTL", "HL", "TCPMSS"),
+    *("TCPOPTSTRIP", "CHECKSUM"),
+}
 
 
 def asked(command: Command, known: Collection[str] = ()) -> Asked:
@@ -98,23 +104,22 @@ def asked(command: Command, known: Collection[str] = ()) -> Asked:
     to = (does,) if does in known else ()
     ends = does in _ENDS or (target is not None and target.name == "-g")
     quiet = all(match in MATCHES for match in matches) and not any(STATEFUL.match(one.name) for one in options)
-    box = _box([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
-    if box is None or (does and not to and does not in _ENDS | _PASSES):
+    if does and not to and does not in _ENDS | _PASSES:
         return Asked(EVERYTHING, tuple(kinds), ends, to, barrier=True)
+    box = _box([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
     return Asked(box, tuple(kinds), ends, to)
 
 
-def _box(options: Iterable[Option]) -> Box | None:
-    """What all of these let through; None when one is not understood, or when nothing gets through."""
+def _box(options: Iterable[Option]) -> Box:
+    """What all of these let through. An option that is not understood does not narrow it, and where nothing gets
+    through it is everything."""
     box = list(EVERYTHING)
     for option in options:
-        try:
+        with suppress(ValueError, KeyError):
             for dimension, interval in _narrow(option):
                 low, high = box[dimension]
                 box[dimension] = max(low, interval[0]), min(high, interval[1])
-        except (ValueError, KeyError):
-            return None
-    return tuple(box) if all(low <= high for low, high in box) else None
+    return tuple(box) if all(low <= high for low, high in box) else EVERYTHING
 
 
 def _word(option: Option) -> str:

@@ -21,7 +21,22 @@ EVERYTHING: Box = (
 )
 SOURCE, DESTINATION, PROTOCOL, FROM, TO, IN, OUT, STATE, VERSION = range(len(EVERYTHING))
 
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132, "udplite": 136}
+PROTOCOLS = {
+    "icmp": 1,
+    "igmp": 2,
+    "tcp": 6,
+    "udp": 17,
+    "dccp": 33,
+    "gre": 47,
+    "esp": 50,
+    "ah": 51,
+    "ipv6-icmp": 58,
+    "icmpv6": 58,
+    "ospf": 89,
+    "vrrp": 112,
+    "sctp": 132,
+    "udplite": 136,
+}
 #: States from SNAT on are asked beside the others: of these no interval can tell.
 STATES = {"invalid": 0, "new": 1, "related": 2, "established": 3, "untracked": 4, "snat": 5, "dnat": 6}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from compiler.optimizing import iptables_rules
 from compiler.optimizing.asked import asked
+from compiler.optimizing.dimensions import DESTINATION, EVERYTHING, block
 from compiler.optimizing.reorder import Reordered, reorder, shares
 from compiler.ordering import ordered
 from compiler.ordering.prices import Tool
@@ -106,20 +108,44 @@ def test_a_threshold_keeps_what_gains_little() -> None:
         ("-m limit --limit 1/sec -j ACCEPT", False),
         ("-m recent --set -j ACCEPT", False),
         ("-m statistic --mode random --probability 0.5 -j ACCEPT", False),
-        ("-s 10.0.0.0/255.0.0.0 -j ACCEPT", True),
-        ("-p unheard -j ACCEPT", True),
+        ("-s 10.0.0.0/255.0.0.0 -j ACCEPT", False),
+        ("-p unheard -j ACCEPT", False),
         ("-s 10.0.0.0/8", False),
         ("-s 10.0.0.0/8 -j LOG", False),
         ("-s 10.0.0.0/8 -j MARK --set-xmark 0x1/0x1", False),
         ("-j own", True),
         ("-g own", True),
         ("-d 10.0.0.1 -j TPROXY --on-port 1", True),
+        ("-p tcp -j CT --notrack", True),
+        ("-p tcp -j SET --add-set s src", False),
     ],
 )
 def test_what_is_not_known_to_be_harmless_is_a_barrier(rule: str, barrier: bool) -> None:
     (table,) = tables(Source("rules", f"*filter\n-A FORWARD {rule}\nCOMMIT\n"))
     (command,) = table.commands
     assert asked(command).barrier is barrier
+
+
+@pytest.mark.parametrize(
+    "option", ["-s 10.0.0.0/255.0.0.0", "-p unheard", "-m conntrack --ctstate DREAMING", "-i " + "x" * 20]
+)
+def test_an_option_that_is_not_understood_narrows_nothing(option: str) -> None:
+    (table,) = tables(Source("rules", f"*filter\n-A FORWARD -d 10.1.0.0/16 {option} -j ACCEPT\nCOMMIT\n"))
+    box = asked(table.commands[0]).box
+    assert box[DESTINATION] == block("10.1.0.0/16")
+    assert [*box[:DESTINATION], *box[DESTINATION + 1 :]] == [*EVERYTHING[:DESTINATION], *EVERYTHING[DESTINATION + 1 :]]
+
+
+IMPORTED = Path(__file__).resolve().parents[3] / "fixtures" / "import"
+
+
+def test_rulesets_of_known_programs_have_hardly_a_barrier() -> None:
+    """firewalld's helpers of conntrack and those of shorewall."""
+    barriers = []
+    for path in sorted(IMPORTED.glob("*.save")):
+        found = reorder(iptables_rules.listing(Source(path.name, path.read_text()), Tool.IPTABLES_LEGACY))
+        barriers += [(path.name, " ".join(place.text.split())) for chain in found.chains for place in chain.barriers]
+    assert [name for name, _ in barriers] == ["firewalld.save"] * 2 + ["shorewall.save"]
 
 
 def test_chains_that_rules_are_inserted_into_stay() -> None:
