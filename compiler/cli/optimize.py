@@ -30,6 +30,8 @@ from grammar.source import Source, printable
 TOOLS = {"legacy": Tool.IPTABLES_LEGACY, "nft": Tool.IPTABLES_NFT}
 #: What can be done, in this order.
 PASSES = (*(one.value for one in Pass), "order")
+#: So many rules that go are told.
+_TOLD = 40
 _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at least", "gap")
 
 
@@ -81,6 +83,7 @@ class _Passes(click.ParamType[tuple[str, ...]]):
 )
 @profiles.profile_options
 @click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
+@click.option("-v", "--verbose", is_flag=True, help=f"Tell of every rule that goes, not of the first {_TOLD} alone.")
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the rules could be better.")
 @click.option(
     "--prove/--no-prove",
@@ -100,6 +103,7 @@ def command(
     profiles_: tuple[str, ...],
     half_life: int,
     sets: tuple[str, ...],
+    verbose: bool,
     check: bool,
     proving: bool,
 ) -> None:
@@ -140,7 +144,7 @@ def command(
         changed = new != text
         if changed and proving:
             _prove(name, text, new, beside)
-        for line in _report(name, found):
+        for line in _report(name, found, _TOLD if not verbose else len(found.simplified.changes)):
             click.echo(printable(line), err=True)
         if changed and proving:
             click.echo("proved: with the new rules every packet fares as with the old", err=True)
@@ -196,19 +200,23 @@ def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> No
     sys.exit(70)
 
 
-def _report(name: str, found: Optimized) -> Iterator[str]:
-    """What was removed and merged, what stays where it is, the chains as a table, and what is gained in all."""
+def _report(name: str, found: Optimized, most: int) -> Iterator[str]:
+    """What was removed and merged (of no more rules than `most`), what stays where it is, the chains as a table, and
+    what is gained in all."""
     yield from (f"note: {name}: {note}" for note in found.listing.notes)
-    yield from _simplified(name, found)
+    yield from _simplified(name, found, most)
     if found.orders is not None:
         yield from _ordered(name, found.orders)
 
 
-def _simplified(name: str, found: Optimized) -> Iterator[str]:
+def _simplified(name: str, found: Optimized, most: int) -> Iterator[str]:
     for table, chain in found.simplified.deserted:
         yield f"note: {name}: no packet comes to {table} {chain}; it stays"
-    yield from map(told, sorted(found.simplified.changes, key=lambda change: change.places[0].start))
-    if found.simplified.changes:
+    changes = sorted(found.simplified.changes, key=lambda change: change.places[0].start)
+    yield from map(told, changes[:most])
+    if len(changes) > most:
+        yield f"{len(changes) - most} more are not told here: --verbose"
+    if changes:
         gone = found.simplified.gone
         saved = 1 - found.after / (found.before or 1)
         yield f"{gone} {'rule' if gone == 1 else 'rules'} fewer; comparing costs {float(saved):.1%} less by that"

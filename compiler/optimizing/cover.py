@@ -47,17 +47,20 @@ def held(entries: Sequence[Entry], queries: Sequence[Query]) -> list[tuple[int, 
     begins = set[int]()  # whose first packet some entry holds; without one there is no more to ask
     for part in _parts(entries):
         for number, query in enumerate(queries):
-            if alone[number] is None and (among := part.among(query)) and (among := among & part.first(query.box)):
-                begins.add(number)
-                if found := part.holding(query.box) & among:
-                    alone[number] = part.owner(found)
+            if alone[number] is None and part.is_near(query) and (among := part.first(query.box)):
+                among &= part.among(query)
+                if among:
+                    begins.add(number)
+                    if found := part.holding(query.box) & among:
+                        alone[number] = part.owner(found)
     answers: list[tuple[int, ...] | None] = [None if one is None else (one,) for one in alone]
     together: dict[int, list[Entry]] = {number: [] for number in sorted(begins) if alone[number] is None}
     ends = set[int]()
     for part in _parts(entries) if together else ():
         for number, near in together.items():
             query = queries[number]
-            if len(near) <= _MOST_BOXES and (among := part.among(query)):
+            if len(near) <= _MOST_BOXES and part.is_near(query):
+                among = part.among(query)
                 near += part.entries(part.meeting(query.box) & among, _MOST_BOXES + 1 - len(near))
                 if number not in ends and part.last(query.box) & among:
                     ends.add(number)
@@ -73,9 +76,10 @@ def first_other(entries: Sequence[Entry], queries: Sequence[Query]) -> list[int 
     found: list[int | None] = [None] * len(queries)
     for part in _parts(entries):
         for number, query in enumerate(queries):
-            among = part.between(query) & ~part.of(query) if found[number] is None else 0
-            if among and (meeting := part.meeting(query.box) & among):
-                found[number] = part.owner(meeting)
+            if found[number] is None and part.is_near(query) and (meeting := part.meeting(query.box)):
+                meeting &= ~part.of(query)
+                if meeting and (meeting := meeting & part.between(query)):
+                    found[number] = part.owner(meeting)
     return found
 
 
@@ -99,6 +103,10 @@ class _Part:
             kind = one.group, one.asks
             self._kinds[kind] = self._kinds.get(kind, 0) | 1 << number
         self._known: dict[tuple[tuple[Hashable, ...], frozenset[Hashable]], int] = {}
+
+    def is_near(self, query: Query) -> bool:
+        """Whether some may be between the query's numbers."""
+        return query.after < self._owners[-1] and query.before > self._owners[0]
 
     def between(self, query: Query) -> int:
         """Those between the query's numbers."""

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from compiler.optimizing.chains import Chain
+from compiler.optimizing.counts import counts
 from compiler.optimizing.cover import Entry, Query, first_other, held
 from compiler.optimizing.lines import Entered, Line, within
 from compiler.ordering.prices import Tool
@@ -43,7 +44,7 @@ def unreached(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
             continue
         if line.region.calm and (line.asked.ends or line.asked.to):
             boxes = within(line.region.boxes, limits)
-            if not boxes and not line.rule.packets:  # else it was reached by rules that are gone
+            if not boxes and not _counts(line):  # else it was reached by rules that are gone
                 found[number] = ()
             elif boxes:
                 asked[number] = range(len(queries), len(queries) + len(boxes))
@@ -56,14 +57,17 @@ def unreached(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
     for number, own in asked.items():
         takers = _all(answers[n] for n in own)
         if takers is not None:  # those may be gone themselves, for what is in front of them
-            found[number] = tuple(sorted({n for one in takers for n in found.get(one, (one,))}))
+            by = tuple(sorted({n for one in takers for n in found.get(one, (one,))}))
+            if not _counts(lines[number]) or (by and lines[by[0]].rule.counted):
+                found[number] = by
     return [Shadow(number, by, reached=False) for number, by in sorted(found.items())]
 
 
 def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
     """Rules whose packets rules behind them, or the chain's policy, treat alike, with nothing in between that does
-    something else; and only where going further costs these packets no more than others gain, by what is counted. What
-    would fall off the end of a chain of the table's own, where nobody counts it, stays."""
+    something else; and only where going further costs these packets no more than others gain, by what is counted. Who
+    has them then has a counter when the rule has, and else not. What would fall off the end of a chain of the table's
+    own, where nobody counts it, stays."""
     policy = chain.policy.does if chain.policy else None
     does = [policy if policy and line.rule.returns else line.rule.does for line in lines]
     plain = [line.plain for line in lines]
@@ -99,6 +103,19 @@ def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
     return _worth(found, lines, chain, tool)
 
 
+def _counts(line: Line) -> bool:
+    """Whether it counted something, which somebody must have when the rule goes."""
+    return bool(line.rule.packets or line.rule.bytes)
+
+
+def _is_heir(shadow: Shadow, lines: Sequence[Line], chain: Chain) -> bool:
+    """Whether who has the packets counts them as the rule did."""
+    rule = lines[shadow.number].rule
+    if shadow.by:
+        return rule.counted == lines[shadow.by[0]].rule.counted
+    return not rule.counted or (chain.policy is not None and counts(chain.policy) is not None)
+
+
 def _all(answers: Iterator[tuple[int, ...] | None] | Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
     found: set[int] = set()
     for one in answers:
@@ -129,7 +146,7 @@ def _worth(found: Sequence[Shadow], lines: Sequence[Line], chain: Chain, tool: T
             if number in candidates:
                 shadow = _heirs(candidates[number], gone)
                 further = behind[number + 1] - (0 if shadow.policy else behind[shadow.by[-1] + 1])
-                if packets[number] * further <= counted * costs[number]:
+                if packets[number] * further <= counted * costs[number] and _is_heir(shadow, lines, chain):
                     gone[number] = shadow
                     if shadow.by:
                         packets[shadow.by[0]] += packets[number]

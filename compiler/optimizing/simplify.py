@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from compiler.optimizing.chains import Chain, Listing, Rule
-from compiler.optimizing.counts import counts, heir, policy_heir
+from compiler.optimizing.counts import heir, policy_heir
 from compiler.optimizing.lines import Block, Entered, Known, Line, entered
 from compiler.optimizing.merge import Memory, merges
 from compiler.optimizing.nftables_sets import merged
@@ -73,48 +73,67 @@ class Simplified:
 
 def simplify(listing: Listing, passes: Collection[Pass] = tuple(Pass), counters: bool = False) -> Simplified:
     """By these passes. `counters`: rules of nft become one also where each has a counter of its own."""
-    blocks: dict[int, list[Chain]] = {}
-    for chain in listing.chains:
-        blocks.setdefault(chain.block, []).append(chain)
-    changes: list[Change] = []
-    deserted: list[tuple[str, str]] = []
-    new: dict[tuple[int, str], Chain] = {}
-    for number, chains in blocks.items():
-        work = _Work(passes, listing.tool, changes, counters)
-        for _ in range(_ROUNDS):
-            before = len(changes)
-            block = Block(chains, work.regions)
-            comes = entered(block)
-            chains = work.simplified(block, comes)
-            if len(changes) == before:
-                break
-        deserted += ((chain.table, chain.name) for chain in chains if chain.own and comes[chain.name] == ())
-        new |= {(number, chain.name): chain for chain in chains}
-    chains = [new[chain.block, chain.name] for chain in listing.chains]
-    return Simplified(replace(listing, chains=tuple(chains)), tuple(changes), tuple(deserted))
+    return Simplifier(passes, counters).simplify(listing)
+
+
+class Simplifier:
+    """`simplify` for whoever does it again with the same rules in another order: it remembers what it found out."""
+
+    def __init__(self, passes: Collection[Pass], counters: bool = False) -> None:
+        self._passes = passes
+        self._counters = counters
+        self._works: dict[int, _Work] = {}
+
+    def simplify(self, listing: Listing) -> Simplified:
+        blocks: dict[int, list[Chain]] = {}
+        for chain in listing.chains:
+            blocks.setdefault(chain.block, []).append(chain)
+        changes: list[Change] = []
+        deserted: list[tuple[str, str]] = []
+        new: dict[tuple[int, str], Chain] = {}
+        for number, chains in blocks.items():
+            work = self._works.setdefault(number, _Work(self._passes, listing.tool, self._counters))
+            chains, comes = work.done(chains)
+            changes += work.changes
+            deserted += ((chain.table, chain.name) for chain in chains if chain.own and comes[chain.name] == ())
+            new |= {(number, chain.name): chain for chain in chains}
+        chains = [new[chain.block, chain.name] for chain in listing.chains]
+        return Simplified(replace(listing, chains=tuple(chains)), tuple(changes), tuple(deserted))
 
 
 class _Work:
     """What is done to the chains of a block, told in `changes`, and what was found out of its rules so far."""
 
-    def __init__(self, passes: Collection[Pass], tool: Tool, changes: list[Change], counters: bool) -> None:
-        self.regions: Known[Region] = {}
+    def __init__(self, passes: Collection[Pass], tool: Tool, counters: bool) -> None:
+        self.changes: list[Change] = []
+        self._passes = passes
+        self._tool = tool
+        self._counters = counters
+        self._regions: Known[Region] = {}
         self._memory = Memory()
         self._normal: Known[None] = {}
         self._settled: dict[str, tuple[Entered, tuple[Rule, ...]]] = {}
-        self._passes = passes
-        self._tool = tool
-        self._changes = changes
-        self._counters = counters
 
-    def simplified(self, block: Block, comes: Mapping[str, Entered]) -> list[Chain]:
-        """The block's chains by each pass once, but for those in which it found nothing last time."""
+    def done(self, chains: list[Chain]) -> tuple[list[Chain], Mapping[str, Entered]]:
+        """The block's chains when nothing is left to do, and what comes into them."""
+        self.changes = []
+        for _ in range(_ROUNDS):
+            before = len(self.changes)
+            block = Block(chains, self._regions)
+            comes = entered(block)
+            chains = self._round(block, comes)
+            if len(self.changes) == before:
+                break
+        return chains, comes
+
+    def _round(self, block: Block, comes: Mapping[str, Entered]) -> list[Chain]:
+        """Each pass once, but for chains in which it found nothing last time."""
         found = []
         for chain, lines in zip(block.chains, block.lines, strict=True):
-            comes_here, before = comes[chain.name], len(self._changes)
+            comes_here, before = comes[chain.name], len(self.changes)
             if not chain.fixed and self._settled.get(chain.name) != (comes_here, chain.rules):
                 chain = self._simplified(chain, lines, block, comes_here)
-                if len(self._changes) == before:
+                if len(self.changes) == before:
                     self._settled[chain.name] = comes_here, chain.rules
             found.append(chain)
         return found
@@ -133,7 +152,7 @@ class _Work:
         chain = replace(chain, rules=tuple(line.rule for line in lines))
         if Pass.SETS in self._passes and self._tool is Tool.NFTABLES:
             chain, found = merged(chain, [line.asked.barrier for line in lines], block.own, self._counters)
-            self._changes += (Change(Why.MERGED, one.places, one.text) for one in found)
+            self.changes += (Change(Why.MERGED, one.places, one.text) for one in found)
         return chain
 
     def _faster(self, line: Line, block: Block) -> Line:
@@ -144,7 +163,7 @@ class _Work:
         new = normalized(line, said, block.own, self._tool)
         if new is None:
             return line
-        self._changes.append(Change(Why.REWRITTEN, (new.place,), new.text))
+        self.changes.append(Change(Why.REWRITTEN, (new.place,), new.text))
         return block.line(new)
 
     def _without(self, chain: Chain, lines: Sequence[Line], shadows: Sequence[Shadow]) -> tuple[Chain, list[Line]]:
@@ -154,9 +173,6 @@ class _Work:
         for shadow in shadows:
             rule = left[shadow.number].rule
             first = shadow.by[0] if shadow.by else None
-            takes = left[first].rule if first is not None else policy if shadow.policy else None
-            if any(counts(rule) or ()) and (takes is None or counts(takes) is None):
-                continue  # nobody could tell of its packets any more
             if first is not None:
                 left[first] = left[first]._replace(rule=heir(left[first].rule, rule))
             elif shadow.policy and policy is not None:
@@ -164,7 +180,7 @@ class _Work:
             del left[shadow.number]
             by = tuple(lines[number].rule.place for number in shadow.by)
             why = Why.REDUNDANT if shadow.reached else Why.UNREACHED
-            self._changes.append(Change(why, (rule.place,), rule.text, by, shadow.policy))
+            self.changes.append(Change(why, (rule.place,), rule.text, by, shadow.policy))
         return replace(chain, policy=policy), [left[number] for number in sorted(left)]
 
     def _merged(self, lines: Sequence[Line], block: Block) -> list[Line]:
@@ -175,5 +191,5 @@ class _Work:
                 rule = heir(rule, left.pop(number).rule)
             left[merge.numbers[0]] = block.line(rule)
             places = tuple(lines[number].rule.place for number in merge.numbers)
-            self._changes.append(Change(Why.MERGED, places, rule.text))
+            self.changes.append(Change(Why.MERGED, places, rule.text))
         return [left[number] for number in sorted(left)]

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from compiler.optimizing.chains import Chain, Listing
 from compiler.optimizing.reorder import ChainOrder, Reordered, ended, reorder, settled, shares
-from compiler.optimizing.simplify import Pass, Simplified, simplify
+from compiler.optimizing.simplify import Pass, Simplified, Simplifier
 from compiler.ordering.prices import Tool
 
 #: Twice is usual, that the second time nothing is found.
@@ -46,7 +46,8 @@ def optimize(
     """By these passes, and in order unless `threshold` is None. `weigh` says again how often rules match, where that
     depends on the rules; `counters` as in `simplify`."""
     weighed = weigh(listing)
-    found = simplify(weighed, passes, counters)
+    simplifier = Simplifier(passes, counters)
+    found = simplifier.simplify(weighed)
     costs = spent(weighed), spent(found.listing)
     if threshold is None:
         return Optimized(found, None, *costs)
@@ -56,7 +57,7 @@ def optimize(
         for chain in last.chains:
             if chain.moved or (chain.table, chain.chain) not in orders:
                 orders[chain.table, chain.chain] = chain
-        more = simplify(weigh(last.listing), passes, counters)
+        more = simplifier.simplify(weigh(last.listing))
         if not more.changes:
             break
         found = Simplified(more.listing, (*found.changes, *more.changes), more.deserted)

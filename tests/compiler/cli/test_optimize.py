@@ -270,6 +270,15 @@ def test_rules_that_are_not_needed_go(netpolc: Netpolc) -> None:
     assert "'sort' is no pass: normalize, shadow, merge, " in done.stderr
 
 
+def test_many_rules_that_go_are_told_when_asked_for(netpolc: Netpolc) -> None:
+    lines = "".join(f"[1:1] -A FORWARD -s 10.0.{n}.0/24 -p tcp -j REJECT\n" for n in range(0, 120, 2))
+    text = f"*filter\n:FORWARD DROP [0:0]\n[60:60] -A FORWARD -s 10.0.0.0/16 -p tcp -j ACCEPT\n{lines}COMMIT\n"
+    done = run(netpolc, text)
+    assert done.stderr.count(": removed: ") == 40
+    assert "\n20 more are not told here: --verbose\n60 rules fewer; " in done.stderr
+    assert run(netpolc, text, "-v").stderr.count(": removed: ") == 60
+
+
 def test_a_pass_that_does_something_else_is_a_defect(netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof does not believe passes either: one that takes a limit for none."""
     kept = shadow.unreached
