@@ -15,13 +15,12 @@ outcome, and a stateful match may answer either way each time. To be *observed* 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from compiler.semantics.diagrams.diagram import IN, NOTHING
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
-from compiler.semantics.diagrams.match_diagram import Matches
+from compiler.semantics.diagrams.match_diagram import Matches, are_disjoint
 from compiler.semantics.diagrams.space import Space
 from compiler.semantics.diagrams.spots import Spot, spot
 from compiler.semantics.diagrams.substitution import Substitution
@@ -70,6 +69,8 @@ _NARROW = 300
 #: More outcomes than so many, of a diagram that has hardly more nodes, are replaced all at once (the endpoints of all
 #: services), else one after the other: each way is slow for the other case.
 _MANY, _SLIM = 32, 12
+#: What leads to no other chain.
+_LEADS_NOWHERE = (Accept, Drop, Return, Continue, Translate, SetMark, NoTrack, SetHops, Rewrite, Notice)
 #: With no more outcomes than so many, all are looked at rather than those that a diagram has.
 _FEW = 40
 
@@ -163,11 +164,11 @@ class ChainDiagrams:
                 return self.after(Effect(events=(Event(asked),)), rest)
             case Barrier() if (name := self._known.get(spot(rule, at))) is not None:
                 return self._made.where(self._matches.unknown(name), self._parts(table, rule, at + 1, here))
-            case In() | InSet() | Opaque() | Barrier():
+            case In() | InSet() | Opaque():
+                return self._conditions(table, rule, at, here)
+            case Barrier():
                 met = self._made.where(here, self._matches.holds(table, part))
-                if met == NOTHING:
-                    return NOTHING
-                return self._made.where(met, self._parts(table, rule, at + 1, self._narrower(part, met, here)))
+                return NOTHING if met == NOTHING else self._made.where(met, self._parts(table, rule, at + 1, here))
             case SetMark() | NoTrack() | SetHops() | Rewrite():
                 return self.after(Effect(change_of(part)), self._parts(table, rule, at + 1, here))
             case Notice(text):
@@ -185,6 +186,33 @@ class ChainDiagrams:
                 return self._made.outcome(Left(f"unknown: {text}", then=behind))
             case _:
                 return self._verdict(table, part, here)
+
+    def _conditions(self, table: Table, rule: Rule, at: int, here: int) -> int:
+        """The same from a condition on: all that follow each other at once."""
+        parts, end = rule.parts, at
+        asked: list[tuple[In | InSet | Opaque, int]] = []
+        while end < len(parts) and isinstance(part := parts[end], In | InSet | Opaque):
+            holds = self._matches.holds(table, part)
+            if holds == NOTHING:
+                return NOTHING
+            asked.append((part, holds))
+            end += 1
+        among = sorted((holds for _, holds in asked), key=self._made.first_field, reverse=True)
+        if all(isinstance(part, _LEADS_NOWHERE) for part in parts[end:]):
+            return self._made.where(here, self._in_all(among, self._parts(table, rule, end, here)))
+        met = self._made.where(here, self._in_all(among, IN))
+        if met == NOTHING:
+            return NOTHING
+        for part, holds in asked:
+            here = self._narrower(part, self._made.where(here, holds), here)
+        return self._made.where(met, self._parts(table, rule, end, here))
+
+    def _in_all(self, among: Iterable[int], diagram: int) -> int:
+        """What it says of packets that are in all of them, the one that asks first last: each is looked through once,
+        and no diagram is made that is of no rule."""
+        for one in among:
+            diagram = self._made.where(one, diagram)
+        return diagram
 
     def _narrower(self, asked: Condition | Lookup, met: int, here: int) -> int:
         """The packets for which to go on: those that met the condition where that is quickly said; else all of
@@ -216,7 +244,7 @@ class ChainDiagrams:
         for element in found.elements:
             assert element.verdict is not None, "a verdict map"
             boxes.setdefault(element.verdict, []).append(element)
-        if _disjoint(found.elements):
+        if are_disjoint(found.elements):
             among = {verdict: self._matches.elements(lookup.keys, own) for verdict, own in boxes.items()}
         else:
             leaves = {verdict: made.outcome(("element", verdict)) for verdict in boxes}
@@ -363,12 +391,3 @@ class ChainDiagrams:
             return behind
 
         return self.everywhere(diagram, here)
-
-
-def _disjoint(elements: Sequence[Element]) -> bool:
-    """Whether no key can be in two elements, as far as that is quickly seen."""
-    if all(low == high for element in elements for low, high in element.box):
-        return len({element.box for element in elements}) == len(elements)
-    if any(len(element.box) != 1 for element in elements):
-        return False
-    return all(one[1] < two[0] for one, two in pairwise(sorted(element.box[0] for element in elements)))

@@ -151,6 +151,10 @@ class Nodes:
         """Of how many nodes and outcomes it is."""
         return len(self._below(diagram))
 
+    def first_field(self, diagram: int) -> int:
+        """The first field that it asks; `LEAF` where it asks none."""
+        return self._levels[diagram]
+
     def asked(self, diagram: int) -> frozenset[int]:
         """The fields that it asks."""
         found = self._asked.get(diagram)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from compiler.semantics.diagrams.diagram import IN, NOTHING, Range
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
@@ -23,7 +24,7 @@ class Matches:
     def __init__(self, over: Space) -> None:
         self._over, self._made = over, over.made
         self._sets: dict[tuple[int, tuple[Key, ...], str], int] = {}
-        self._asked: dict[int, tuple[int, Condition]] = {}
+        self._asked: dict[Condition, int] = {}
         self._defined: dict[tuple[int, str], Callable[[tuple[Key, ...]], int]] = {}
         #: Text of each test that nobody can look into, by its level.
         self.opaque: dict[int, str] = {}
@@ -44,10 +45,10 @@ class Matches:
     def holds(self, table: Table, condition: Condition) -> int:
         if isinstance(condition, InSet | Barrier):
             return self._holds(table, condition)
-        found = self._asked.get(id(condition))
-        if found is None:  # the condition is kept with it, so that no other gets its id
-            found = self._asked[id(condition)] = (self._holds(table, condition), condition)
-        return found[0]
+        found = self._asked.get(condition)
+        if found is None:
+            found = self._asked[condition] = self._holds(table, condition)
+        return found
 
     def _holds(self, table: Table, condition: Condition) -> int:
         match condition:
@@ -169,3 +170,12 @@ def values_of(intervals: Iterable[Range], mask: int | None, top: int) -> list[Ra
         return None
     spans = [(low + host & ~host, high & ~host) for low, high in intervals]
     return [(low, min(high | host, top)) for low, high in spans if low <= high and low <= top]
+
+
+def are_disjoint(elements: Sequence[Element]) -> bool:
+    """Whether no key can be in two elements, as far as that is quickly seen."""
+    if all(low == high for element in elements for low, high in element.box):
+        return len({element.box for element in elements}) == len(elements)
+    if any(len(element.box) != 1 for element in elements):
+        return False
+    return all(one[1] < two[0] for one, two in pairwise(sorted(element.box[0] for element in elements)))
