@@ -41,6 +41,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "grammar.nftables_tokens",
         "compiler.resources",
     ),
+    "compiler.translate.rest": ("grammar.source", "compiler.errors", "compiler.resources"),
     "compiler.translate.carried": ("compiler.errors", "compiler.resources"),
     "compiler.translate.tables": ("compiler.errors", "compiler.resources"),
     "compiler.resolve": (

@@ -17,12 +17,13 @@ from compiler.backends.target import Backend, Target
 from compiler.cli import cluster, profiles
 from compiler.cli.marks import mark_mask
 from compiler.cli.outputs import write
-from compiler.errors import NetpolcError, Unreadable
+from compiler.errors import InvalidInput, NetpolcError, Unreadable
 from compiler.net import Family
 from compiler.optimizing.profiles import OutOfOrder
 from compiler.pipeline import Artifacts, Compiler, Counted
-from compiler.resources.language import NO_PROGRAM
+from compiler.resources.language import NO_PROGRAM, Program
 from compiler.sources.manifests import Manifests
+from compiler.translate.rest import every_problem
 
 _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV4, Family.IPV6)}
 
@@ -119,12 +120,10 @@ def command(
     gc.disable()  # a compile is short and makes millions of objects that all live to its end
     try:
         found, program = cluster.read_all(inputs, lenient)
-        compiler = Compiler(
-            found.policies, cluster.snapshot(found), program, cluster.ssh_sessions() if failsafe else None
-        )
         counting = bool(profiles_) if counters is None else counters
         target = Target(Backend(backend), node, _FAMILIES[family], mark_mask, counting)
-        artifacts = _compile(compiler, target, profiles.counted(profiles_, target.backend, half_life, threshold))
+        counted = profiles.counted(profiles_, target.backend, half_life, threshold)
+        compiler, artifacts = _made(found, program, failsafe, target, counted)
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)
             if compiler.program.expectations:
@@ -143,6 +142,22 @@ def command(
     except NetpolcError as error:
         click.echo(error.render(), err=True)
         sys.exit(2)
+
+
+def _made(
+    found: Manifests, program: Program, failsafe: bool, target: Target, counted: Counted | None
+) -> tuple[Compiler, dict[str, Artifacts]]:
+    """Raises InvalidInput with all that is wrong with the program."""
+    snapshot, ssh = cluster.snapshot(found), cluster.ssh_sessions() if failsafe else None
+
+    def made(said: Program) -> tuple[Compiler, dict[str, Artifacts]]:
+        compiler = Compiler(found.policies, snapshot, said, ssh)
+        return compiler, _compile(compiler, target, counted)
+
+    try:
+        return made(program)
+    except InvalidInput as error:
+        raise every_problem(error, program, made) from None
 
 
 def _compile(compiler: Compiler, target: Target, counted: Counted | None) -> dict[str, Artifacts]:

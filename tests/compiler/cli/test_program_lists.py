@@ -110,3 +110,34 @@ def test_rules_of_one_tool_that_are_not_understood_are_told_where_they_stand(
         "a.np:1:11: error: o: 10.0.0.300 is no address [syntax]",
         "a.np:2:7: error: p: ::1 is not of the table's family [syntax]",
     ]
+
+
+def test_what_one_stage_refuses_hides_nothing(netpolc: Netpolc, program: Callable[[str], None]) -> None:
+    """Statements that mean nothing, those of another tool, marks that are taken, and what the tool cannot say."""
+    program(
+        'policy p { within any -> any { leave any -> any : tcp/5  reject any -> any log "a$b" } }\n'
+        "nat { leave any -> any  masquerade iface eth0 -> any  mark any 0x1000000/0xf000000 }\n"
+        'node { opaque o nft input "masquerade"  opaque q nft input "drop"  deny iface "a+b" -> self }\n'
+    )
+    found = {}
+    for backend in ("nftables", "iptables"):
+        done = netpolc("compile", "a.np", "--backend", backend)
+        assert done.status == 2
+        lines = [line for line in done.stderr.splitlines() if "error" in line]
+        found[backend] = [(line.split(" ")[0].removesuffix(":"), line.split(" ")[-1]) for line in lines]
+    ours = [("a.np:1:58", "[unsupported]"), ("a.np:2:7", "[leave]"), ("a.np:3:8", "[misplaced]")]
+    assert found["nftables"] == [*ours, ("a.np:3:68", "[unsupported]")]
+    marked, other = ("a.np:2:55", "[mark-mask]"), ("a.np:3:41", "[other-tool]")
+    assert found["iptables"] == [*ours[:2], marked, ours[2], other, ("a.np:3:68", "[unsupported]")]
+
+
+def test_what_is_wrong_with_a_whole_list_is_told_once(
+    netpolc: Netpolc, program: Callable[[str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "pod.yaml").write_text(POD)
+    program('node { deny any -> self : tcp/5  deny any -> self : tcp/6 }\nforward { deny iface "a+b" -> any }\n')
+    done = netpolc("compile", "a.np", "pod.yaml")
+    assert [line.split(" ")[-1] for line in done.stderr.splitlines() if "error" in line] == [
+        "[no-node]",
+        "[unsupported]",
+    ]
