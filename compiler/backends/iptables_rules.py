@@ -48,6 +48,8 @@ _DIRECTION = {Field.SOURCE: "-s", Field.DESTINATION: "-d"}
 _PROTOCOLS = {**PROTOCOL_NAMES, 1: "icmp", 58: "ipv6-icmp"}
 _ICMP = {Family.IPV4: "-p icmp -m icmp --icmp-type", Family.IPV6: "-p ipv6-icmp -m icmp6 --icmpv6-type"}
 _HOPS = {Family.IPV4: ("ttl", "TTL"), Family.IPV6: ("hl", "HL")}
+#: An MSS: what is left of 65535 beside the header of IP (libxt_TCPMSS).
+_LARGEST = {Family.IPV4: 65515, Family.IPV6: 65495}
 _SYN = "-p tcp -m tcp --tcp-flags SYN,RST SYN"
 _ANSWERS = {
     Answer.PORT_UNREACHABLE: ("icmp-port-unreachable", "icmp6-port-unreachable"),
@@ -174,6 +176,8 @@ def _effect(effect: Effect, family: Family) -> tuple[str, str]:
         case ClampMss():
             return _SYN, "-j TCPMSS --clamp-mss-to-pmtu"
         case SetMss(size):
+            if size > _LARGEST[family]:
+                raise refuse(f"segments of {size}: at most {_LARGEST[family]} beside the header", BACKEND)
             return _SYN, f"-j TCPMSS --set-mss {size}"
         case NoTrack():
             return "", "-j CT --notrack"

@@ -141,3 +141,17 @@ def test_what_is_wrong_with_a_whole_list_is_told_once(
         "[no-node]",
         "[unsupported]",
     ]
+
+
+def test_segments_that_are_too_large_for_iptables(netpolc: Netpolc, program: Callable[[str], None]) -> None:
+    """Its module leaves room for the header, of IPv6 more; nft takes every number."""
+    program(
+        "mangle { mss set 65515 for 10.0.0.0/8  mss set 65495 for any  mss set 65496 for any"
+        "  mss set 65516 for 10.0.0.1 }"
+    )
+    assert netpolc("compile", "a.np").status == 0
+    done = netpolc("compile", "a.np", "--backend", "iptables")
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [
+        "a.np:1:63: error: iptables cannot express segments of 65496: at most 65495 beside the header [unsupported]",
+        "a.np:1:86: error: iptables cannot express segments of 65516: at most 65515 beside the header [unsupported]",
+    ]
