@@ -115,10 +115,10 @@ def command(
     netpolc. Rules without a counter weigh nothing; where nothing is counted at all, what they ask is weighed.
 
     Passes: normalize (words that are asked faster), shadow (rules that no packet reaches, or that make no difference,
-    go), merge (rules that do the same and differ in an address, a port or a state become one), sets (with nft:
-    neighbouring rules that differ in what they ask become one with a set or a verdict map, where that costs less) and
-    order. Counters of rules that go are added to those of the rules that have their packets now. What is not
-    understood stays where it is, with what stands before it and behind it, and is named.
+    go), merge (rules that do the same and differ in an address, a port or a state become one), sets (with nft: rules
+    that differ in what they ask become one with a set or a verdict map, where that costs less) and order. Counters of
+    rules that go are added to those of the rules that have their packets now. What is not understood stays where it
+    is, with what stands before it and behind it, and is named.
 
     Old and new are compared for every packet before anything is written. Without -o the rules go to standard output;
     what was done and gained, and how far from the best order that is at most, goes to standard error.

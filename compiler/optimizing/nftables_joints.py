@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice, product
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from compiler.optimizing.nftables_shapes import Asking, Shape, Spans
@@ -18,75 +18,104 @@ _LARGEST_TREE = 5_000
 _KEY = 64
 #: So many concatenations a rule may stand for.
 _MOST = 64
+_PROTOCOL = ("meta l4proto", "ip protocol")
 
 
 class Joint(NamedTuple):
-    """How many of the lines become one, what that asks, its verdict, and what asking costs."""
+    """What rules become: what that asks, its verdict, and what asking costs."""
 
-    rules: int
     asks: tuple[str, ...]
     verdict: str
     cost: int
 
 
-def _alike(one: Shape, two: Shape, maps: bool) -> bool:
-    """Whether they ask the same fields and do the same; for a map, whether all that they do is a verdict."""
-    if [asking.key or asking.words for asking in one.asks] != [asking.key or asking.words for asking in two.asks]:
-        return False
-    if maps:
-        return not one.does and not two.does and bool(one.verdict and two.verdict) and one.comment == two.comment
-    return (one.does, one.verdict, one.comment) == (two.does, two.verdict, two.comment)
+#: Rules of equal signature ask the same and do the same but for the fields that may be a key.
+Signature = tuple[Hashable, ...]
 
 
-def _differ(one: Shape, two: Shape) -> list[int]:
-    return [n for n, (a, b) in enumerate(zip(one.asks, two.asks, strict=True)) if a.words != b.words]
+class OneField:
+    """Rules that differ in one field, the key: a set, or with `maps` a map to their verdicts."""
+
+    def __init__(self, field: int, maps: bool) -> None:
+        self._field, self._maps = field, maps
+        self._run: list[Shape] = []
+        self._spans = Spans()
+
+    @staticmethod
+    def signatures(one: Shape, maps: bool) -> Iterator[tuple[Signature, OneField]]:
+        """One for each field that may be the key."""
+        for n, asking in enumerate(one.asks):
+            # Of marks, one rule may set what the next one asks for.
+            fit = _is_part(asking) or (bool(asking.key) and not maps and (asking.key != "meta mark" or one.ends))
+            if fit and (not maps or _may_be_mapped(one, [n])):
+                others = tuple(other.words for m, other in enumerate(one.asks) if m != n)
+                yield (n, asking.key, others, *_does(one, maps)), OneField(n, maps)
+
+    def take(self, one: Shape) -> bool:
+        """Whether no packet matches it and one that was taken; then it is, too."""
+        if not self._spans.take(one.asks[self._field].values):
+            return False
+        self._run.append(one)
+        return True
+
+    def joint(self) -> Joint | None:
+        """Of all that were taken; None when they do not become one."""
+        elements = [(one, (value.text,)) for one in self._run for value in one.asks[self._field].values]
+        exact = all(one.asks[self._field].exact for one in self._run)
+        return _joint(self._run, [self._field], elements, exact, self._maps)
 
 
-def in_one_field(shapes: Iterator[Shape], maps: bool) -> Joint | None:
-    """Rules that differ in one field: what the first of the shapes become with as many behind it as can be."""
-    run = list(islice(shapes, 2))
-    first, second = run if len(run) == 2 else (None, None)
-    if first is None or second is None or not _alike(first, second, maps):
-        return None
-    fields, spans = _differ(first, second), Spans()
-    if len(fields) != 1 or (maps and not _may_go_last(first, fields)):
-        return None
-    (field,) = fields
-    if maps and not _is_part(first.asks[field]):
-        return None
-    if first.asks[field].key == "meta mark" and not first.ends:  # one may set what the next one asks for
-        return None
-    if not (spans.take(first.asks[field].values) and spans.take(second.asks[field].values)):
-        return None
-    for one in shapes:
-        if not _alike(first, one, maps) or _differ(first, one) != fields or not spans.take(one.asks[field].values):
-            break
-        run.append(one)
-    exact = all(one.asks[field].exact for one in run)
-    return _joint(run, fields, [(one, (value.text,)) for one in run for value in one.asks[field].values], exact, maps)
+class Fields:
+    """Rules that differ in several fields, each asked for single values."""
 
+    def __init__(self, maps: bool) -> None:
+        self._maps = maps
+        self._run: list[Shape] = []
+        self._fields: list[int] = []
+        self._seen: set[tuple[int, ...]] = set()
 
-def in_fields(shapes: Iterator[Shape], maps: bool) -> Joint | None:
-    """The same for rules that differ in several fields, each asked for single values."""
-    first = next(shapes, None)
-    if first is None:
-        return None
-    run, fields, seen = [first], set[int](), set(_points(first))
-    for one in shapes:
-        wider = fields.union(_differ(first, one)) if _alike(first, one, maps) else set()
-        if not wider or not all(_is_part(first.asks[n]) and first.asks[n].exact and one.asks[n].exact for n in wider):
-            break
+    @staticmethod
+    def signatures(one: Shape, maps: bool) -> Iterator[tuple[Signature, Fields]]:
+        """One, if there are fields enough."""
+        key = [n for n, asking in enumerate(one.asks) if _is_part(asking) and asking.exact]
+        if len(key) > 1 and (not maps or _may_be_mapped(one, key)):
+            asks = tuple(asking.key if n in key else asking.words for n, asking in enumerate(one.asks))
+            yield (tuple(key), asks, *_does(one, maps)), Fields(maps)
+
+    def take(self, one: Shape) -> bool:
+        """Whether no packet matches it and one that was taken, and the key does not get too long; then it is, too."""
+        first = self._run[0] if self._run else one
+        wider = sorted({*self._fields, *(n for n, a in enumerate(one.asks) if a.words != first.asks[n].words)})
         own = set(_points(one))
-        if sum(first.asks[n].bytes for n in wider) > _KEY or not own or not seen or own & seen:
-            break
-        fields = wider
-        seen |= own
-        run.append(one)
-    key = sorted(fields)
-    if len(key) < 2 or (maps and not _may_go_last(first, key)):
-        return None
-    elements = [(one, texts) for one in run for texts in product(*([v.text for v in one.asks[n].values] for n in key))]
-    return _joint(run, key, elements, True, maps)
+        if not own or own & self._seen or sum(first.asks[n].bytes for n in wider) > _KEY:
+            return False
+        self._fields = wider
+        self._seen |= own
+        self._run.append(one)
+        return True
+
+    def joint(self) -> Joint | None:
+        """Of all that were taken; None when they do not become one, or differ in one field only."""
+        if len(self._fields) < 2:
+            return None
+        elements = [(one, texts) for one in self._run for texts in product(*_texts(one, self._fields))]
+        return _joint(self._run, self._fields, elements, True, self._maps)
+
+
+def _texts(one: Shape, fields: Sequence[int]) -> Iterator[list[str]]:
+    for n in fields:
+        yield [value.text for value in one.asks[n].values]
+
+
+def _does(one: Shape, maps: bool) -> tuple[Hashable, ...]:
+    return (one.comment,) if maps else (one.does, one.verdict, one.comment)
+
+
+def _may_be_mapped(one: Shape, key: Sequence[int]) -> bool:
+    """Whether a verdict is all that it does, and the fields may be asked behind all others: `th` needs its protocol in
+    front."""
+    needed = any(asking.words.startswith("th ") for asking in one.asks)
+    return bool(one.verdict) and not one.does and not (needed and any(one.asks[n].key in _PROTOCOL for n in key))
 
 
 def _is_part(asking: Asking) -> bool:
@@ -103,12 +132,6 @@ def _points(one: Shape) -> Iterator[tuple[int, ...]]:
         count *= len(span)
     if count <= _MOST:
         yield from product(*spans)
-
-
-def _may_go_last(first: Shape, fields: Sequence[int]) -> bool:
-    """Whether fields may be asked behind all others, as a map is: `th` needs its protocol in front."""
-    needed = any(asking.words.startswith("th ") for asking in first.asks)
-    return not (needed and any(first.asks[n].key in ("meta l4proto", "ip protocol") for n in fields))
 
 
 def _joint(
@@ -130,7 +153,7 @@ def _joint(
     in_front = [asking for n, asking in enumerate(first.asks) if n not in fields and (maps or n < fields[0])]
     if in_front:  # what is asked first mostly ends it
         cost = in_front[0].price + BEHIND[Tool.NFTABLES]
-    return Joint(len(run), tuple(asks), "" if maps else first.verdict, cost)
+    return Joint(tuple(asks), "" if maps else first.verdict, cost)
 
 
 def _placed(asks: Sequence[Asking], fields: Sequence[int], asked: str) -> list[str]:

@@ -1,27 +1,28 @@
-"""Neighbouring rules of nft -> one rule with a set, or one map to verdicts.
+"""Rules of nft -> one rule with a set, or one map to verdicts.
 
 Rules that differ in nothing but one field that they ask, and do the same, become one rule with a set of what they ask;
 those that differ in several fields, each asked for a single value, one with a set of concatenations. Rules that have
 different verdicts and do nothing else become a map to verdicts. All that they ask must be disjoint: no packet matches
 two of them, so that a rule that does not end its way does nothing twice, and the kernel takes the elements (nft 1.0.6
-refuses maps whose intervals overlap).
+refuses maps whose intervals overlap). Later ones move up to the first, past rules that none of their packets matches.
 
-A look-up costs more than a comparison, so rules become one only where packets pay less for it, by what rules counted:
-those that match one of them, which found it sooner, and those that match a rule behind them.
+A look-up costs more than a comparison, so rules become one only where all packets together pay less for it, by what
+rules counted: those that match one of them, which found it sooner, and those that match a rule behind them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from typing import NamedTuple
 
 from compiler.optimizing.chains import Chain, Rule
-from compiler.optimizing.nftables_joints import Joint, in_fields, in_one_field
+from compiler.optimizing.dimensions import EVERYTHING
+from compiler.optimizing.nftables_joints import Fields, Joint, OneField, Signature
 from compiler.optimizing.nftables_rules import rule as read
 from compiler.optimizing.nftables_shapes import Shape, shape, words
+from compiler.ordering.overlap import overlaps
 from compiler.ordering.prices import Tool
 from grammar.nftables_blocks import RulePlace
 from grammar.nftables_rules import rule as parsed
@@ -29,8 +30,8 @@ from grammar.nftables_tokens import Tokens
 from grammar.ruletext import Place
 from grammar.source import Source
 
-#: Of rules that would not pay as one, the first part of so many is left out before the others are tried.
-_PART = 32
+#: In a chain of more rules, none moves past another: all pairs take a bit each.
+_LARGEST = 20_000
 
 
 class Merged(NamedTuple):
@@ -40,82 +41,153 @@ class Merged(NamedTuple):
     text: str
 
 
-class _Line(NamedTuple):
-    """A rule and its shape; None of one that stays."""
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A rule, or one that several became. `shape`: None of one that stays. `own`: the numbers of the rules that it is;
+    `met`: rules that some packet matches, too, among those with smaller numbers than these. Both are sets of bits."""
 
     rule: Rule
     shape: Shape | None
     places: tuple[Place, ...]
+    own: int
+    met: int
+
+    @property
+    def cost(self) -> int:
+        return self.rule.asked.cost(Tool.NFTABLES)
 
 
 def merged(chain: Chain, barriers: Sequence[bool], own: Collection[str], counters: bool) -> tuple[Chain, list[Merged]]:
-    """The chain with sets and maps where they pay. `barriers`: which of its rules stay where they are; `own`: chains
+    """The chain with sets and maps where they pay. `barriers`: which of its rules nothing moves past; `own`: chains
     that rules lead to. Rules with a counter stay apart unless `counters`: then the one rule counts what all did, and
     they have no map."""
-    lines = [_line(rule, barrier, counters) for rule, barrier in zip(chain.rules, barriers, strict=True)]
-    for joining in (in_one_field, in_fields):
+    boxes = [EVERYTHING if fixed else rule.asked.box for rule, fixed in zip(chain.rules, barriers, strict=True)]
+    met = overlaps(boxes) if len(boxes) <= _LARGEST else [-1] * len(boxes)
+    lines = [
+        _Line(rule, None if fixed else _shape(rule, counters), (rule.place,), 1 << number, met[number])
+        for number, (rule, fixed) in enumerate(zip(chain.rules, barriers, strict=True))
+    ]
+    for kind in (OneField, Fields):
         for maps in (False, True):
-            lines = list(_joined(lines, partial(joining, maps=maps), chain, own))
+            lines = _Gathering(lines, chain, own).gathered(kind, maps)
     found = [Merged(line.places, line.rule.text) for line in lines if len(line.places) > 1]
     return replace(chain, rules=tuple(line.rule for line in lines)), found
 
 
-def _line(rule: Rule, barrier: bool, counters: bool) -> _Line:
-    known = None if barrier else shape(rule)
-    apart = known is not None and known.counter is not None and not counters
-    return _Line(rule, None if apart else known, (rule.place,))
+def _shape(rule: Rule, counters: bool) -> Shape | None:
+    found = shape(rule)
+    return None if found is None or (found.counter is not None and not counters) else found
 
 
-#: Shapes -> what the first of them become; None when that is not more than one.
-_Joining = Callable[[Iterator[Shape]], Joint | None]
+class _Found(NamedTuple):
+    """Lines by number, the first one first, that become one; `gain`: what packets pay less, then rules."""
+
+    members: tuple[int, ...]
+    joint: Joint
+    gain: tuple[int | Fraction, int]
 
 
-def _joined(lines: Sequence[_Line], joining: _Joining, chain: Chain, own: Collection[str]) -> Iterator[_Line]:
-    behind: list[int | Fraction] = [0]  # packets that match a rule from there on
-    for line in reversed(lines):
-        behind.append(behind[-1] + line.rule.matched)
-    behind.reverse()
-    at = 0
-    while at < len(lines):
-        joint = joining(_shapes(lines, at))
-        run = lines[at : at + joint.rules] if joint else []
-        if joint is not None and _pays([line.rule for line in run], joint, behind[at + joint.rules]):
-            yield _one(run, joint, chain, own)
-            at += joint.rules
-            continue
-        passed = max(1, len(run) // _PART)
-        yield from lines[at : at + passed]
-        at += passed
+class _Gathering:
+    """The lines of a chain; those that went are None."""
 
+    def __init__(self, lines: Sequence[_Line], chain: Chain, own: Collection[str]) -> None:
+        self._lines: list[_Line | None] = list(lines)
+        self._chain = chain
+        self._own = own
 
-def _shapes(lines: Sequence[_Line], at: int) -> Iterator[Shape]:
-    """Of the rules from there on, up to one that stays."""
-    for number in range(at, len(lines)):
-        found = lines[number].shape
-        if found is None:
-            return
-        yield found
+    def gathered(self, kind: type[OneField] | type[Fields], maps: bool) -> list[_Line]:
+        """With all that can become one and pays; of rules that can be one with these or with those, with more first."""
+        alike: dict[Signature, list[int]] = {}
+        for number, line in enumerate(self._lines):
+            for signature, _ in kind.signatures(line.shape, maps) if line and line.shape else ():
+                alike.setdefault(signature, []).append(number)
+        joined = set[int]()  # what these have become asks for something else
+        for signature, numbers in sorted(alike.items(), key=lambda one: (-len(one[1]), one[1][0])):
+            while found := self._best(signature, [number for number in numbers if number not in joined], kind, maps):
+                self._join(found)
+                joined.update(found.members)
+        return [line for line in self._lines if line is not None]
 
+    def _best(
+        self, signature: Signature, numbers: Sequence[int], kind: type[OneField] | type[Fields], maps: bool
+    ) -> _Found | None:
+        """What gains most: of all of them, or with the first 1, 2, 4, 8 ... of them left out."""
+        best: _Found | None = None
+        leave = 0
+        while len(numbers) - leave > 1:
+            found = self._from(signature, numbers[leave:], kind, maps)
+            if found and found.gain > (best.gain if best else (0, 0)):
+                best = found
+            leave = leave * 2 or 1
+        return best
 
-def _pays(rules: Sequence[Rule], joint: Joint, behind: int | Fraction) -> bool:
-    """Whether packets that match these rules, or one behind them, pay less; by comparisons alone where none did."""
-    passing = behind if behind or any(rule.matched for rule in rules) else 1
-    time, before = 0, Fraction(0)
-    for rule in rules:
-        time += rule.asked.cost(Tool.NFTABLES)
-        before += rule.matched * time
-    return joint.cost * (sum(rule.matched for rule in rules) + passing) < before + passing * time
+    def _from(
+        self, signature: Signature, numbers: Sequence[int], kind: type[OneField] | type[Fields], maps: bool
+    ) -> _Found | None:
+        """The first of them with all that can come to it."""
+        first = self._lines[numbers[0]]
+        assert first is not None
+        assert first.shape is not None
+        key = next(own for one, own in kind.signatures(first.shape, maps) if one == signature)
+        wanted, members = set(numbers), list[int]()
+        own = met = 0  # of lines in between
+        for number in range(numbers[0], numbers[-1] + 1):
+            line = self._lines[number]
+            if line is None:
+                continue
+            apart = not (line.met & own or met & line.own)
+            if number in wanted and apart and line.shape is not None and key.take(line.shape):
+                members.append(number)
+            else:
+                own |= line.own
+                met |= line.met
+        joint = key.joint()
+        return _Found(tuple(members), joint, self._gain(members, joint)) if joint else None
+
+    def _gain(self, members: Sequence[int], joint: Joint) -> tuple[int | Fraction, int]:
+        """What all packets that were counted pay less, and what one pays less that meets all rules."""
+        own, saved = set(members[1:]), 0
+        gain: int | Fraction = 0
+        for number in range(members[0], len(self._lines)):
+            line = self._lines[number]
+            if line is None:
+                continue
+            if number == members[0]:
+                saved = line.cost - joint.cost
+                before = line.cost
+                gain += line.rule.matched * saved
+            elif number in own:
+                before += line.cost
+                gain += line.rule.matched * (before - joint.cost)
+                saved += line.cost
+            else:
+                before += line.cost
+                gain += line.rule.matched * saved
+        return gain, saved
+
+    def _join(self, found: _Found) -> None:
+        lines = [line for line in (self._lines[number] for number in found.members) if line is not None]
+        for number in found.members:
+            self._lines[number] = None
+        self._lines[found.members[0]] = _one(lines, found.joint, self._chain, self._own)
 
 
 def _one(lines: Sequence[_Line], joint: Joint, chain: Chain, own: Collection[str]) -> _Line:
     first = lines[0]
     assert first.shape is not None
-    packets, octets = (
-        sum(counts) for counts in zip(*((one.rule.packets, one.rule.bytes) for one in lines), strict=True)
-    )
+    packets, octets = (sum(counts) for counts in zip(*_counts(lines), strict=True))
     text = words(joint.asks, first.shape, packets, octets, joint.verdict)
     said = parsed(Tokens(Source(first.rule.place.source.name, text)))
     new = read(RulePlace(first.rule.place, said, True), chain.table.partition(" ")[0], own, {})
     weight = sum(line.rule.matched for line in lines) if any(line.rule.weight is not None for line in lines) else None
     new = replace(new, text=text, weight=weight)
-    return _Line(new, shape(new), tuple(place for line in lines for place in line.places))
+    places = tuple(sorted((place for line in lines for place in line.places), key=lambda place: place.start))
+    held = met = 0
+    for line in lines:
+        held |= line.own
+        met |= line.met
+    return _Line(new, shape(new), places, held, met)
+
+
+def _counts(lines: Sequence[_Line]) -> Iterator[tuple[int, int]]:
+    return ((line.rule.packets, line.rule.bytes) for line in lines)

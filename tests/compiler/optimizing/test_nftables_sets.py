@@ -60,7 +60,7 @@ def hosts(count: int, rest: str = "drop") -> list[str]:
          'iifname "a" tcp dport vmap { 1 : drop, 2 : accept, 3-5 : jump own }'),
         (['tcp dport 1 iifname "a" drop', 'tcp dport 2 iifname "a" accept', 'tcp dport 3 iifname "a" accept',
           'tcp dport 4 iifname "a" drop', 'tcp dport 5 iifname "a" drop'],
-         'iifname "a" tcp dport vmap { 1 : drop, 2 : accept, 3 : accept, 4 : drop, 5 : drop }'),
+         'iifname "a" tcp dport vmap { 1 : drop, 4 : drop, 5 : drop, 2 : accept, 3 : accept }'),
         (['iifname "a" ip saddr 10.0.0.1 tcp dport 1 drop', 'iifname "a" ip saddr 10.0.0.2 tcp dport 2 drop'],
          'iifname "a" ip saddr . tcp dport { 10.0.0.1 . 1, 10.0.0.2 . 2 } drop'),
         (['iifname "a" ip saddr 10.0.0.1 tcp dport { 1, 2 } drop', 'iifname "a" ip saddr 10.0.0.2 tcp dport 2 accept'],
@@ -108,6 +108,14 @@ def test_rules_that_stay_apart(rules: list[str]) -> None:
     old = text_of(*rules)
     new, changes = merged(listing(Source("old.nft", old)))
     assert (new.written(), changes) == (old, ())
+
+
+def test_later_rules_move_up_past_what_none_of_their_packets_matches() -> None:
+    apart = ["udp dport 5 accept", 'tcp sport 7 iifname "a" drop', "ip saddr 10.0.0.1 udp dport 9 drop"]
+    rules = ["tcp dport 1 accept", apart[0], "tcp dport 2 accept", apart[2], "tcp dport 3 accept"]
+    assert became(*rules) == ["tcp dport { 1, 2, 3 } accept", apart[0], apart[2]]
+    assert became(rules[0], apart[1], rules[2]) == [rules[0], apart[1], rules[2]]  # some packet may match both
+    assert became(*rules[:3], apart[1], rules[4]) == ["tcp dport { 1, 2 } accept", apart[0], apart[1], rules[4]]
 
 
 def test_a_look_up_pays_from_fifteen_addresses_on() -> None:
