@@ -77,6 +77,24 @@ _MATCHES: Mapping[str, _Place] = {
     "rpfilter": _at("raw mangle", "prerouting"),
     "socket": _at("", "prerouting input"),
 }
+#: What needs a rule that asks for one of these protocols, by its options.
+_PROTOCOLS: Mapping[str, Set[str]] = {
+    **{f"-j {name}": frozenset({"tcp"}) for name in ("ECN", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP")},
+    "REJECT --reject-with tcp-reset": frozenset({"tcp"}),
+    "-j TPROXY": frozenset({"tcp", "udp"}),
+    "REDIRECT --to-ports": frozenset({"tcp", "udp", "sctp", "dccp"}),
+    "MASQUERADE --to-ports": frozenset({"tcp", "udp", "sctp", "dccp"}),
+}
+_NUMBERS = {"6": "tcp", "17": "udp", "33": "dccp", "132": "sctp"}
+#: Of one family alone.
+_VERSIONS: Mapping[str, int] = {
+    **dict.fromkeys(("-j TTL", "-m ttl", "-m icmp", "icmp --icmp-type", "-f", "--fragment"), 4),
+    **dict.fromkeys(("-j HL", "-m hl", "-m icmp6", "-j DNPT", "-j SNPT"), 6),
+    **dict.fromkeys(("icmpv6 --icmpv6-type", "ipv6-icmp --icmpv6-type"), 6),
+    **dict.fromkeys(("-m eui64", "-m frag", "-m hbh", "-m ipv6header", "-m mh", "-m rt"), 6),
+}
+#: Options that say what those behind them are of.
+_NAMING = frozenset({"-j", "--jump", "-m", "--match", "-p", "--protocol"})
 #: Of nft, by the words that a rule has in a row.
 _WORDS: Mapping[str, _Place] = {
     "dnat": _at("nat", _ROUTED),
@@ -113,9 +131,11 @@ def misplaced(program: Program) -> Iterator[tuple[Opaque, str]]:
     for table, statements in (("mangle", program.mangle), ("raw", program.raw)):
         found += ((table, one, {one.hook}) for one in statements if isinstance(one, Opaque) and one.hook)
     for table, item, hooks in found:
-        for what, place in _asked(item):
+        for what, place in _of_iptables(item.rule) if item.tool == "iptables" else _of_nft(item.rule):
             if text := _wrong(place, table, hooks):
                 yield item, f"{what} {text}"
+        if item.tool == "iptables":
+            yield from ((item, text) for text in _needs(item))
 
 
 def _placed(items: Iterable[Item | NatItem], hooks: Set[str]) -> Iterator[tuple[Opaque, Set[str]]]:
@@ -150,27 +170,42 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join([hook for hook in _HOOKS if hook in own] + sorted(own - {*_HOOKS}))
 
 
-def _asked(item: Opaque) -> Iterator[tuple[str, _Place]]:
-    return _of_iptables(item.rule) if item.tool == "iptables" else _of_nft(item.rule)
-
-
 def _of_iptables(text: str) -> Iterator[tuple[str, _Place]]:
+    for kind, option, value in _options(text):
+        if option in ("-j", "--jump") and value in _TARGETS:
+            yield f"-j {value}", _TARGETS[value]
+        elif option in ("-m", "--match") and value in _MATCHES:
+            yield f"-m {value}", _MATCHES[value]
+        for words in (f"{kind} {option}", f"{kind} {option} {value}"):
+            if words in _MATCHES:
+                yield words.partition(" ")[2], _MATCHES[words]
+
+
+def _needs(item: Opaque) -> Iterator[str]:
+    """What a rule of iptables does not say and has to, or says of the other family."""
+    options = list(_options(item.rule))
+    named = [value.lower() for _, option, value in options if option in ("-p", "--protocol")]
+    protocols = {_NUMBERS.get(name, name) for name in named}
+    for kind, option, value in options:
+        asked = [f"-{option.strip('-')[0]} {value}"] if option in _NAMING else []
+        for words in (*asked, option, f"{kind} {option}", f"{kind} {option} {value}"):
+            said = words if words.startswith("-") else words.partition(" ")[2]
+            if words in _PROTOCOLS and protocols.isdisjoint(_PROTOCOLS[words]):
+                yield f"{said} needs -p {' or '.join(sorted(_PROTOCOLS[words]))}"
+            version = _VERSIONS.get(words)
+            if version is not None and item.version != version:
+                yield f"{said} is for IPv{version} alone: say ipv{version} in front of the rule"
+
+
+def _options(text: str) -> Iterator[tuple[str, str, str]]:
+    """The match or target that each option is of, its name and its value; of a protocol's own match, the protocol."""
     (table,) = iptables.tables(Source("", f"*filter\n-A CHAIN {text}\nCOMMIT\n"))
     kind = ""
     for option in table.commands[0].options:
         value = option.values[0].text if option.values else ""
-        if option.name in ("-j", "--jump"):
+        yield kind, option.name, value
+        if option.name in _NAMING:
             kind = value
-            if value in _TARGETS:
-                yield f"-j {value}", _TARGETS[value]
-        elif option.name in ("-m", "--match"):
-            kind = value
-            if value in _MATCHES:
-                yield f"-m {value}", _MATCHES[value]
-        else:
-            for words in (f"{kind} {option.name}", f"{kind} {option.name} {value}"):
-                if words in _MATCHES:
-                    yield words.partition(" ")[2], _MATCHES[words]
 
 
 def _of_nft(text: str) -> Iterator[tuple[str, _Place]]:

@@ -41,6 +41,21 @@ DROPS = 'opaque x nft {} "tcp dport 80 drop"'
             "x: -j REJECT is for filter, and this is raw",
         ),
         ('mangle { opaque x iptables input "-m policy --dir out --pol none" }', "x: --dir out is for forward, output"),
+        (
+            'node { opaque x iptables input "-j REJECT --reject-with tcp-reset" }',
+            "x: --reject-with tcp-reset needs -p tcp",
+        ),
+        ('node { opaque x iptables input "-p 6 -j REJECT --reject-with tcp-reset" }', ""),
+        (
+            'nat { opaque x iptables prerouting "-j REDIRECT --to-ports 80" }',
+            "x: --to-ports needs -p dccp or sctp or tcp",
+        ),
+        ('mangle { opaque x iptables prerouting "-j TTL --ttl-set 5" }', "x: -j TTL is for IPv4 alone: say ipv4"),
+        ('mangle { opaque x iptables ipv4 prerouting "-m ttl --ttl-eq 5 -j TTL --ttl-set 5" }', ""),
+        (
+            'forward { opaque x iptables ipv4 "-p icmpv6 --icmpv6-type 1 -j DROP" }',
+            "x: --icmpv6-type is for IPv6 alone",
+        ),
         ('forward { opaque x iptables "-j MASQUERADE" }', "x: -j MASQUERADE is for nat, and this is filter"),
         (f"policy a {{ within any -> any {{ {DROPS.format('')} }} }}", "x: a policy block never stops"),
         (f"forward {{ {DROPS.format('')} {ACCEPTS.format('')} }}", ""),
