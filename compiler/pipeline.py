@@ -38,7 +38,7 @@ from compiler.resolve.ends import Ends, Here, Side
 from compiler.resolve.exempt import exempt
 from compiler.resolve.failsafe import Session, failsafe
 from compiler.resolve.inventory import Inventory
-from compiler.resolve.narrowed import of_node
+from compiler.resolve.narrowed import narrowed
 from compiler.resolve.reach import Reacher
 from compiler.resources.language import NO_PROGRAM, Item, Matching, Opaque, Program, every_item
 from compiler.resources.language import Rule as ProgramRule
@@ -180,10 +180,10 @@ class Compiler:
 
     def failsafe(self, target: Target) -> tuple[ProgramRule, ...]:
         """What stands in front of the program's lists for the node."""
-        rules = tuple(of_node(self.program))
-        if self._ssh is None or not rules:
+        rules, packets = (tuple(narrowed(one)) for one in (self.program.node, self.program.node_packets))
+        if self._ssh is None or not (rules or packets):
             return ()
-        return failsafe(rules, Ends(self._inventory, target.node), target.families, self._ssh)
+        return failsafe(rules, Ends(self._inventory, target.node), target.families, self._ssh, packets)
 
     def exempt(self, target: Target) -> tuple[ProgramRule, ...]:
         """What the program's raw statements never drop."""

@@ -57,18 +57,24 @@ class Kind(Enum):
 
 
 def failsafe(
-    rules: Sequence[Rule], ends: Ends, families: Collection[Family], ssh: Collection[Session] = ()
+    rules: Sequence[Rule],
+    ends: Ends,
+    families: Collection[Family],
+    ssh: Collection[Session] = (),
+    packets: Sequence[Rule] = (),
 ) -> tuple[Rule, ...]:
-    """The rules to put in front of the list `rules`; `ssh`: sessions that must not end."""
-    list_ = _List(rules, ends, families)
+    """The rules to put in front of the list `rules`, and of the one of every `packets`; `ssh`: sessions that must not
+    end. What the list of packets lets through the other one still decides about, and may deny all the same."""
+    list_, first = (_List(one, ends, families) for one in (rules, packets))
     found: list[Rule] = []
     for kind, line in lines({22, *(session.port for session in ssh)}):
-        if list_.denies(line) and not list_.says_who(line, kind):
+        denied = list_.denies(line) or (first.denies(line) and not first.says_who(line, kind))
+        if denied and not list_.says_who(line, kind):
             found.append(line)
     everybodys = [line.ports for line in found]
     for session in ssh:
         line = _to_self(Addresses(first=session.client, last=session.client), session.port, str(session.client))
-        if list_.denies(line) and line.ports not in everybodys:
+        if (list_.denies(line) or first.denies(line)) and line.ports not in everybodys:
             found.append(line)
     return tuple(found)
 

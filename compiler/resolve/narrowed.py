@@ -5,13 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from compiler.resources.language import Anyone, Both, Item, Opaque, Program, Rule, ThisNode, Within
-
-
-def of_node(program: Program) -> Iterator[Rule]:
-    """Of both lists of the node itself. That of every packet allows nothing: it only takes away."""
-    yield from narrowed(program.node)
-    yield from (rule for rule in narrowed(program.node_packets) if rule.verb in ("deny", "reject"))
+from compiler.resources.language import Anyone, Both, Item, Opaque, Rule, ThisNode, Within
 
 
 def narrowed(items: Iterable[Item]) -> Iterator[Rule]:

@@ -8,7 +8,7 @@ from compiler.net import Family
 from compiler.resolve.ends import Ends
 from compiler.resolve.failsafe import failsafe
 from compiler.resolve.inventory import Inventory
-from compiler.resolve.narrowed import of_node
+from compiler.resolve.narrowed import narrowed
 from compiler.resources.language import Program
 from compiler.snapshot import build
 from compiler.sources.language import load
@@ -22,12 +22,13 @@ def read(text: str) -> Program:
 
 
 def kept(text: str) -> list[str]:
-    found = failsafe(tuple(of_node(read(text))), ENDS, list(Family))
+    said = read(text)
+    found = failsafe(tuple(narrowed(said.node)), ENDS, list(Family), (), tuple(narrowed(said.node_packets)))
     return [line.text.removeprefix("allow ").partition("  #")[0] for line in found]
 
 
 def verbs(text: str) -> list[str]:
-    return [rule.verb for rule in of_node(read(text))]
+    return [rule.verb for rule in narrowed(read(text).node)]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,11 @@ def verbs(text: str) -> list[str]:
         ("node { within any -> self state new chance 1/2 { allow 10.0.0.1 -> any : tcp/22 } deny any -> self }", True),
         ("node { within any -> self { allow 10.0.0.1 -> any : tcp/22 deny any -> any } }", False),
         ("node packets { allow 10.0.0.1 -> self : tcp/22 } node { deny any -> self }", True),
+        ("node packets { allow 10.0.0.1 -> self : tcp/22 deny any -> self : tcp/22 }", False),
+        ("node packets { allow 10.0.0.1 -> self : tcp/22 chance 1/2 deny any -> self }", True),
+        ("node packets { allow 10.0.0.1 -> self : tcp/22 deny any -> self } node { deny any -> self : tcp/80 }", False),
+        ("node packets { deny any -> self : tcp/22 } node { allow 10.0.0.1 -> self deny any -> self : udp }", False),
+        ("node packets { allow 10.0.0.1 -> self deny any -> self } node { deny any -> self }", True),
     ],
 )
 def test_whether_sshd_is_kept_open(text: str, needed: bool) -> None:
@@ -64,4 +70,4 @@ def test_what_the_node_sends() -> None:
 
 def test_what_decides_nothing_is_left_out() -> None:
     text = "node { log any -> self leave any -> self allow any -> self marked 1 deny any -> self }"
-    assert verbs(f"{text} node packets {{ allow any -> self }}") == ["deny"]
+    assert verbs(text) == ["deny"]
