@@ -10,13 +10,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from compiler.optimizing.regions import UNIVERSE, takers
+from compiler.optimizing.blocks import Blocks
+from compiler.optimizing.regions import UNIVERSE, begins_in, holds, takers
 from compiler.ordering.overlap import Box
 
 #: So many boxes at a time, to bound the memory.
 _AT_A_TIME = 4_096
 #: More boxes, or more pieces at a time, than these are not put together to hold a box.
 _MOST_BOXES, _MOST_PIECES = 400, 200
+#: So many boxes are looked at one by one.
+_FEW = 32
 
 
 class Entry(NamedTuple):
@@ -45,14 +48,13 @@ def held(entries: Sequence[Entry], queries: Sequence[Query]) -> list[tuple[int, 
     that take something of it, in their order; None where there are none, or none were found within bounds."""
     alone: list[int | None] = [None] * len(queries)
     begins = set[int]()  # whose first packet some entry holds; without one there is no more to ask
-    for part in _parts(entries):
-        for number, query in enumerate(queries):
-            if alone[number] is None and part.is_near(query) and (among := part.first(query.box)):
-                among &= part.among(query)
-                if among:
-                    begins.add(number)
-                    if found := part.holding(query.box) & among:
-                        alone[number] = part.owner(found)
+    tree = _Tree(entries)
+    for number, query in enumerate(queries):
+        for entry in tree.first(query):
+            begins.add(number)
+            owner = alone[number]
+            if (owner is None or entry.owner < owner) and holds(entry.box, query.box):
+                alone[number] = entry.owner
     answers: list[tuple[int, ...] | None] = [None if one is None else (one,) for one in alone]
     together: dict[int, list[Entry]] = {number: [] for number in sorted(begins) if alone[number] is None}
     ends = set[int]()
@@ -71,6 +73,12 @@ def held(entries: Sequence[Entry], queries: Sequence[Query]) -> list[tuple[int, 
     return answers
 
 
+def begun(entries: Sequence[Entry], queries: Sequence[Query]) -> list[bool]:
+    """For each query whether there is an entry for it that holds the first packet of its box: no others hold it all."""
+    tree = _Tree(entries)
+    return [next(tree.first(query), None) is not None for query in queries]
+
+
 def first_other(entries: Sequence[Entry], queries: Sequence[Query]) -> list[int | None]:
     """For each query the first owner between its two numbers that meets its box, and is of none of its groups."""
     found: list[int | None] = [None] * len(queries)
@@ -81,6 +89,36 @@ def first_other(entries: Sequence[Entry], queries: Sequence[Query]) -> list[int 
                 if meeting and (meeting := meeting & part.between(query)):
                     found[number] = part.owner(meeting)
     return found
+
+
+class _Tree:
+    """Entries by the blocks of addresses that their boxes are in; where many are in the same, sorted by their ends."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        self._blocks = Blocks([entry.box for entry in entries])
+        self._sorted: dict[int, list[_Part]] = {}
+
+    def first(self, query: Query) -> Iterator[Entry]:
+        """Those for the query that hold the first packet of its box."""
+        box = query.box
+        for numbers in self._blocks.near(box[0][0], box[1][0]):
+            if len(numbers) > _FEW:
+                yield from self._of_many(numbers, query)
+                continue
+            for number in numbers:
+                entry = self._entries[number]
+                between = query.after < entry.owner < query.before
+                if between and entry.group in query.groups and entry.asks <= query.asks and begins_in(box, entry.box):
+                    yield entry
+
+    def _of_many(self, numbers: Sequence[int], query: Query) -> Iterator[Entry]:
+        parts = self._sorted.get(numbers[0])
+        if parts is None:
+            parts = self._sorted[numbers[0]] = list(_parts([self._entries[number] for number in numbers]))
+        for part in parts:
+            if part.is_near(query) and (among := part.first(query.box)):
+                yield from part.entries(among & part.among(query), len(numbers))
 
 
 def _parts(entries: Sequence[Entry]) -> Iterator[_Part]:

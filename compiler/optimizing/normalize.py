@@ -23,6 +23,8 @@ _RANGES = {"--src-range": "-s", "--dst-range": "-d"}
 
 def normalized(line: Line, command: Command, own: Collection[str], tool: Tool) -> Rule | None:
     """`command`: what the rule says. None where no words are better."""
+    if not any(name in command.place.text for name in ("multiport", "iprange")):
+        return None  # most rules
     if not line.region.calm or asks_a_family(command):
         return None
     header, matches = parts(command)
@@ -57,7 +59,7 @@ def _bare(command: Command, header: Sequence[Option], matches: Sequence[Asking])
     name = _NAMES.get(protocol(header))
     bare = [asking for asking in matches if asking.name == name and not asking.options and asking.named is not None]
     others = any(asking.name in (name, "multiport") and asking.options for asking in matches)
-    for asking in bare if others else bare[1:]:
+    for asking in bare if others else ():
         assert asking.named is not None
         yield cut(command, asking.named)
 

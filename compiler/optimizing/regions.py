@@ -52,6 +52,16 @@ def meet(one: Box, two: Box) -> bool:
     return all(a <= d and c <= b for (a, b), (c, d) in zip(one, two, strict=True))
 
 
+def holds(one: Box, two: Box) -> bool:
+    """Whether every packet of the second lies in the first."""
+    return all(a <= c and d <= b for (a, b), (c, d) in zip(one, two, strict=True))
+
+
+def begins_in(one: Box, two: Box) -> bool:
+    """Whether the packet of the first that is first in all dimensions lies in the second."""
+    return all(c <= a <= d for (a, _), (c, d) in zip(one, two, strict=True))
+
+
 def common(one: Box, two: Box) -> Box:
     """The packets of both, which meet."""
     return tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(one, two, strict=True))

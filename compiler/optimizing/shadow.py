@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from compiler.optimizing.chains import Chain
 from compiler.optimizing.counts import counts
-from compiler.optimizing.cover import Entry, Query, first_other, held
+from compiler.optimizing.cover import Entry, Query, begun, first_other, held
 from compiler.optimizing.lines import Entered, Line, within
 from compiler.ordering.prices import Tool
 
@@ -76,20 +76,16 @@ def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
         for number, line in enumerate(lines)
         for box in line.touched
     ]
-    queries, owner = list[Query](), list[int]()
-    for number, line in enumerate(lines):
-        for box in line.region.boxes if plain[number] else ():
-            queries.append(Query(box, number, _POLICY, (does[number],), line.region.asks))
-            owner.append(number)
-    ends = dict.fromkeys(owner, _POLICY)
-    for number, other in zip(owner, first_other(others, queries), strict=True):
-        ends[number] = min(ends[number], _POLICY if other is None else other)
-    queries = [query._replace(before=ends[number]) for number, query in zip(owner, queries, strict=True)]
     same = [
         Entry(box, number, does[number], line.region.asks)
         for number, line in enumerate(lines)
         for box in (line.region.boxes if plain[number] and line.region.exact else ())
     ]
+    queries, owner = _promising(lines, does, plain, same, policy)
+    ends = dict.fromkeys(owner, _POLICY)
+    for number, other in zip(owner, first_other(others, queries), strict=True):
+        ends[number] = min(ends[number], _POLICY if other is None else other)
+    queries = [query._replace(before=ends[number]) for number, query in zip(owner, queries, strict=True)]
     answers: dict[int, list[tuple[int, ...] | None]] = {}
     for number, answer in zip(owner, held(same, queries), strict=True):
         answers.setdefault(number, []).append(answer)
@@ -101,6 +97,22 @@ def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
         elif policy is not None and ends[number] == _POLICY and does[number] == policy:
             found.append(Shadow(number, tuple(sorted({n for one in own for n in one or ()})), policy=True))
     return _worth(found, lines, chain, tool)
+
+
+def _promising(
+    lines: Sequence[Line], does: Sequence[str], plain: Sequence[bool], same: Sequence[Entry], policy: str | None
+) -> tuple[list[Query], list[int]]:
+    """What to ask about rules that the policy may make needless, or others that do the same: queries of each box, and
+    the rule of each."""
+    queries, owner = list[Query](), list[int]()
+    for number, line in enumerate(lines):
+        for box in line.region.boxes if plain[number] else ():
+            queries.append(Query(box, number, _POLICY, (does[number],), line.region.asks))
+            owner.append(number)
+    found = begun(same, queries)
+    hopeless = {number for number, one in zip(owner, found, strict=True) if not one and does[number] != policy}
+    left = [(query, number) for query, number in zip(queries, owner, strict=True) if number not in hopeless]
+    return [query for query, _ in left], [number for _, number in left]
 
 
 def _counts(line: Line) -> bool:
