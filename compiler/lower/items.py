@@ -146,14 +146,15 @@ class ItemChains:
         return line if verdict == line.verdict else replace(line, verdict=verdict)
 
     def _rule(self, rule: Rule, origin: Origin) -> None:
-        verdict = {"log": Continue(), "leave": self._behind[-1]}.get(rule.verb) or self._verdict(rule)
-        if self._allow is not None and rule.verb in ("allow", "pass") and len(self._behind) > 1:
-            verdict = self._allow
-        logs = (log_effect(rule.log),) if rule.log is not None else ()
-        like = Line((), verdict, origins=(origin,), note=rule.text, effects=logs)
         asked = self._questions(rule)
         self._meet(asked)
-        self._add(like, rule, asked)
+        verdict = {"log": Continue(), "leave": self._behind[-1]}.get(rule.verb) or self._verdict(rule)
+        comes_back = rule.verb in ("deny", "reject", "log")
+        aside = self._now.is_long and any(one.exceptions for _, one in asked)
+        if self._allow is not None and rule.verb in ("allow", "pass") and (len(self._behind) > 1 or aside):
+            verdict, comes_back = self._allow, True
+        logs = (log_effect(rule.log),) if rule.log is not None else ()
+        self._add(Line((), verdict, origins=(origin,), note=rule.text, effects=logs), rule, asked, comes_back)
 
     def _within(self, within: Within, one: Placed) -> None:
         asked = self._questions(within)
@@ -206,14 +207,16 @@ class ItemChains:
             self._meet([(family, Question(()))])
             self._now.add(Line((), Continue(), origins=(origin,), note=note, effects=(said,)), [(family, Question(()))])
 
-    def _add(self, like: Line, by: Matching, asked: Sequence[tuple[Family | None, Question]]) -> None:
+    def _add(self, like: Line, by: Matching, asked: Asked, comes_back: bool = False) -> None:
         """A rule for what meets one of the questions. What happens at random, or is no end, happens once to each
-        packet, however many of the questions it meets: sets are asked in several rules sometimes."""
+        packet, however many of the questions it meets: sets are asked in several rules sometimes. `comes_back`: as in
+        `Segments`."""
         chance = (OneIn(by.chance),) if by.chance is not None else ()
         if not chance and like.verdict != Continue():
-            self._now.add(like, asked)
+            self._now.add(like, asked, comes_back)
         elif is_met_once(by.ports, asked):
-            self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
+            thrown = [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked]
+            self._now.add(like, thrown, comes_back)
         elif asked:
             met, behind = self._fresh(), self._fresh()
             self._now.add(replace(like, verdict=Goto(met), effects=()), asked)

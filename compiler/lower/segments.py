@@ -1,7 +1,8 @@
 """An ordered list of rules as chains, the first match decides.
 
 All of it is reached by goto from a base chain, so that Return leaves the base chain: that is how a rule allows. What a
-question excepts goes on in the next segment, behind the rule.
+question excepts goes on in the next segment, behind the rule. nf_tables takes few chains in each other: so in a long
+list that excepts now these and now those, rules that can stand in a chain that is come back from, do.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from compiler.ir.match import InPrefix, Match
-from compiler.ir.ruleset import Chain, Goto, Return, Rule, Verdict
+from compiler.ir.ruleset import Chain, Goto, Jump, Return, Rule, Verdict
 from compiler.lower.asking import Question
 from compiler.net import Family
+
+#: Segments in a row, behind which rules that can stand aside do.
+_FEW = 3
 
 
 class Segments:
@@ -26,9 +30,23 @@ class Segments:
         #: What the open chain leaves out of all that is in it.
         self._excepted: tuple[Match, ...] = ()
         self._excepted_of: Family | None = None
+        #: Chains that are come back from, and what is excepted in the one that is open.
+        self._asides: list[Segments] = []
+        self._excepted_aside: list[tuple[Match, ...]] = []
 
-    def add(self, like: Rule, questions: Sequence[tuple[Family | None, Question]]) -> None:
-        """A rule that decides for packets that meet one of the questions."""
+    @property
+    def is_long(self) -> bool:
+        """Whether there are many segments in a row already."""
+        return len(self._done) + 1 >= _FEW
+
+    def add(self, like: Rule, questions: Sequence[tuple[Family | None, Question]], comes_back: bool = False) -> None:
+        """A rule that decides for packets that meet one of the questions. `comes_back`: it does the same in a chain
+        that is jumped to."""
+        excepted = [question.exceptions for _, question in questions if question.exceptions]
+        if excepted and comes_back and self.is_long:
+            self._aside(like, excepted).add(like, questions)
+            return
+        self._excepted_aside = []
         groups: dict[tuple[Match, ...], list[tuple[Family | None, Question]]] = {(): []}
         for family, question in questions:
             groups.setdefault(question.exceptions, []).append((family, question))
@@ -36,6 +54,16 @@ class Segments:
             if group:
                 self._except(like, exceptions, _only({family for family, _ in group}))
                 self._open += (replace(like, matches=question.matches, family=family) for family, question in group)
+
+    def _aside(self, like: Rule, excepted: list[tuple[Match, ...]]) -> Segments:
+        """The chain for it: neighbours with the same exceptions share one."""
+        if excepted != self._excepted_aside:
+            name = f"{self._name}-x{len(self._asides) + 1}"
+            self._asides.append(Segments(name, ["for what it does not leave out at its beginning"]))
+            self._except(like, (), None)
+            self._open.append(replace(like, matches=(), verdict=Jump(name), family=None, effects=()))
+            self._excepted_aside = excepted
+        return self._asides[-1]
 
     def _except(self, like: Rule, exceptions: tuple[Match, ...], family: Family | None) -> None:
         """What follows is not for packets that meet one of these: neighbours with the same ones share a chain."""
@@ -56,7 +84,8 @@ class Segments:
         if self._excepted:
             self._cut()
         last = [] if self._open and end == Return() else [Rule((), end)]
-        return (*self._done, self._chain(len(self._done) + 1, [*self._open, *last]))
+        aside = [chain for one in self._asides for chain in one.chains(Return())]
+        return (*self._done, self._chain(len(self._done) + 1, [*self._open, *last]), *aside)
 
     def _cut(self) -> None:
         """What follows is in a new chain; nothing happens where one has just begun."""
