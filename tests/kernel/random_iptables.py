@@ -35,9 +35,11 @@ _NAT = {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "POSTROUTING": "SNAT", "INPUT": 
 
 class RandomIptables:
     """`files` are as the rig loads them. Chains jump only to chains with a higher number. `kinds`: the types of sets,
-    of `KINDS`, that the kernel has. `changes`: rules that change packets and tell of them, too, and nat tables."""
+    of `KINDS`, that the kernel has. `changes`: rules that change packets and tell of them, too, and nat tables. `most`:
+    rules that FORWARD of a table has."""
 
-    def __init__(self, pools: Pools, kinds: Sequence[str], changes: bool = False) -> None:
+    def __init__(self, pools: Pools, kinds: Sequence[str], changes: bool = False, most: int = 8) -> None:
+        self._most = most
         self._kinds = kinds
         self._changes = changes
         self._pools = pools
@@ -94,7 +96,7 @@ class RandomIptables:
                 yield f":c{number} - [0:0]"
             if table != "raw" or self._chosen.random() < 0.3:
                 for hook in hooks:
-                    yield from self._rules(f"-A {hook}", -1, family, table, 8 if hook == "FORWARD" else 2)
+                    yield from self._rules(f"-A {hook}", -1, family, table, self._most if hook == "FORWARD" else 2)
                 for number in range(self._chains):
                     yield from self._rules(f"-A c{number}", number, family, table, 5)
             yield "COMMIT"
