@@ -44,17 +44,20 @@ class Merged(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Line:
     """A rule, or one that several became. `shape`: None of one that stays. `own`: the numbers of the rules that it is;
-    `met`: rules that some packet matches, too, among those with smaller numbers than these. Both are sets of bits."""
+    `met`: rules that some packet matches, too, among those with smaller numbers than these. Both are sets of bits.
+    `cost` of asking it, and packets that `matched`."""
 
     rule: Rule
     shape: Shape | None
     places: tuple[Place, ...]
     own: int
     met: int
+    cost: int
+    matched: int | Fraction
 
-    @property
-    def cost(self) -> int:
-        return self.rule.asked.cost(Tool.NFTABLES)
+    @classmethod
+    def of(cls, rule: Rule, shape: Shape | None, places: tuple[Place, ...], own: int, met: int) -> _Line:
+        return cls(rule, shape, places, own, met, rule.asked.cost(Tool.NFTABLES), rule.matched)
 
 
 def merged(chain: Chain, barriers: Sequence[bool], own: Collection[str], counters: bool) -> tuple[Chain, list[Merged]]:
@@ -64,7 +67,7 @@ def merged(chain: Chain, barriers: Sequence[bool], own: Collection[str], counter
     boxes = [EVERYTHING if fixed else rule.asked.box for rule, fixed in zip(chain.rules, barriers, strict=True)]
     met = overlaps(boxes) if len(boxes) <= _LARGEST else [-1] * len(boxes)
     lines = [
-        _Line(rule, None if fixed else _shape(rule, counters), (rule.place,), 1 << number, met[number])
+        _Line.of(rule, None if fixed else _shape(rule, counters), (rule.place,), 1 << number, met[number])
         for number, (rule, fixed) in enumerate(zip(chain.rules, barriers, strict=True))
     ]
     for kind in (OneField, Fields):
@@ -94,6 +97,15 @@ class _Gathering:
         self._lines: list[_Line | None] = list(lines)
         self._chain = chain
         self._own = own
+        self._behind: list[int | Fraction] = []
+        self._count()
+
+    def _count(self) -> None:
+        """How many packets match the lines from each on."""
+        found: list[int | Fraction] = [0]
+        for line in reversed(self._lines):
+            found.append(found[-1] + (line.matched if line else 0))
+        self._behind = found[::-1]
 
     def gathered(self, kind: type[OneField] | type[Fields], maps: bool) -> list[_Line]:
         """With all that can become one and pays; of rules that can be one with these or with those, with more first."""
@@ -146,30 +158,27 @@ class _Gathering:
 
     def _gain(self, members: Sequence[int], joint: Joint) -> tuple[int | Fraction, int]:
         """What all packets that were counted pay less, and what one pays less that meets all rules."""
-        own, saved = set(members[1:]), 0
+        own = set(members)
+        saved, before = -joint.cost, 0
         gain: int | Fraction = 0
-        for number in range(members[0], len(self._lines)):
+        for number in range(members[0], members[-1] + 1):
             line = self._lines[number]
             if line is None:
                 continue
-            if number == members[0]:
-                saved = line.cost - joint.cost
-                before = line.cost
-                gain += line.rule.matched * saved
-            elif number in own:
-                before += line.cost
-                gain += line.rule.matched * (before - joint.cost)
+            before += line.cost
+            if number in own:
                 saved += line.cost
+                gain += line.matched * (before - joint.cost)
             else:
-                before += line.cost
-                gain += line.rule.matched * saved
-        return gain, saved
+                gain += line.matched * saved
+        return gain + self._behind[members[-1] + 1] * saved, saved
 
     def _join(self, found: _Found) -> None:
         lines = [line for line in (self._lines[number] for number in found.members) if line is not None]
         for number in found.members:
             self._lines[number] = None
         self._lines[found.members[0]] = _one(lines, found.joint, self._chain, self._own)
+        self._count()
 
 
 def _one(lines: Sequence[_Line], joint: Joint, chain: Chain, own: Collection[str]) -> _Line:
@@ -186,7 +195,7 @@ def _one(lines: Sequence[_Line], joint: Joint, chain: Chain, own: Collection[str
     for line in lines:
         held |= line.own
         met |= line.met
-    return _Line(new, shape(new), places, held, met)
+    return _Line.of(new, shape(new), places, held, met)
 
 
 def _counts(lines: Sequence[_Line]) -> Iterator[tuple[int, int]]:

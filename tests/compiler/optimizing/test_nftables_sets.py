@@ -124,6 +124,12 @@ def test_a_look_up_pays_from_fifteen_addresses_on() -> None:
     assert became(*hosts(15)) == [f"ip saddr {{ {listed} }} drop"]
 
 
+def test_what_is_asked_first_is_paid_for() -> None:
+    """The port is seldom asked for: two rules cost two comparisons of addresses, one costs one."""
+    rules = ["ip saddr 10.0.0.1 tcp dport 1 drop", "ip saddr 10.0.0.1 tcp dport 2 drop"]
+    assert became(*rules) == ["ip saddr 10.0.0.1 tcp dport { 1, 2 } drop"]
+
+
 def test_rules_that_match_most_stay_in_front() -> None:
     """By what they counted: most packets are through after one comparison."""
     rules = [f"ip saddr 10.0.0.{number} counter packets {packets} bytes 1 drop"
