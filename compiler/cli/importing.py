@@ -171,6 +171,9 @@ def _notes(found: Imported) -> Iterator[str]:
         yield f"note: {origin.file}:{origin.line}: stays in the tool's own words, unverified: {printable(why)}"
     for origin, why in found.dropped:
         yield f"note: {origin.file}:{origin.line}: left out: {printable(why)}"
+    for origin, option in found.eased:
+        why = "which port is free is the kernel's choice in any case"
+        yield f"note: {origin.file}:{origin.line}: without {printable(option)}: {why}"
     for origin in found.apart:
         yield f"note: {origin.file}:{origin.line}: its count is kept for each way to the chain {origin.chain} apart"
     said = f"{found.rules} rules: {found.statements} statements, {len(found.opaque)} of them opaque"

@@ -28,7 +28,7 @@ class Imported:
     """`text` is not laid out. `tool`: iptables or nftables; `versions`: the families that the rules were for. `opaque`,
     `dropped` and `lost`: rules that stay in the tool's words, that have no effect, and that nothing stands for, each
     with the reason. `apart`: rules that keep one count for several ways to their chain, where the program keeps one for
-    each."""
+    each. `eased`: rules without an option that they had."""
 
     text: str
     tool: str
@@ -39,6 +39,7 @@ class Imported:
     dropped: tuple[tuple[Origin, str], ...]
     lost: tuple[tuple[Origin, str], ...]
     apart: tuple[Origin, ...] = ()
+    eased: tuple[tuple[Origin, str], ...] = ()
 
 
 def imported(sources: Sequence[Source], as_written: Lines = frozenset()) -> Imported:
@@ -76,7 +77,8 @@ def _program(tool: str, sources: Sequence[Source], found: dict[int, list[Section
     opaque = [(origin, one.why) for one in made if isinstance(one.action, Opaque) for origin in one.origins]
     dropped, lost = _once(account.dropped), _once(account.lost)
     apart = tuple(_counted_apart(whole))
-    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), dropped, lost, apart)
+    eased = _once(account.eased)
+    return Imported(text, tool, versions, account.rules, len(made), _once(opaque), dropped, lost, apart, eased)
 
 
 def _counted_apart(sections: Iterable[Section]) -> Iterator[Origin]:

@@ -105,7 +105,7 @@ def _does(name: str, given: Mapping[str, str]) -> Action:
             return Redirect(number(given.get("--to-ports", ""), 65535))
         case "MASQUERADE":
             _only(name, given, "--random-fully", "--random")
-            return Masquerade()
+            return Masquerade(" ".join(given))
         case "MARK":
             return _mark(given)
         case "DSCP":

@@ -16,6 +16,7 @@ from compiler.importing.values import (
     Jump,
     Lost,
     Mark,
+    Masquerade,
     NeverMatches,
     Nothing,
     Opaque,
@@ -90,6 +91,8 @@ class Lists:
             elif isinstance(rule.action, Jump):
                 found += self._jump(rule, rule.action)
             else:
+                if isinstance(rule.action, Masquerade) and rule.action.without:
+                    self._account.eased.append((rule.origin, rule.action.without))
                 found.append(Statement(rule.asked, rule.action, (rule.origin,), rule.words, rule.why))
             ended = bool(found) and _decides_all(found[-1])
         while found and isinstance(last := found[-1], Statement) and last.action == Verdict("leave"):

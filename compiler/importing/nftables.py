@@ -181,7 +181,9 @@ class _Reader:
                 yield Rule(EVERYTHING, opaque, origin, words, str(error))
 
     def _without_names(self, words: str) -> str:
-        """Sets written out, since they belong to their table."""
+        """Sets written out, since they belong to their table; so does the family that is translated."""
+        if self._version:
+            words = re.sub(r"\b([ds]nat) (to|prefix)\b", rf"\1 {'ip' if self._version == 4 else 'ip6'} \2", words)
         return re.sub(r"@(\S+)", lambda found: f"{{ {self._written(found[1])} }}", words)
 
     def _written(self, name: str) -> str:

@@ -72,7 +72,7 @@ def does(words: Sequence[str], version: int) -> tuple[Action, int]:
         case ["notrack"]:
             return Notrack(), 0
         case ["masquerade"] | ["masquerade", "fully-random" | "random"]:
-            return Masquerade(), 0
+            return Masquerade(" ".join(words[1:])), 0
         case ["redirect", "to", *rest]:
             return Redirect(number("".join(rest).lstrip(":"), 65535)), 0
         case ["dnat" | "snat" as head, "ip" | "ip6" as family, "to", *rest]:

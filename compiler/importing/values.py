@@ -137,7 +137,9 @@ class Snat:
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    pass
+    """`without`: an option that changes nothing that the language speaks of."""
+
+    without: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +297,11 @@ Item = Statement | Within
 @dataclass(slots=True)
 class Account:
     """What became of the rules: for the summary. `dropped`: those without effect, and why; `lost`: those that nothing
-    stands for, and why. `sets`: names that sets of addresses have already, by family and content."""
+    stands for, and why; `eased`: those that lost an option, and which. `sets`: names that sets of addresses have
+    already, by family and content."""
 
     rules: int = 0
     dropped: list[tuple[Origin, str]] = field(default_factory=list)
     lost: list[tuple[Origin, str]] = field(default_factory=list)
+    eased: list[tuple[Origin, str]] = field(default_factory=list)
     sets: dict[tuple[int, Intervals], str] = field(default_factory=dict)

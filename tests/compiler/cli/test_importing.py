@@ -160,3 +160,25 @@ def test_hundreds_of_lists(tmp_path: Path) -> None:
     done = run(tmp_path, text + "\n")
     assert done.exit_code == 0, done.stderr
     assert "its chains are too deep to be compared" in done.stderr
+
+
+def test_options_of_masquerade_that_are_left_out_are_told(tmp_path: Path) -> None:
+    rules = "-A POSTROUTING -o eth0 -j MASQUERADE --random-fully\n-A POSTROUTING -o eth1 -j MASQUERADE\n"
+    done = run(tmp_path, f"*nat\n:POSTROUTING ACCEPT [0:0]\n{rules}COMMIT\n")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("masquerade") == 2
+    told = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert told == ["note: rules.save:3: without --random-fully: which port is free is the kernel's choice in any case"]
+    chain = "chain post { type nat hook postrouting priority srcnat; policy accept;"
+    done = run(tmp_path, f'table ip nat {{ {chain}\n oifname "eth0" masquerade random\n }}\n}}\n', name="rules.nft")
+    assert "note: rules.nft:2: without random: " in done.stderr
+
+
+def test_a_rule_that_stays_in_words_of_nft_says_what_it_translates(tmp_path: Path) -> None:
+    """Our table is one of both families."""
+    chain = "chain pre { type nat hook prerouting priority dstnat; policy accept;"
+    for family, address in (("ip", "10.0.0.3"), ("ip6", "fd00::3")):
+        text = f'table {family} nat {{ {chain}\n iifname "eth2" dnat to {address}\n }}\n}}\n'
+        done = run(tmp_path, text, name="rules.nft")
+        assert done.exit_code == 0, done.stderr
+        assert f'nft prerouting "iifname \\"eth2\\" dnat {family} to {address}"' in done.stdout
