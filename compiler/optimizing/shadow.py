@@ -69,7 +69,9 @@ def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
     has them then has a counter when the rule has, and else not. What would fall off the end of a chain of the table's
     own, where nobody counts it, stays."""
     policy = chain.policy.does if chain.policy else None
-    does = [policy if policy and line.rule.returns else line.rule.does for line in lines]
+    # What returns comes to the policy; but the policy, too, has counted what a rule did, which nobody could tell again.
+    to_policy = [bool(policy) and line.rule.returns and not _counts(line) for line in lines]
+    does = [policy if policy and at else line.rule.does for at, line in zip(to_policy, lines, strict=True)]
     plain = [line.plain for line in lines]
     others = [
         Entry(box, number, does[number] if plain[number] else None)
@@ -143,7 +145,7 @@ def _worth(found: Sequence[Shadow], lines: Sequence[Line], chain: Chain, tool: T
     costs = [line.asked.cost(tool) for line in lines]
     packets: list[int | Fraction] = [line.rule.matched for line in lines]
     ending = [line.asked.ends for line in lines]
-    end: int | Fraction = chain.policy.packets if chain.policy else 0
+    end = counted_at_the_end(chain)
     gone: dict[int, Shadow] = {}
     before = -1
     while len(gone) != before:
@@ -170,6 +172,12 @@ def _worth(found: Sequence[Shadow], lines: Sequence[Line], chain: Chain, tool: T
             behind[number] = behind[number + 1] + costs[number]
             counted += packets[number] if ending[number] else 0
     return [_heirs(gone[number], gone) for number in sorted(gone)]
+
+
+def counted_at_the_end(chain: Chain) -> int | Fraction:
+    """Packets that came to the policy past all rules: it counts those that a rule returned, too."""
+    returned = sum((rule.matched for rule in chain.rules if rule.returns), Fraction(0))
+    return max(chain.policy.packets - returned, Fraction(0)) if chain.policy else 0
 
 
 def _heirs(shadow: Shadow, gone: Mapping[int, Shadow]) -> Shadow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from compiler.optimizing import iptables_rules
 from compiler.optimizing.simplify import Pass, Simplified, simplify
+from compiler.optimizing.whole import optimize, spent
 from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets
@@ -150,3 +152,17 @@ def test_any_text(passes: tuple[Pass, ...], tool: Tool, text: str) -> None:
     assert len(new.splitlines()) == len(text.splitlines()) - found.gone
     again = simplified(new, *passes, tool=tool)
     assert (again.listing.written(), again.changes) == (new, ())
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts())
+def test_passes_and_order_together(text: str) -> None:
+    """No packet fares otherwise or is lost, nothing is left to do, and by what was counted nothing costs more."""
+    listing = iptables_rules.listing(Source("rules", text), Tool.IPTABLES_LEGACY)
+    found = optimize(listing, tuple(Pass), Fraction(0))
+    new = found.listing.written()
+    assert same(text, new)
+    assert totals(new) == totals(text)
+    assert found.after <= found.before == spent(listing)
+    again = optimize(iptables_rules.listing(Source("rules", new), Tool.IPTABLES_LEGACY), tuple(Pass), Fraction(0))
+    assert again.listing.written() == new

@@ -181,15 +181,17 @@ def test_a_later_rule_or_the_policy_does_the_same() -> None:
         "[1:10] -A FORWARD -s 10.0.0.1/32 -d 10.1.0.0/16 -j ACCEPT",
         "[0:0] -A FORWARD -s 10.3.0.0/16 -j DROP",
         "[70:700] -A FORWARD -s 10.0.0.0/16 -j ACCEPT",
-        "[2:20] -A FORWARD -s 10.4.0.0/16 -j RETURN",
+        "[0:0] -A FORWARD -s 10.4.0.0/16 -j RETURN",
+        "[2:20] -A FORWARD -s 10.5.0.0/16 -j RETURN",
         passes=(Pass.SHADOW,),
     )
     assert left(found) == [
         "[1:10] -A FORWARD -s 10.0.0.1/32 -p tcp -j ACCEPT",  # what goes to 10.2 would be rejected
         "[0:0] -A FORWARD -d 10.2.0.0/16 -j REJECT",
         "[71:710] -A FORWARD -s 10.0.0.0/16 -j ACCEPT",
+        "[2:20] -A FORWARD -s 10.5.0.0/16 -j RETURN",  # the policy has counted its packets before
     ]
-    assert policy(found) == ":FORWARD DROP [11:560]"
+    assert policy(found) == ":FORWARD DROP [9:540]"
     assert [line.partition(": [")[0] for line in tells(found)] == [
         "rules:8: removed: it makes no difference, line 10 does the same",
         "rules:9: removed: it makes no difference, the policy does the same",
