@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from compiler.optimizing.chains import Chain, Rule
-from compiler.optimizing.dimensions import EVERYTHING
+from compiler.optimizing.chains import Asked, Chain, Rule
 from compiler.optimizing.nftables_joints import Fields, Joint, OneField, Signature
 from compiler.optimizing.nftables_rules import rule as read
 from compiler.optimizing.nftables_shapes import Shape, shape, words
-from compiler.ordering.overlap import overlaps
+from compiler.optimizing.regions import UNIVERSE, around
+from compiler.ordering.bits import members
+from compiler.ordering.overlap import Box, overlaps
 from compiler.ordering.prices import Tool
 from grammar.nftables_blocks import RulePlace
 from grammar.nftables_rules import rule as parsed
@@ -32,6 +33,18 @@ from grammar.source import Source
 
 #: In a chain of more rules, none moves past another: all pairs take a bit each.
 _LARGEST = 20_000
+#: A rule that touches more boxes than these touches the box around them.
+_PIECES = 8
+
+
+class Known(Protocol):
+    """What a rule asks, a barrier among them, and packets that may fare otherwise when it stands elsewhere."""
+
+    @property
+    def asked(self) -> Asked: ...
+
+    @property
+    def touched(self) -> Sequence[Box]: ...
 
 
 class Merged(NamedTuple):
@@ -60,21 +73,38 @@ class _Line:
         return cls(rule, shape, places, own, met, rule.asked.cost(Tool.NFTABLES), rule.matched)
 
 
-def merged(chain: Chain, barriers: Sequence[bool], own: Collection[str], counters: bool) -> tuple[Chain, list[Merged]]:
-    """The chain with sets and maps where they pay. `barriers`: which of its rules nothing moves past; `own`: chains
-    that rules lead to. Rules with a counter stay apart unless `counters`: then the one rule counts what all did, and
-    they have no map."""
-    boxes = [EVERYTHING if fixed else rule.asked.box for rule, fixed in zip(chain.rules, barriers, strict=True)]
-    met = overlaps(boxes) if len(boxes) <= _LARGEST else [-1] * len(boxes)
+def merged(chain: Chain, known: Sequence[Known], own: Collection[str], counters: bool) -> tuple[Chain, list[Merged]]:
+    """The chain with sets and maps where they pay. `known`: of each rule; `own`: chains that rules lead to. Rules with
+    a counter stay apart unless `counters`: then the one rule counts what all did, and they have no map."""
+    met = _met([one.touched for one in known])
     lines = [
-        _Line.of(rule, None if fixed else _shape(rule, counters), (rule.place,), 1 << number, met[number])
-        for number, (rule, fixed) in enumerate(zip(chain.rules, barriers, strict=True))
+        _Line.of(rule, None if one.asked.barrier else _shape(rule, counters), (rule.place,), 1 << number, met[number])
+        for number, (rule, one) in enumerate(zip(chain.rules, known, strict=True))
     ]
     for kind in (OneField, Fields):
         for maps in (False, True):
             lines = _Gathering(lines, chain, own).gathered(kind, maps)
     found = [Merged(line.places, line.rule.text) for line in lines if len(line.places) > 1]
     return replace(chain, rules=tuple(line.rule for line in lines)), found
+
+
+def _met(touched: Sequence[Sequence[Box]]) -> list[int]:
+    """For each rule the set of earlier ones that some packet touches, too."""
+    count = len(touched)
+    if count > _LARGEST:
+        return [-1] * count
+    pieces = [own if len(own) <= _PIECES else [around(own)] for own in (own or [UNIVERSE] for own in touched)]
+    # The first piece of each rule by its number, then all others.
+    owners = [*range(count), *(number for number, own in enumerate(pieces) for _ in own[1:])]
+    rows = overlaps([*(own[0] for own in pieces), *(piece for own in pieces for piece in own[1:])])
+    found = rows[:count]
+    for owner, row in zip(owners[count:], rows[count:], strict=True):
+        found[owner] |= row & (1 << owner) - 1
+        others = members(row >> owner + 1)
+        for other in (owners[owner + 1 + place] for place in others):
+            if other != owner:
+                found[max(other, owner)] |= 1 << min(other, owner)
+    return found
 
 
 def _shape(rule: Rule, counters: bool) -> Shape | None:

@@ -151,7 +151,7 @@ class _Work:
                 before, lines = len(lines), self._merged(lines, block)
         chain = replace(chain, rules=tuple(line.rule for line in lines))
         if Pass.SETS in self._passes and self._tool is Tool.NFTABLES:
-            chain, found = merged(chain, [line.asked.barrier for line in lines], block.own, self._counters)
+            chain, found = merged(chain, lines, block.own, self._counters)
             self.changes += (Change(Why.MERGED, one.places, one.text) for one in found)
         return chain
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from compiler.analysis.same import differences
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.nftables_rules import listing
+from compiler.optimizing.nftables_sets import _met
+from compiler.optimizing.regions import meet
 from compiler.optimizing.simplify import Change, Pass, simplify
+from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 
@@ -114,6 +119,10 @@ def test_later_rules_move_up_past_what_none_of_their_packets_matches() -> None:
     apart = ["udp dport 5 accept", 'tcp sport 7 iifname "a" drop', "ip saddr 10.0.0.1 udp dport 9 drop"]
     rules = ["tcp dport 1 accept", apart[0], "tcp dport 2 accept", apart[2], "tcp dport 3 accept"]
     assert became(*rules) == ["tcp dport { 1, 2, 3 } accept", apart[0], apart[2]]
+    between = "tcp dport { 1, 9 } drop"  # 5 is not among them
+    assert became(between, "tcp dport 4 accept", between.replace("1", "2"), "tcp dport 5 accept")[1] == (
+        "tcp dport { 4, 5 } accept"
+    )
     assert became(rules[0], apart[1], rules[2]) == [rules[0], apart[1], rules[2]]  # some packet may match both
     assert became(*rules[:3], apart[1], rules[4]) == ["tcp dport { 1, 2 } accept", apart[0], apart[1], rules[4]]
 
@@ -177,3 +186,16 @@ def test_keys_are_no_longer_than_the_kernels() -> None:
 def test_other_tools_have_neither() -> None:
     found = replace(listing(Source("old.nft", text_of(*hosts(20)))), tool=Tool.IPTABLES_NFT)
     assert merged(found) == (found, ())
+
+
+SPANS = st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda ends: (min(ends), max(ends)))
+PIECES = st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=12))
+def test_rules_meet_where_any_of_their_boxes_do(touched: list[list[Box]]) -> None:
+    assert _met(touched) == [
+        sum(1 << m for m in range(n) if any(meet(a, b) for a in own for b in touched[m]))
+        for n, own in enumerate(touched)
+    ]
