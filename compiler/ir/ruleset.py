@@ -117,6 +117,10 @@ class Rule:
     note: str = ""
     effects: tuple[Effect, ...] = ()
 
+    def asking(self, matches: tuple[Match, ...], family: Family | None) -> Rule:
+        """The same rule with these matches, for that family: a `replace` for those who make very many."""
+        return Rule(matches, self.verdict, family, self.origins, self.weight, self.note, self.effects)
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:

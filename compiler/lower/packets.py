@@ -175,7 +175,7 @@ def _each(table: Table, hook: Hook, entries: Sequence[Entry]) -> tuple[list[Rule
     chains: list[Chain] = []
     for entry in entries:
         if _is_plain(entry):
-            rules += (replace(entry.rule, matches=one.matches, family=family) for family, one in entry.asked)
+            rules += [entry.rule.asking(one.matches, family) for family, one in entry.asked]
             continue
         name = f"{table.value}-{SHORT[hook]}-{len(chains) + 1}"
         found = Segments(name, [entry.rule.note])

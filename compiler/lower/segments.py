@@ -53,7 +53,7 @@ class Segments:
         for exceptions, group in groups.items():
             if group:
                 self._except(like, exceptions, _only({family for family, _ in group}))
-                self._open += (replace(like, matches=question.matches, family=family) for family, question in group)
+                self._open += [like.asking(question.matches, family) for family, question in group]
 
     def _aside(self, like: Rule, excepted: list[tuple[Match, ...]]) -> Segments:
         """The chain for it: neighbours with the same exceptions share one."""

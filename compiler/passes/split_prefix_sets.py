@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 
 from compiler.backends.target import Capabilities
 from compiler.ir.match import Field, InNets, InPrefix, InSet, Match
@@ -47,7 +46,7 @@ class _Length:
 
 
 class _Split:
-    """A prefix set as `hashes` by name, and as the ways in which an address can be in it."""
+    """A prefix set as `hashes` by name, and by field as the ways in which an address can be in it."""
 
     def __init__(self, found: PrefixSet) -> None:
         self._name = found.name
@@ -77,8 +76,9 @@ class _Split:
             name: Set(name, found.family, (Field.SOURCE,), tuple((p.base,) for p in prefixes), found.notes)
             for name, prefixes in named.items()
         }
+        self.ways = {field: tuple(self._ways(field)) for field in (Field.SOURCE, Field.DESTINATION)}
 
-    def ways(self, field: Field) -> Iterator[tuple[Match, ...]]:
+    def _ways(self, field: Field) -> Iterator[tuple[Match, ...]]:
         """The matches of each length; no address meets those of two."""
         for length, own in self._lengths.items():
             found: list[Match] = []
@@ -90,17 +90,15 @@ class _Split:
             yield tuple(found)
 
 
-def _rules(rule: Rule, split: Mapping[str, _Split]) -> Iterator[Rule]:
+def _rules(rule: Rule, split: Mapping[str, _Split]) -> list[Rule]:
     """The rule once for each way to meet its matches; not at all when it asks an empty set."""
     if not any(isinstance(match, InSet) and match.set in split for match in rule.matches):
-        yield rule
-        return
-    choices: list[list[tuple[Match, ...]]] = []
+        return [rule]
+    asked: list[tuple[Match, ...]] = [()]
     for match in rule.matches:
         if isinstance(match, InSet) and match.set in split:
-            (field,) = match.fields
-            choices.append(list(split[match.set].ways(field)))
+            ways = split[match.set].ways[match.fields[0]]
+            asked = [(*before, *way) for before in asked for way in ways]
         else:
-            choices.append([(match,)])
-    for choice in product(*choices):
-        yield replace(rule, matches=tuple(match for part in choice for match in part))
+            asked = [(*before, match) for before in asked]
+    return [rule.asking(matches, rule.family) for matches in asked]
