@@ -12,11 +12,10 @@ says how to load again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 from compiler.backends import ipset
-from compiler.backends.iptables_rules import PREFIX, rule_texts
+from compiler.backends.iptables_rules import PREFIX, Words
 from compiler.backends.text import Printed, Refusals, comments, noted
 from compiler.ir.effects import Log, Step, Ttl
 from compiler.ir.match import Replies
@@ -33,32 +32,27 @@ def emit(ruleset: Ruleset) -> dict[str, str]:
     InvalidInput for statements that iptables cannot say."""
     refusals = Refusals()
     sets = {found.name: ipset.set_name(found) for found in ruleset.sets}
-    files = {ipset.FILE: ipset.emit(ruleset.sets, sets, ruleset.notes)}
+    files, words = {ipset.FILE: ipset.emit(ruleset.sets, sets, ruleset.notes)}, Words(sets)
     for family in ruleset.families:
-        files[FILES[family]] = "\n".join(_lines(ruleset, family, sets, refusals)) + "\n"
+        files[FILES[family]] = "\n".join(_lines(ruleset, family, words, refusals)) + "\n"
     refusals.check()
     return files
 
 
 def rules(ruleset: Ruleset) -> Iterator[Printed]:
     """Every rule of a ruleset that can be printed, for each family; not the jumps to our chains."""
-    sets = {found.name: ipset.set_name(found) for found in ruleset.sets}
+    words = Words({found.name: ipset.set_name(found) for found in ruleset.sets})
     for family in ruleset.families:
         for number, chain in enumerate(ruleset.chains):
             for place, rule in enumerate(chain.rules):
                 assert isinstance(rule, Rule), "lookups were expanded"
-                if _is_of(rule, chain, family):
+                if _is_of(rule, chain, family) and rule is not _answered_by_jump(chain):
                     table, name = chain.table.value, chain_name(chain)
-                    for text in rule_texts(rule, family, sets):
+                    for text in words.texts(rule, family):
                         yield Printed(_TOOL[family], table, name, (number, place), text)
 
 
-def _is_of(rule: Rule, chain: Chain, family: Family) -> bool:
-    """Whether the rule is printed in the chain for that family."""
-    return chain.family in (None, family) and rule.family in (None, family) and rule is not _answered_by_jump(chain)
-
-
-def _lines(ruleset: Ruleset, family: Family, sets: Mapping[str, str], refusals: Refusals) -> Iterator[str]:
+def _lines(ruleset: Ruleset, family: Family, words: Words, refusals: Refusals) -> Iterator[str]:
     command = f"{_TOOL[family]}-restore --noflush"
     yield from comments(*ruleset.notes, f"Load after {ipset.FILE}: {command} {FILES[family]}")
     if _counts(ruleset):
@@ -70,24 +64,24 @@ def _lines(ruleset: Ruleset, family: Family, sets: Mapping[str, str], refusals: 
         chains = [c for c in ruleset.chains if c.table is table and c.family in (None, family)]
         if chains:
             yield from [""] * between
-            yield from _section(table, chains, family, sets, refusals)
+            yield from _section(table, chains, family, words, refusals)
             between = True
 
 
-def _section(
-    table: Table, chains: Sequence[Chain], family: Family, sets: Mapping[str, str], refusals: Refusals
-) -> Iterator[str]:
+def _section(table: Table, chains: Sequence[Chain], family: Family, words: Words, refusals: Refusals) -> Iterator[str]:
     yield f"*{table.value}"
     yield from (f":{chain_name(chain)} - [0:0]" for chain in chains)
     for chain in chains:
         yield ""
         yield from comments(*chain.notes)
+        append, by_jump = f"-A {chain_name(chain)}", _answered_by_jump(chain)
         for note, rule in noted(chain.rules):
             assert isinstance(rule, Rule), "lookups were expanded"
-            if _is_of(rule, chain, family):
-                yield from comments(note)
-                texts = refusals.texts(rule, partial(rule_texts, rule, family, sets))
-                yield from (f"-A {chain_name(chain)} {text}" for text in texts)
+            if _is_of(rule, chain, family) and rule is not by_jump:
+                if note:
+                    yield from comments(note)
+                for text in refusals.texts(words.texts, rule, family):
+                    yield f"{append} {text}"
     yield ""
     hooks = [chain for chain in chains if chain.hook and chain.rules]
     if hooks:
@@ -97,6 +91,11 @@ def _section(
         replies = " -m conntrack ! --ctstate ESTABLISHED,RELATED" if _answered_by_jump(chain) else ""
         yield f"-I {chain.hook.name} 1{replies} -j {chain_name(chain)}"
     yield "COMMIT"
+
+
+def _is_of(rule: Rule, chain: Chain, family: Family) -> bool:
+    """Whether the rule is for packets of the family."""
+    return (rule.family is None or rule.family is family) and chain.family in (None, family)
 
 
 def _answered_by_jump(chain: Chain) -> Rule | Lookup | None:

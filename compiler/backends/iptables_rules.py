@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from compiler.backends import ipset
-from compiler.backends.text import interface, log_prefix, refuse
+from compiler.backends.text import Once, interface, log_prefix, refuse
 from compiler.ir.effects import ClampMss, Effect, Log, Native, NoTrack, SetDscp, SetMark, SetMss, Ttl
 from compiler.ir.match import (
     Field,
@@ -68,25 +68,39 @@ _SCALE, _CREDITS, _MOST = 10_000, 32_000, 1 << 32
 _AGAIN = re.compile(r"(?<= )-p (\S+)( .*)? -p \1(?= |$)")
 
 
-def rule_texts(rule: Rule, family: Family, sets: Mapping[str, str]) -> list[str]:
-    """The rule without `-A CHAIN `; several when a match has several texts. It has one effect or a verdict
-    (`passes.split_effects`). `sets` gives the kernel's names of the ruleset's sets."""
-    texts = [""]
-    asked: set[Field] = set()
-    for match in rule.matches:
-        found = _again(match) if isinstance(match, InPrefix | HasBit) and match.field in asked else None
-        texts = [f"{before} {text}" for before in texts for text in found or _match(match, family, sets)]
-        asked |= {match.field} if isinstance(match, InPrefix | HasBit) else set()
-    statements = [_effect(effect, family) for effect in rule.effects]
-    if rule.verdict != Continue():
-        statements.append(("", _verdict(rule.verdict, family)))
-    ((asks, does),) = statements
-    return [" ".join(filter(None, [_once(f"{text} {asks}".rstrip()).lstrip(), does])) for text in texts]
+class Words:
+    """Rules as options, without `-A CHAIN `. `sets` gives the kernel's names of the ruleset's sets."""
+
+    def __init__(self, sets: Mapping[str, str]) -> None:
+        self._matches = Once[Match, list[str]](lambda match, family: _match(match, _known(family), sets))
+        self._verdicts = Once[Verdict, str](lambda verdict, family: _verdict(verdict, _known(family)))
+
+    def texts(self, rule: Rule, family: Family | None) -> list[str]:
+        """The rule for packets of the family; several texts when a match has several. It has one effect or a verdict
+        (`passes.split_effects`)."""
+        texts = [""]
+        asked: list[Field] = []
+        for match in rule.matches:
+            found = self._matches(match, family)
+            if isinstance(match, InPrefix | HasBit):
+                found = _again(match) if match.field in asked else found
+                asked.append(match.field)
+            texts = [f"{before} {text}" for before in texts for text in found]
+        statements = [_effect(effect, _known(family)) for effect in rule.effects]
+        if rule.verdict != Continue():
+            statements.append(("", self._verdicts(rule.verdict, family)))
+        ((asks, does),) = statements
+        return [f"{_once(f'{text} {asks}' if asks else text)} {does}".lstrip() for text in texts]
+
+
+def _known(family: Family | None) -> Family:
+    assert family is not None, "iptables has a text for each family"
+    return family
 
 
 def _once(text: str) -> str:
     """`-p` may be said once: every match that needs the protocol names it."""
-    while (short := _AGAIN.sub(r"-p \1\2", text)) != text:
+    while text.count("-p ") > 1 and (short := _AGAIN.sub(r"-p \1\2", text)) != text:
         text = short
     return text
 

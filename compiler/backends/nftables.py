@@ -19,9 +19,8 @@ Needs nft 1.0.6 and Linux 5.10.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from compiler.backends.nftables_rules import (
     ADDRESS,
@@ -33,9 +32,9 @@ from compiler.backends.nftables_rules import (
     match_text,
     verdict_text,
 )
-from compiler.backends.text import Printed, Refusals, comments, noted, refuse
+from compiler.backends.text import Once, Printed, Refusals, comments, noted, refuse
 from compiler.ir.effects import Native
-from compiler.ir.match import Field
+from compiler.ir.match import Field, Match
 from compiler.ir.ruleset import (
     Chain,
     Drop,
@@ -50,6 +49,7 @@ from compiler.ir.ruleset import (
     Ruleset,
     Set,
     Table,
+    Verdict,
 )
 from compiler.net import PROTOCOL_NAMES, Family, address_text, mask
 
@@ -132,10 +132,10 @@ def _lines(ruleset: Ruleset, refusals: Refusals) -> Iterator[str]:
         yield f"add {filled.kind} {TABLE} {filled.name} {{ {filled.declaration}}}"
     yield ""
     yield f"table {TABLE} {{"
-    sets = {name: filled.name for name, filled in names.sets.items()}
-    plain = {name: name for name in sets} if ruleset.counted else None
+    lasting = _Words({name: name for name in names.sets}) if ruleset.counted else None
+    words = _Words({name: filled.name for name, filled in names.sets.items()}, lasting)
     for chain in ruleset.chains:
-        yield from ("\t" + line if line else line for line in _chain(chain, names, sets, plain, refusals))
+        yield from _chain(chain, names, words, refusals)
     yield "}"
     for filled in names.all():
         if filled.texts:
@@ -185,50 +185,70 @@ def _hook(chain: Chain) -> str:
 
 def rules(ruleset: Ruleset) -> Iterator[Printed]:
     """Rules that can be found again in what nft lists of a ruleset that was counted: by their comments."""
-    plain = {found.name: found.name for found in ruleset.sets}
+    words = _Words({found.name: found.name for found in ruleset.sets})
     for number, chain in enumerate(ruleset.chains):
         for place, rule in enumerate(chain.rules):
             if isinstance(rule, Rule) and _is_counted(rule, chain):
-                yield Printed("nft", TABLE, chain.name, (number, place), _comment(rule, chain.family, plain))
+                yield Printed("nft", TABLE, chain.name, (number, place), words.comment(rule, chain.family))
 
 
-def _chain(
-    chain: Chain, names: _Names, sets: Mapping[str, str], plain: Mapping[str, str] | None, refusals: Refusals
-) -> Iterator[str]:
-    """`plain`: the names of sets without digests, where rules are counted."""
-    yield ""
-    yield from comments(*chain.notes)
-    yield f"chain {chain.name} {{"
+def _chain(chain: Chain, names: _Names, words: _Words, refusals: Refusals) -> list[str]:
+    lines = ["", *("\t" + line for line in comments(*chain.notes)), f"\tchain {chain.name} {{"]
     for note, rule in noted(chain.rules):
-        yield from ("\t" + line for line in comments(note))
+        if note:
+            lines += ["\t\t" + line for line in comments(note)]
         if isinstance(rule, Lookup):
-            yield from ("\t" + line for line in _lookup(rule, names.maps[rule.map]))
+            lines += ["\t\t" + line for line in _lookup(rule, names.maps[rule.map])]
         else:
-            printed = partial(_rule, rule, chain.family, sets, plain if _is_counted(rule, chain) else None)
-            yield from ("\t" + text for text in refusals.texts(rule, printed))
-    yield "}"
+            printed = words.counted if _is_counted(rule, chain) else words.texts
+            lines += ["\t\t" + text for text in refusals.texts(printed, rule, chain.family)]
+    lines.append("\t}")
+    return lines
 
 
-def _rule(
-    rule: Rule, chain_family: Family | None, sets: Mapping[str, str], plain: Mapping[str, str] | None = None
-) -> tuple[str]:
-    family = rule.family or chain_family
-    parts = [match_text(match, family, sets) for match in rule.matches]
-    if rule.family and chain_family is None and not any(asks_family(match) for match in rule.matches):
-        parts.insert(0, f"meta nfproto ipv{rule.family.value}")
-    if plain is not None and not isinstance(rule.verdict, Drop | Reject):  # these have a counter always
-        parts.append("counter")
-    parts += [effect_text(effect, family) for effect in rule.effects]
-    parts.append(verdict_text(rule.verdict, family))
-    if plain is not None:
-        parts.append(_comment(rule, chain_family, plain))
-    return (" ".join(filter(None, parts)),)
+class _Words:
+    """Rules as they are printed. `sets`: what the ruleset's sets are called; `lasting`: the same with names that stay
+    whatever is in the sets, where rules are counted."""
 
+    def __init__(self, sets: Mapping[str, str], lasting: _Words | None = None) -> None:
+        self._matches = Once[Match, tuple[str, bool]](
+            lambda one, family: (match_text(one, family, sets), asks_family(one))
+        )
+        self._verdicts = Once[Verdict, str](verdict_text)
+        self._lasting = lasting
 
-def _comment(rule: Rule, chain_family: Family | None, plain: Mapping[str, str]) -> str:
-    """By which the rule is known, whatever is in the sets that it asks."""
-    (text,) = _rule(rule, chain_family, plain)
-    return f'comment "netpolc {hashlib.sha256(text.encode()).hexdigest()[:12]}"'
+    def texts(self, rule: Rule, chain_family: Family | None) -> tuple[str]:
+        """The one text of a rule in a chain of that family."""
+        return (" ".join(self._parts(rule, chain_family)),)
+
+    def counted(self, rule: Rule, chain_family: Family | None) -> tuple[str]:
+        """The same of a rule that counts, if any do."""
+        if self._lasting is None:
+            return self.texts(rule, chain_family)
+        counter = () if isinstance(rule.verdict, Drop | Reject) else ("counter",)  # these have a counter always
+        parts = self._parts(rule, chain_family, counter)
+        return (" ".join((*parts, self._lasting.comment(rule, chain_family))),)
+
+    def comment(self, rule: Rule, chain_family: Family | None) -> str:
+        """By which the rule is known."""
+        (text,) = self.texts(rule, chain_family)
+        return f'comment "netpolc {hashlib.sha256(text.encode()).hexdigest()[:12]}"'
+
+    def _parts(self, rule: Rule, chain_family: Family | None, counter: Iterable[str] = ()) -> list[str]:
+        family = rule.family or chain_family
+        parts: list[str] = []
+        known = chain_family is not None or rule.family is None
+        for match in rule.matches:
+            text, asks = self._matches(match, family)
+            parts.append(text)
+            known = known or asks
+        if not known and family is not None:
+            parts.insert(0, f"meta nfproto ipv{family.value}")
+        parts += counter
+        if rule.effects:
+            parts += [effect_text(effect, family) for effect in rule.effects]
+        verdict = self._verdicts(rule.verdict, family)
+        return [*parts, verdict] if verdict else parts
 
 
 def _is_counted(rule: Rule, chain: Chain) -> bool:

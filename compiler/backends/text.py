@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from compiler.errors import Collector, Unsupported
 from compiler.ir.ruleset import Lookup, Rule
+from compiler.net import Family
 from grammar.source import Flaw, Source
+
+_Value = TypeVar("_Value")
+_Text = TypeVar("_Text")
 
 #: Characters a comment line. `ipset restore` reads 1,023 bytes at a time and iptables-restore 10,239: they would take
 #: the rest of a longer line for a command. A character is four bytes at most.
@@ -89,16 +93,34 @@ class Printed(NamedTuple):
     text: str
 
 
+class Once(Generic[_Value, _Text]):
+    """The text of a value, made when it is first asked for: rules of a large ruleset share their matches and verdicts.
+    It is known by the identity of both arguments, so these have to live as long as this."""
+
+    def __init__(self, made: Callable[[_Value, Family | None], _Text]) -> None:
+        self._made = made
+        self._known: dict[tuple[int, int], _Text] = {}
+
+    def __call__(self, value: _Value, family: Family | None) -> _Text:
+        key = id(value), id(family)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._made(value, family)
+        return found
+
+
 class Refusals:
     """What a tool cannot say, found while a script is printed: all of it, each at the place of its statement."""
 
     def __init__(self) -> None:
         self._found: dict[Flaw, None] = {}
 
-    def texts(self, rule: Rule, printed: Callable[[], Sequence[str]]) -> Sequence[str]:
+    def texts(
+        self, printed: Callable[[Rule, Family | None], Sequence[str]], rule: Rule, family: Family | None
+    ) -> Sequence[str]:
         """The rule as it is printed; nothing when that is refused. Unsupported for rules that nobody wrote."""
         try:
-            return printed()
+            return printed(rule, family)
         except Unsupported as error:
             if not rule.origins:
                 raise
