@@ -142,6 +142,8 @@ def command(
     except NetpolcError as error:
         click.echo(error.render(), err=True)
         sys.exit(2)
+    finally:
+        gc.freeze()  # nor are they looked through when Python ends
 
 
 def _made(
