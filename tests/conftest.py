@@ -2,7 +2,7 @@
 that the rules do what the policies say, and a skip would hide its absence. NETPOLC_NO_KERNEL=1 says that it is meant.
 
 Random examples are the same in every run, so that a change passes or fails for what it is; NETPOLC_RANDOM=1 asks for
-new ones.
+new ones. How long one takes is nobody's failure: two tests at a time share the processors with each other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 import pytest
 from hypothesis import settings
 
-settings.register_profile("netpolc", derandomize=os.environ.get("NETPOLC_RANDOM") != "1")
+settings.register_profile("netpolc", deadline=None, derandomize=os.environ.get("NETPOLC_RANDOM") != "1")
 settings.load_profile("netpolc")
 
 _TOOLS = (
