@@ -81,6 +81,11 @@ class _Passes(click.ParamType[tuple[str, ...]]):
 @click.option(
     "--merge-counters", is_flag=True, help="Make one rule of rules of nft that count, and add their counters."
 )
+@click.option(
+    "--relax",
+    is_flag=True,
+    help="Rules that do the same may change places though some packets match both; what they match then is guessed.",
+)
 @profiles.profile_options
 @click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
 @click.option("-v", "--verbose", is_flag=True, help=f"Tell of every rule that goes, not of the first {_TOLD} alone.")
@@ -99,6 +104,7 @@ def command(
     tool: str | None,
     passes: tuple[str, ...],
     threshold: int,
+    relax: bool,
     merge_counters: bool,
     profiles_: tuple[str, ...],
     half_life: int,
@@ -139,7 +145,9 @@ def command(
         known = _listing(Source(name, text), format_, beside, TOOLS[tool or "legacy"])
         weighed = profiles.weighed(known, profiles.read(profiles_), half_life)
         guessed = not (profiles_ or _counted(known))
-        found = _optimized(weighed, passes, Fraction(threshold, 100), guessed=guessed, counters=merge_counters)
+        found = _optimized(
+            weighed, passes, Fraction(threshold, 100), guessed=guessed, counters=merge_counters, relax=relax
+        )
         new = found.listing.written()
         changed = new != text
         if changed and proving:
@@ -179,12 +187,13 @@ def _counted(rules: Listing) -> bool:
 
 
 def _optimized(
-    rules: Listing, passes: Sequence[str], threshold: Fraction, *, guessed: bool, counters: bool
+    rules: Listing, passes: Sequence[str], threshold: Fraction, *, guessed: bool, counters: bool, relax: bool
 ) -> Optimized:
-    """`guessed`: weights are an estimate, which other rules have another of; `counters`: those of nft are added."""
+    """`guessed`: weights are an estimate, which other rules have another of; `counters`: those of nft are added;
+    `relax`: rules that do the same may change places."""
     chosen = [one for one in Pass if one.value in passes]
     weigh = estimated if guessed else lambda rules: rules
-    return optimize(rules, chosen, threshold if "order" in passes else None, weigh, counters)
+    return optimize(rules, chosen, threshold if "order" in passes else None, weigh, counters, relax)
 
 
 def _prove(name: str, old: str, new: str, sets: Sequence[tuple[str, str]]) -> None:
@@ -226,6 +235,9 @@ def _ordered(name: str, found: Reordered) -> Iterator[str]:
     for chain in found.chains:
         for place in chain.barriers:
             yield f"note: {place.span.file_line}: nothing moves past this rule: {' '.join(place.text.split())}"
+    for chain in found.chains:
+        if chain.now:
+            yield f"note: {name}: {chain.table} {chain.chain}: what its rules match now is guessed (--relax)"
     for table, left, why in found.left:
         yield f"note: {name}: {table} {left} stays as it is: {why}"
     if not found.chains:
@@ -248,7 +260,9 @@ def _row(chain: ChainOrder) -> tuple[str, ...]:
     if not chain.counted:
         return (*names, "0", *("-",) * 6)
     order = chain.ordering
-    asked = [chain.asked(row) for row in (range(chain.rules), order.row)]
     costs = [cost / chain.counted / 10 for cost in (order.written, order.cost, order.bound)]
+    cells = [f"{float(one):.1f}" for one in (*chain.asked(), *costs)]
     gap = "optimal" if order.optimal else f"{float(order.gap):.2%}"
-    return (*names, f"{float(chain.counted):.0f}", *(f"{float(one):.1f}" for one in (*asked, *costs)), gap)
+    if chain.now:
+        cells[-1] = gap = "-"
+    return (*names, f"{float(chain.counted):.0f}", *cells, gap)

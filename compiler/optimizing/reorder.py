@@ -8,7 +8,7 @@ it matched, and counters stay true.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -24,13 +24,15 @@ from grammar.ruletext import Place
 class ChainOrder:
     """A chain of more than one rule. `barriers`: the rules that nothing moves past; `weights`: packets whose way
     through the chain ended at each rule, as written; costs of `ordering` are what all of them together spend on
-    comparing, in the unit of `prices`."""
+    comparing, in the unit of `prices`. `now`: those weights in the new order, where they are others (`relax`); then no
+    bound is known."""
 
     table: str
     chain: str
     barriers: tuple[Place, ...]
     weights: tuple[Fraction, ...]
     ordering: Ordering
+    now: tuple[Fraction, ...] = ()
 
     @property
     def rules(self) -> int:
@@ -46,10 +48,11 @@ class ChainOrder:
         """The fewest rules that change places."""
         return moved(self.ordering.row)
 
-    def asked(self, row: Iterable[int]) -> Fraction:
-        """Rules that a packet that ends in the chain is compared with in this order, on average. ZeroDivisionError
-        where none is counted."""
-        return comparisons(self.weights, row) / self.counted
+    def asked(self) -> tuple[Fraction, Fraction]:
+        """Rules that a packet that ends in the chain is compared with on average, as written and in the new order.
+        ZeroDivisionError where none is counted."""
+        written = comparisons(self.weights, range(self.rules))
+        return written / self.counted, comparisons(self.now or self.weights, self.ordering.row) / self.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,13 @@ class Reordered:
         return self.listing.written()
 
 
-def reorder(listing: Listing, threshold: Fraction = Fraction(0)) -> Reordered:
+def reorder(
+    listing: Listing,
+    threshold: Fraction = Fraction(0),
+    better: Callable[[Chain, ChainOrder], ChainOrder] = lambda _, order: order,
+) -> Reordered:
     """The listing with every chain in its new order, or as it was where that does not save more than the `threshold`,
-    a part of the cost."""
+    a part of the cost. `better` may make another one of the order of a chain."""
     found: list[ChainOrder] = []
     left: list[tuple[str, str, str]] = []
     chains: list[Chain] = []
@@ -82,10 +89,18 @@ def reorder(listing: Listing, threshold: Fraction = Fraction(0)) -> Reordered:
             if own is None:
                 left.append((chain.table, chain.name, chain.fixed or "too many rules hang together"))
             else:
+                own = better(chain, own)
                 found.append(own)
-                new = replace(chain, rules=tuple(chain.rules[job] for job in own.ordering.row))
+                new = replace(chain, rules=tuple(_rules(chain, own)))
         chains.append(new)
     return Reordered(replace(listing, chains=tuple(chains)), tuple(found), tuple(left))
+
+
+def _rules(chain: Chain, order: ChainOrder) -> Iterator[Rule]:
+    for job in order.ordering.row:
+        rule = chain.rules[job]
+        changed = bool(order.now) and order.now[job] != order.weights[job]
+        yield replace(rule, weight=order.now[job]) if changed else rule
 
 
 def shares(chains: Collection[Chain]) -> dict[str, Fraction]:

@@ -12,7 +12,9 @@ from fractions import Fraction
 from itertools import accumulate
 
 from compiler.optimizing.chains import Chain, Listing
+from compiler.optimizing.relax import relaxing
 from compiler.optimizing.reorder import ChainOrder, Reordered, ended, reorder, settled, shares
+from compiler.optimizing.shadow import counted_at_the_end
 from compiler.optimizing.simplify import Pass, Simplified, Simplifier
 from compiler.ordering.prices import Tool
 
@@ -42,9 +44,10 @@ def optimize(
     threshold: Fraction | None,
     weigh: Callable[[Listing], Listing] = lambda listing: listing,
     counters: bool = False,
+    relax: bool = False,
 ) -> Optimized:
     """By these passes, and in order unless `threshold` is None. `weigh` says again how often rules match, where that
-    depends on the rules; `counters` as in `simplify`."""
+    depends on the rules; `counters` as in `simplify`; `relax`: rules that do the same may change places."""
     weighed = weigh(listing)
     simplifier = Simplifier(passes, counters)
     found = simplifier.simplify(weighed)
@@ -53,7 +56,8 @@ def optimize(
         return Optimized(found, None, *costs)
     orders: dict[tuple[str, str], ChainOrder] = {}
     for _ in range(_ROUNDS):
-        last = reorder(weigh(found.listing), threshold)
+        own = weigh(found.listing)
+        last = reorder(own, threshold, relaxing(own, threshold)) if relax else reorder(own, threshold)
         for chain in last.chains:
             if chain.moved or (chain.table, chain.chain) not in orders:
                 orders[chain.table, chain.chain] = chain
@@ -76,7 +80,7 @@ def spent(listing: Listing) -> Fraction:
 
 def _spent(chains: Sequence[Chain], tool: Tool) -> Fraction:
     known = shares(chains)
-    entered = {chain.name: Fraction(chain.policy.packets if chain.policy else 0) for chain in chains}
+    entered = {chain.name: Fraction(0) for chain in chains}
     for rule in (rule for chain in chains for rule in chain.rules):
         for name in rule.asked.to:
             entered[name] = entered.get(name, Fraction(0)) + rule.matched
@@ -84,7 +88,7 @@ def _spent(chains: Sequence[Chain], tool: Tool) -> Fraction:
     for chain in chains:
         asked = [settled(rule.asked, known) for rule in chain.rules]
         ends = [ended(rule, one, known) for rule, one in zip(chain.rules, asked, strict=True)]
-        through = max(entered[chain.name] - sum(ends), Fraction(0)) if chain.own else entered[chain.name]
+        through = max(entered[chain.name] - sum(ends), Fraction(0)) if chain.own else counted_at_the_end(chain)
         costs = accumulate(one.cost(tool) for one in asked)
         at = 0
         for at, many in zip(costs, ends, strict=True):

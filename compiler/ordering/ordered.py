@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import lcm
 
 from compiler.ordering.jobs import Jobs
 from compiler.ordering.order import Ordering, order_apart
-from compiler.ordering.overlap import Box, drained, groups, overlaps
+from compiler.ordering.overlap import Box, drained, groups, overlaps, relaxed
 
 #: More boxes than these that hang together are not ordered: what comes before each takes up to a bit for each other.
 LARGEST = 120_000
 
 
 def ordered(
-    boxes: Sequence[Box], weights: Sequence[Fraction], costs: Sequence[int], threshold: Fraction
+    boxes: Sequence[Box],
+    weights: Sequence[Fraction],
+    costs: Sequence[int],
+    threshold: Fraction,
+    actions: Sequence[Hashable] | None = None,
 ) -> Ordering | None:
-    """Boxes that overlap keep their order. None when too many hang together."""
+    """Boxes that overlap keep their order; with `actions`, of each box one, only those that do different things. None
+    when too many hang together."""
     factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
     hanging = groups(boxes)
     if max(map(len, hanging), default=0) > LARGEST:
         return None
     apart = []
     for group in hanging:
-        before = drained(overlaps([boxes[n] for n in group]))
-        jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], before)
+        before = overlaps([boxes[n] for n in group])
+        if actions is not None:
+            before = relaxed(before, [actions[n] for n in group])
+        jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], drained(before))
         apart.append((group, replace(jobs, unit=jobs.unit / factor)))
     return order_apart(apart, threshold)
 

@@ -89,7 +89,7 @@ def test_costs_are_in_the_unit_of_prices_where_shares_are_fractions() -> None:
     assert list(forward.weights) == weights
     assert forward.moved == 0
     assert forward.ordering.written == sum(35 * at * weight for at, weight in enumerate(weights, 1))
-    assert forward.asked(forward.ordering.row) == (50 + Fraction(20, 3) + 2) / 54
+    assert forward.asked() == ((50 + Fraction(20, 3) + 2) / 54,) * 2
 
 
 def test_a_threshold_keeps_what_gains_little() -> None:
