@@ -79,9 +79,9 @@ class _Reader:
             match tokens.here:
                 case "table":
                     self._table()
-                case "rule" if added:
-                    self._added()
-                case "flush" | "delete" | "destroy" if not self.found.chains:
+                case "rule" | "chain" | "map" | "element" if added:
+                    self._added(tokens.take().text, first)
+                case "flush" | "delete" | "destroy" if not any(one.rules for one in self.found.chains.values()):
                     tokens.skip()
                 case (
                     "flush" | "delete" | "destroy" | "insert" | "replace" | "reset" | "define" | "undefine" | "include"
@@ -90,8 +90,6 @@ class _Reader:
                     self.found.odd.append(tokens.place(first))
                 case _ if added:
                     tokens.skip()
-                    if first + 1 < tokens.at and tokens.texts[first + 1] in ("chain", "map", "element"):
-                        self.found.odd.append(tokens.place(first))
                 case _:
                     raise tokens.refused("a table or a command of nft is expected")
             tokens.lines()
@@ -101,18 +99,26 @@ class _Reader:
         family = tokens.take().text if tokens.here in _FAMILIES else "ip"
         return family, tokens.word("the name of a table").plain
 
-    def _added(self) -> None:
-        """`add rule inet filter input RULE`"""
+    def _added(self, kind: str, first: int) -> None:
+        """`add rule inet filter input RULE`; `first`: the command's first token."""
         tokens = self._tokens
-        first = tokens.at - 1
-        tokens.take()
-        family, table = self._key()
-        chain = self.found.chains.setdefault(Key(family, table, tokens.word("the name of a chain").plain), ChainPlace())
-        if tokens.here in ("handle", "index", "position"):
-            tokens.skip()
-            self.found.odd.append(tokens.place(first))
-        else:
-            chain.rules.append(self._rule())
+        key = Key(*self._key(), tokens.word(f"the name of a {'chain' if kind == 'rule' else kind}").plain)
+        match kind:
+            case "rule" if tokens.here in ("handle", "index", "position"):
+                tokens.skip()
+                self.found.odd.append(tokens.place(first))
+            case "rule":
+                self.found.chains.setdefault(key, ChainPlace()).rules.append(self._rule())
+            case "chain":
+                chain = self.found.chains.setdefault(key, ChainPlace())
+                if tokens.here == "{":
+                    self._chain(chain)
+            case "map":
+                self._map(self.found.maps.setdefault(key, []))
+            case "element" if key in self.found.maps:
+                self._elements(self.found.maps[key])
+            case _:
+                tokens.skip()
 
     def _table(self) -> None:
         tokens = self._tokens
@@ -162,18 +168,23 @@ class _Reader:
             if tokens.here == "elements":
                 tokens.take()
                 tokens.expect("=")
-                first = tokens.at
-                try:
-                    found += elements(tokens)
-                except Refused:  # of a map to something else; to verdicts, such a map leads nobody knows where
-                    tokens.at = first
-                    tokens.skip()
-                    found.append(Element((), None))
+                self._elements(found)
             elif not tokens.here:
                 raise tokens.refused("} is expected")
             else:
                 tokens.skip()
             tokens.lines()
+
+    def _elements(self, found: list[Element]) -> None:
+        """Of a map to something else than verdicts, one that leads nobody knows where."""
+        tokens = self._tokens
+        first = tokens.at
+        try:
+            found += elements(tokens)
+        except Refused:
+            tokens.at = first
+            tokens.skip()
+            found.append(Element((), None))
 
     def _rule(self) -> RulePlace:
         tokens = self._tokens

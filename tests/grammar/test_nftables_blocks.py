@@ -98,12 +98,39 @@ def test_maps_to_verdicts_have_their_elements() -> None:
     assert [element.verdict for element in maps[Key("inet", "filter", "towards")]] == [None]
 
 
+def test_scripts_declare_in_front_of_rules() -> None:
+    text = """add table inet t
+add chain inet t c { type filter hook input priority 0 ; policy drop ; }
+add chain inet t own
+add map inet t doors { type inet_service : verdict ; }
+add set inet t hosts { type ipv4_addr ; }
+flush table inet t
+table inet t {
+	chain c {
+		tcp dport vmap @doors
+	}
+}
+add element inet t hosts { 10.0.0.1 }
+add element inet t doors { 22 : jump own }
+"""
+    here = found(text)
+    assert not here.odd
+    assert {key.name: (chain.hook, len(chain.rules)) for key, chain in here.chains.items()} == {
+        "c": ("input", 1),
+        "own": ("", 0),
+    }
+    ((said,),) = ([element.verdict for element in elements] for elements in here.maps.values())
+    assert said is not None
+    assert said.chain == "own"
+    assert [one.text for one in found(text + "flush table inet t\n").odd] == ["flush table inet t"]
+
+
 def test_scripts_add_rules_and_change_them() -> None:
     text = "flush ruleset\nadd table t\nadd chain t c\nadd rule t c tcp dport 1 accept\nadd rule t c drop\n"
     (key, chain), *_ = found(text).chains.items()
     assert key == Key("ip", "t", "c")
     assert [one.place.text for one in chain.rules] == ["tcp dport 1 accept", "drop"]
-    assert [one.text for one in found(text).odd] == ["add chain t c"]
+    assert not found(text).odd
     for odd in (
         "flush chain t c",
         "insert rule t c accept",
@@ -111,7 +138,7 @@ def test_scripts_add_rules_and_change_them() -> None:
         "delete rule t c handle 3",
         "define x = { 1, 2 }",
     ):
-        assert [one.text for one in found(f"table t {{\nchain c {{\n}}\n}}\n{odd}\n").odd] == [odd]
+        assert [one.text for one in found(f"table t {{\nchain c {{\naccept\n}}\n}}\n{odd}\n").odd] == [odd]
 
 
 @pytest.mark.parametrize(

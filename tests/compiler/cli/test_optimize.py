@@ -409,6 +409,20 @@ def test_long_sets_are_told_in_short(netpolc: Netpolc) -> None:
     assert line.endswith("10.0.1.143 } drop")
 
 
+@pytest.mark.kernel
+def test_scripts_of_our_own(netpolc: Netpolc) -> None:
+    """Another order, which the kernel takes over the old one."""
+    assert netpolc("compile", str(ROOT / "fixtures" / "examples" / "shop"), "--node", "node-a", "-o", "old").status == 0
+    old = Path("old/netpolc.nft").read_text()
+    done = netpolc("optimize", "old/netpolc.nft", "-o", "new.nft", "--passes", "order")
+    assert done.status == 0, done.stderr
+    assert "proved: " in done.stderr
+    new = Path("new.nft").read_text()
+    assert new != old
+    assert sorted(new.splitlines()) == sorted(old.splitlines())
+    subprocess.run(["unshare", "--net", "sh", "-ec", "nft -f old/netpolc.nft; nft -f new.nft"], check=True)
+
+
 OBJECTS = """table inet filter {
 	counter web {
 		packets 5 bytes 300
