@@ -22,6 +22,7 @@ from grammar.ruletext import Place
 from grammar.source import Source
 
 _WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+|"')
+_PLAIN = re.compile(r"\S+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -149,38 +150,36 @@ def _command(place: Place) -> Command:
 
 
 def _options(words: list[Word]) -> Iterator[Option]:
-    at = 0
-    while at < len(words):
+    names = [len(word.text) > 1 and word.text[0] == "-" and not word.quoted for word in words]
+    marks = [word.text == "!" and not word.quoted for word in words]
+    at, count = 0, len(words)
+    while at < count:
         begin = words[at].place
-        negated = _is(words[at], "!")
+        negated = marks[at]
         at += negated
-        if at == len(words) or not _is_option(words[at]):
+        if at == count or not names[at]:
             raise begin.refused(f"an option is expected here, not {begin.text}")
-        name = words[at]
+        name, last = words[at], at
         at += 1
-        if at + 1 < len(words) and _is(words[at], "!") and not negated and not _is_option(words[at + 1]):
+        if at + 1 < count and marks[at] and not negated and not names[at + 1]:
             negated = True
             at += 1
-        values = []
-        while at < len(words) and not _is_option(words[at]) and not _is(words[at], "!"):
-            values.append(words[at])
+        first = at
+        while at < count and not names[at] and not marks[at]:
+            last = at
             at += 1
-        end = (values[-1] if values else name).place.end
-        yield Option(name.text, tuple(values), negated, Place(begin.source, begin.start, end))
-
-
-def _is(word: Word, text: str) -> bool:
-    return word.text == text and not word.quoted
-
-
-def _is_option(word: Word) -> bool:
-    return len(word.text) > 1 and word.text[0] == "-" and not word.quoted
+        yield Option(
+            name.text, tuple(words[first:at]), negated, Place(begin.source, begin.start, words[last].place.end)
+        )
 
 
 def _words(place: Place) -> list[Word]:
-    found = []
-    for match in _WORD.finditer(place.source.text, place.start, place.end):
-        text, at = match.group(), Place(place.source, match.start(), match.end())
+    source, found = place.source, []
+    if source.text.find('"', place.start, place.end) < 0:
+        each = _PLAIN.finditer(source.text, place.start, place.end)
+        return [Word(match.group(), Place(source, *match.span())) for match in each]
+    for match in _WORD.finditer(source.text, place.start, place.end):
+        text, at = match.group(), Place(source, *match.span())
         if text == '"':
             raise at.refused("the quote is not closed")
         if '"' in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import product
 
 from compiler.semantics.rules import same_words
@@ -178,12 +179,8 @@ class RuleMatches:
     def _ask_core(self, name: str, option: Option) -> Alternatives:
         text = "" if name == "-f" else _one(option)
         match name:
-            case "-s" | "-d":
-                found = normal(self._block(part) for part in text.split(","))
-                if "," not in text and isinstance(odd := self._odd_mask(text), int):
-                    base = self._block(text.partition("/")[0])[0] & odd
-                    return self._is(option, _end(name), ((base, base),), odd)
-                return self._is(option, _end(name), found)
+            case "-s" | "-d" | "-i" | "-o":
+                return _of_end(name, text, option.negated, self._family)
             case "-p":
                 value = 0 if text == "all" else protocol(text)
                 if value == 0:
@@ -192,31 +189,10 @@ class RuleMatches:
                 if not option.negated and value in _MODULES:
                     self._modules.append((_MODULES[value], []))
                 return self._is(option, Field.PROTOCOL, ((value, value),))
-            case "-i" | "-o":
-                field = Field.INPUT if name == "-i" else Field.OUTPUT
-                return self._is(option, field, (interface(text, "+"),))
         return ((Opaque("-f", option.negated),),)
 
-    def _odd_mask(self, text: str) -> int | None:
-        """The mask when it is not that of a prefix."""
-        _, given, length = text.partition("/")
-        mask = mask_of(length, self._family) if given else 0
-        return mask if given and not is_prefix(mask, bits(self._family)) else None
-
-    def _block(self, text: str) -> Interval:
-        if self._odd_mask(text) is not None:
-            text = text.partition("/")[0]
-        family, found = block(text)
-        if family != self._family:
-            raise ValueError(f"{text} is not of the table's family")
-        return found
-
     def _is(self, option: Option, field: Field, intervals: Intervals, mask: int | None = None) -> Alternatives:
-        width = bits(self._family) if field in (Field.SOURCE, Field.DESTINATION) else field.top.bit_length()
-        top = all_ones(width) if field in (Field.SOURCE, Field.DESTINATION) else field.top
-        if mask is not None and (plain := unmasked(intervals, mask, width)) is not None:
-            intervals, mask = plain, None
-        return ((In(field, complement(intervals, top) if option.negated else intervals, mask),),)
+        return _asked(field, intervals, option.negated, self._family, mask)
 
     # Modules
 
@@ -225,8 +201,7 @@ class RuleMatches:
         name = option.name
         if name in _SPORT + _DPORT:
             self._need(option, frozenset(p for p, m in _MODULES.items() if m == module))
-            field = Field.SOURCE_PORT if name in _SPORT else Field.DESTINATION_PORT
-            return self._is(option, field, (span(_one(option), ":", 65535),))
+            return _of_port(name in _SPORT, _one(option), option.negated)
         if module == "multiport":
             return self._multiport(option)
         ask: Mapping[str, Callable[[Option], Alternatives]] = {
@@ -345,6 +320,50 @@ class RuleMatches:
         return self._is(option, Field.HOPS, ((value, value),))
 
 
+@lru_cache(maxsize=1 << 17)
+def _of_end(name: str, text: str, negated: bool, family: int) -> Alternatives:
+    """What -s, -d, -i or -o asks; many rules have the same words."""
+    if name in ("-i", "-o"):
+        return _asked(Field.INPUT if name == "-i" else Field.OUTPUT, (interface(text, "+"),), negated, family)
+    field = Field.SOURCE if name == "-s" else Field.DESTINATION
+    found = normal(_block(part, family) for part in text.split(","))
+    if "," not in text and isinstance(odd := _odd_mask(text, family), int):
+        base = _block(text.partition("/")[0], family)[0] & odd
+        return _asked(field, ((base, base),), negated, family, odd)
+    return _asked(field, found, negated, family)
+
+
+@lru_cache(maxsize=1 << 12)
+def _of_port(of_source: bool, text: str, negated: bool) -> Alternatives:
+    """The same of --sport and --dport."""
+    field = Field.SOURCE_PORT if of_source else Field.DESTINATION_PORT
+    return _asked(field, (span(text, ":", 65535),), negated)
+
+
+def _asked(field: Field, intervals: Intervals, negated: bool, family: int = 4, mask: int | None = None) -> Alternatives:
+    width = bits(family) if field in (Field.SOURCE, Field.DESTINATION) else field.top.bit_length()
+    top = all_ones(width) if field in (Field.SOURCE, Field.DESTINATION) else field.top
+    if mask is not None and (plain := unmasked(intervals, mask, width)) is not None:
+        intervals, mask = plain, None
+    return ((In(field, complement(intervals, top) if negated else intervals, mask),),)
+
+
+def _odd_mask(text: str, family: int) -> int | None:
+    """The mask when it is not that of a prefix."""
+    _, given, length = text.partition("/")
+    mask = mask_of(length, family) if given else 0
+    return mask if given and not is_prefix(mask, bits(family)) else None
+
+
+def _block(text: str, family: int) -> Interval:
+    if _odd_mask(text, family) is not None:
+        text = text.partition("/")[0]
+    version, found = block(text)
+    if version != family:
+        raise ValueError(f"{text} is not of the table's family")
+    return found
+
+
 def _tried(ask: Callable[[str, Option], Alternatives], name: str, option: Option) -> Alternatives:
     try:
         return ask(name, option)
@@ -356,10 +375,6 @@ def _one(option: Option) -> str:
     if len(option.values) != 1:
         raise option.place.refused(f"{option.name} takes one value")
     return option.values[0].text
-
-
-def _end(name: str) -> Field:
-    return Field.SOURCE if name == "-s" else Field.DESTINATION
 
 
 def _beyond(module: str, options: list[Option]) -> Condition:
