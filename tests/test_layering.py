@@ -42,7 +42,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.resources",
     ),
     "compiler.translate.rest": ("grammar.source", "compiler.errors", "compiler.resources"),
-    "compiler.translate.carried": ("compiler.errors", "compiler.resources"),
+    "compiler.translate.carried": ("compiler.errors", "compiler.resources", "compiler.translate.as_written"),
     "compiler.translate.tables": ("compiler.errors", "compiler.resources"),
     "compiler.resolve": (
         "grammar.source",

@@ -171,7 +171,7 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _of_iptables(text: str) -> Iterator[tuple[str, _Place]]:
-    for kind, option, value in _options(text):
+    for kind, option, value in options_of(text):
         if option in ("-j", "--jump") and value in _TARGETS:
             yield f"-j {value}", _TARGETS[value]
         elif option in ("-m", "--match") and value in _MATCHES:
@@ -183,7 +183,7 @@ def _of_iptables(text: str) -> Iterator[tuple[str, _Place]]:
 
 def _needs(item: Opaque) -> Iterator[str]:
     """What a rule of iptables does not say and has to, or says of the other family."""
-    options = list(_options(item.rule))
+    options = list(options_of(item.rule))
     named = [value.lower() for _, option, value in options if option in ("-p", "--protocol")]
     protocols = {_NUMBERS.get(name, name) for name in named}
     for kind, option, value in options:
@@ -197,7 +197,7 @@ def _needs(item: Opaque) -> Iterator[str]:
                 yield f"{said} is for IPv{version} alone: say ipv{version} in front of the rule"
 
 
-def _options(text: str) -> Iterator[tuple[str, str, str]]:
+def options_of(text: str) -> Iterator[tuple[str, str, str]]:
     """The match or target that each option is of, its name and its value; of a protocol's own match, the protocol."""
     (table,) = iptables.tables(Source("", f"*filter\n-A CHAIN {text}\nCOMMIT\n"))
     kind = ""

@@ -155,3 +155,29 @@ def test_segments_that_are_too_large_for_iptables(netpolc: Netpolc, program: Cal
         "a.np:1:63: error: iptables cannot express segments of 65496: at most 65495 beside the header [unsupported]",
         "a.np:1:86: error: iptables cannot express segments of 65516: at most 65515 beside the header [unsupported]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "taken"),
+    [
+        ("-j MARK --set-mark 5", "0xf000000"),
+        ("-j MARK --set-xmark 0x1000000/0x1000000", "0x1000000"),
+        ("-j MARK --or-mark 0x2000010", "0x2000000"),
+        ("-m mark --mark 0x0/0x8000001 -j RETURN", "0x8000000"),
+        ("-j CONNMARK --restore-mark", "0xf000000"),
+        ("-j MARK --set-mark 010", "0xf000000"),
+        ("-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff", ""),
+        ("-j CONNMARK --set-mark 5", ""),
+        ("-j MARK --set-xmark 0x5/0xff", ""),
+        ("-m mark --mark 5/0xff -j MARK --xor-mark 0x3", ""),
+        ("-m connmark --mark 5 -j RETURN", ""),
+    ],
+)
+def test_bits_of_marks_that_rules_of_iptables_take(
+    netpolc: Netpolc, program: Callable[[str], None], rule: str, taken: str
+) -> None:
+    """Those that tell POSTROUTING where a packet came in are not theirs."""
+    program(f'nat {{ masquerade iface eth1 -> any }}\nmangle {{ opaque m iptables forward "{rule}" }}\n')
+    done = netpolc("compile", "a.np", "--backend", "iptables")
+    assert done.status == (2 if taken else 0), done.stderr
+    assert not taken or f"a.np:2:10: error: the bits {taken} of the mark are netpolc's own here" in done.stderr
