@@ -12,7 +12,7 @@ leads to a chain with a barrier.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from compiler.optimizing.chains import Asked
@@ -28,10 +28,10 @@ from compiler.optimizing.dimensions import (
     STATE,
     STATES,
     TO,
+    Narrowing,
     block,
     interfaces,
 )
-from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Kind
 from grammar.iptables import Command, Option
 
@@ -106,47 +106,45 @@ def asked(command: Command, known: Collection[str] = ()) -> Asked:
     quiet = all(match in MATCHES for match in matches) and not any(STATEFUL.match(one.name) for one in options)
     if does and not to and does not in _ENDS | _PASSES:
         return Asked(EVERYTHING, tuple(kinds), ends, to, barrier=True)
-    box = _box([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
-    return Asked(box, tuple(kinds), ends, to)
+    narrowing = _narrowing([one for one in options if not one.negated and (quiet or one.name in _HEADER)])
+    box = narrowing.box()
+    return Asked(box or EVERYTHING, tuple(kinds), ends, to, parts=narrowing.parts() if box else ())
 
 
-def _box(options: Iterable[Option]) -> Box:
-    """What all of these let through. An option that is not understood does not narrow it, and where nothing gets
-    through it is everything."""
-    box = list(EVERYTHING)
+def _narrowing(options: Iterable[Option]) -> Narrowing:
+    """What all of these let through; an option that is not understood does not narrow it."""
+    found = Narrowing()
     for option in options:
         with suppress(ValueError, KeyError):
-            for dimension, interval in _narrow(option):
-                low, high = box[dimension]
-                box[dimension] = max(low, interval[0]), min(high, interval[1])
-    return tuple(box) if all(low <= high for low, high in box) else EVERYTHING
+            for dimension, spans in _narrow(option):
+                found.take(dimension, spans)
+    return found
 
 
 def _word(option: Option) -> str:
     return option.values[0].text if option.values else ""
 
 
-def _narrow(option: Option) -> Iterator[tuple[int, tuple[int, int]]]:
-    """The dimensions that an option narrows, and to which interval. ValueError, KeyError: not understood."""
+def _narrow(option: Option) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
+    """The dimensions that an option narrows, and to which intervals. ValueError, KeyError: not understood."""
     text = _word(option)
     match option.name:
         case "-s" | "-d":
-            yield (SOURCE if option.name == "-s" else DESTINATION), block(text)
+            yield (SOURCE if option.name == "-s" else DESTINATION), (block(text),)
         case "-p" if text not in ("all", "0"):
             number = int(text) if text.isdecimal() else PROTOCOLS[text]
-            yield PROTOCOL, (number, number)
+            yield PROTOCOL, ((number, number),)
         case "--dport" | "--sport":
-            yield (TO if option.name == "--dport" else FROM), _ports(text)
+            yield (TO if option.name == "--dport" else FROM), (_ports(text),)
         case "--dports" | "--sports":
-            spans = [_ports(part) for part in text.split(",")]
-            hull = min(low for low, _ in spans), max(high for _, high in spans)
-            yield (TO if option.name == "--dports" else FROM), hull
+            yield (TO if option.name == "--dports" else FROM), [_ports(part) for part in text.split(",")]
         case "-i" | "-o":
-            yield (IN if option.name == "-i" else OUT), interfaces(text.removesuffix("+"), begins=text.endswith("+"))
+            names = interfaces(text.removesuffix("+"), begins=text.endswith("+"))
+            yield (IN if option.name == "-i" else OUT), (names,)
         case "--ctstate":
             states = [STATES[word.lower()] for word in text.split(",")]
             if max(states) < STATES["snat"]:
-                yield STATE, (min(states), max(states))
+                yield STATE, [(state, state) for state in states]
 
 
 def _ports(text: str) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from grammar.source import Source
 
 
 class Asked(NamedTuple):
-    """What an order needs to know of a rule. `box` holds all packets that it matches, and maybe more. `ends`: a packet
+    """What an order needs to know of a rule. `box` holds all packets that it matches, and maybe more; so do `parts`
+    together, boxes within it, if there are any. `ends`: a packet
     that matches goes no further in the chain. `to`: chains of the table's own that it may go to. `barrier`: nothing
     moves past the rule."""
 
@@ -26,6 +27,7 @@ class Asked(NamedTuple):
     ends: bool = False
     to: tuple[str, ...] = ()
     barrier: bool = False
+    parts: tuple[Box, ...] = ()
 
     def cost(self, tool: Tool) -> int:
         """What the rule costs a packet that it does not match; one that it always matches also pays for the way to a

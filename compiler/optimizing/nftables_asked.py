@@ -26,10 +26,10 @@ from compiler.optimizing.dimensions import (
     STATES,
     TO,
     VERSION,
+    Narrowing,
     block,
     interfaces,
 )
-from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Kind
 from grammar.nftables_tree import (
     Anonymous,
@@ -98,11 +98,12 @@ def asked(rule: Rule, family: str, own: Collection[str], maps: Maps) -> Asked:
     verdicts = list(_verdicts(rule, maps))
     to = tuple(dict.fromkeys(one.chain for one in verdicts if one.chain))
     ends = _ends(rule, verdicts)
-    box = _box(rule, family)
+    narrowing = _narrowing(rule, family)
+    box = narrowing.box()
     unknown = any(name not in own for name in to) or _opens_elsewhere(rule, maps)
     if box is None or unknown or not all(map(_is_harmless, rule.parts)):
         return Asked(EVERYTHING, kinds, ends, tuple(name for name in to if name in own), barrier=True)
-    return Asked(box, kinds, ends, to)
+    return Asked(box, kinds, ends, to, parts=narrowing.parts())
 
 
 def keys(part: Match | VerdictMap, maps: Maps) -> Sequence[Element] | None:
@@ -150,29 +151,28 @@ def is_plain(selector: Selector) -> bool:
     return name in _DIMENSIONS or header in PRESUPPOSED or header in _PLAIN or name in _PLAIN_META
 
 
-def _box(rule: Rule, family: str) -> Box | None:
-    """None when nothing gets through."""
-    box = list(EVERYTHING)
+def _narrowing(rule: Rule, family: str) -> Narrowing:
+    """What matches in front of the first statement let through."""
+    found = Narrowing()
+    if family in ("ip", "ip6"):
+        found.take(VERSION, ((4, 4),) if family == "ip" else ((6, 6),))
     for part in rule.parts:
         if isinstance(part, Statement) and part.words[0].text == "comment":
             continue
         if not isinstance(part, Match | VerdictMap) or not all(map(is_plain, part.left)):
             break
-        for dimension, (low, high) in _narrowed(part):
-            box[dimension] = max(low, box[dimension][0]), min(high, box[dimension][1])
+        for dimension, spans in _narrowed(part):
+            found.take(dimension, spans)
         if isinstance(part, VerdictMap):
             break
-    if family in ("ip", "ip6"):
-        version = 4 if family == "ip" else 6
-        box[VERSION] = max(version, box[VERSION][0]), min(version, box[VERSION][1])
-    return tuple(box) if all(low <= high for low, high in box) else None
+    return found
 
 
-def _narrowed(part: Match | VerdictMap) -> Iterator[tuple[int, tuple[int, int]]]:
+def _narrowed(part: Match | VerdictMap) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
     for selector in part.left:
         presupposed = PRESUPPOSED.get(selector.name.partition(" ")[0])
         if presupposed is not None:
-            yield presupposed[0], (presupposed[1],) * 2
+            yield presupposed[0], ((presupposed[1],) * 2,)
     for n, selector in enumerate(part.left):
         dimension = dimension_of(selector)
         values = listed(part, n)
@@ -182,7 +182,7 @@ def _narrowed(part: Match | VerdictMap) -> Iterator[tuple[int, tuple[int, int]]]
             spans = [interval(dimension, atom) for atom in values]
         except (ValueError, KeyError):
             continue
-        yield dimension, (min(low for low, _ in spans), max(high for _, high in spans))
+        yield dimension, spans
 
 
 def dimension_of(selector: Selector) -> int | None:

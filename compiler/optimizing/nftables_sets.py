@@ -22,8 +22,7 @@ from compiler.optimizing.nftables_joints import Fields, Joint, OneField, Signatu
 from compiler.optimizing.nftables_rules import rule as read
 from compiler.optimizing.nftables_shapes import Shape, shape, words
 from compiler.optimizing.regions import UNIVERSE, around
-from compiler.ordering.bits import members
-from compiler.ordering.overlap import Box, overlaps
+from compiler.ordering.overlap import Box, overlaps_of_parts
 from compiler.ordering.prices import Tool
 from grammar.nftables_blocks import RulePlace
 from grammar.nftables_rules import rule as parsed
@@ -90,21 +89,10 @@ def merged(chain: Chain, known: Sequence[Known], own: Collection[str], counters:
 
 def _met(touched: Sequence[Sequence[Box]]) -> list[int]:
     """For each rule the set of earlier ones that some packet touches, too."""
-    count = len(touched)
-    if count > _LARGEST:
-        return [-1] * count
-    pieces = [own if len(own) <= _PIECES else [around(own)] for own in (own or [UNIVERSE] for own in touched)]
-    # The first piece of each rule by its number, then all others.
-    owners = [*range(count), *(number for number, own in enumerate(pieces) for _ in own[1:])]
-    rows = overlaps([*(own[0] for own in pieces), *(piece for own in pieces for piece in own[1:])])
-    found = rows[:count]
-    for owner, row in zip(owners[count:], rows[count:], strict=True):
-        found[owner] |= row & (1 << owner) - 1
-        others = members(row >> owner + 1)
-        for other in (owners[owner + 1 + place] for place in others):
-            if other != owner:
-                found[max(other, owner)] |= 1 << min(other, owner)
-    return found
+    if len(touched) > _LARGEST:
+        return [-1] * len(touched)
+    some = (own or [UNIVERSE] for own in touched)
+    return overlaps_of_parts([own if len(own) <= _PIECES else [around(own)] for own in some])
 
 
 def _shape(rule: Rule, counters: bool) -> Shape | None:

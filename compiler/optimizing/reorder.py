@@ -20,6 +20,10 @@ from compiler.ordering.prices import Tool
 from grammar.ruletext import Place
 
 
+#: Of a chain whose rules have more boxes than these together, each has the one around its own.
+_MOST_PARTS = 20_000
+
+
 @dataclass(frozen=True, slots=True)
 class ChainOrder:
     """A chain of more than one rule. `barriers`: the rules that nothing moves past; `weights`: packets whose way
@@ -129,7 +133,7 @@ def settled(asked: Asked, known: Collection[str]) -> Asked:
     """With `known`, the chains that leave addresses alone: a rule that leads to another one is a barrier."""
     if all(name in known for name in asked.to):
         return asked
-    return asked._replace(box=EVERYTHING, to=(), barrier=True)
+    return asked._replace(box=EVERYTHING, to=(), barrier=True, parts=())
 
 
 def ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
@@ -143,7 +147,11 @@ def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold:
     """None when more rules hang together than fit into memory as pairs."""
     rules = [settled(rule.asked, known) for rule in chain.rules]
     weights = [ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
-    ordering = ordered([rule.box for rule in rules], weights, [rule.cost(tool) for rule in rules], threshold)
+    boxes, costs = [rule.box for rule in rules], [rule.cost(tool) for rule in rules]
+    parts = [rule.parts or (rule.box,) for rule in rules]
+    if not len(parts) < sum(map(len, parts)) <= _MOST_PARTS:
+        parts = []
+    ordering = ordered(boxes, weights, costs, threshold, parts=parts)
     if ordering is None:
         return None
     barriers = tuple(rule.place for rule, asked in zip(chain.rules, rules, strict=True) if asked.barrier)

@@ -10,7 +10,7 @@ from math import lcm
 
 from compiler.ordering.jobs import Jobs
 from compiler.ordering.order import Ordering, order_apart
-from compiler.ordering.overlap import Box, drained, groups, overlaps, relaxed
+from compiler.ordering.overlap import Box, drained, groups, overlaps, overlaps_of_parts, relaxed
 
 #: More boxes than these that hang together are not ordered: what comes before each takes up to a bit for each other.
 LARGEST = 120_000
@@ -22,16 +22,17 @@ def ordered(
     costs: Sequence[int],
     threshold: Fraction,
     actions: Sequence[Hashable] | None = None,
+    parts: Sequence[Sequence[Box]] = (),
 ) -> Ordering | None:
-    """Boxes that overlap keep their order; with `actions`, of each box one, only those that do different things. None
-    when too many hang together."""
+    """Boxes that overlap keep their order; with `actions`, of each box one, only those that do different things; with
+    `parts`, what each box holds, one box at least, only those whose parts overlap. None when too many hang together."""
     factor = lcm(*(weight.denominator for weight in weights))  # groups have one unit
     hanging = groups(boxes)
     if max(map(len, hanging), default=0) > LARGEST:
         return None
     apart = []
     for group in hanging:
-        before = overlaps([boxes[n] for n in group])
+        before = overlaps_of_parts([parts[n] for n in group]) if parts else overlaps([boxes[n] for n in group])
         if actions is not None:
             before = relaxed(before, [actions[n] for n in group])
         jobs = Jobs.of([int(weights[n] * factor) for n in group], [costs[n] for n in group], drained(before))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
+from compiler.ordering.bits import members
+
 #: An inclusive interval for each dimension.
 Box = tuple[tuple[int, int], ...]
 #: So many boxes are compared with all later ones at a time, to bound the memory.
@@ -21,6 +23,22 @@ def overlaps(boxes: Sequence[Box]) -> list[int]:
     for start, number, met in _met(boxes):
         rows[number] |= met << start
     return rows
+
+
+def overlaps_of_parts(parts: Sequence[Sequence[Box]]) -> list[int]:
+    """The same for unions of boxes, each of one at least: they overlap where any of their boxes do."""
+    count = len(parts)
+    # The first part of each union by its number, then all others.
+    owners = [*range(count), *(number for number, own in enumerate(parts) for _ in own[1:])]
+    rows = overlaps([*(own[0] for own in parts), *(part for own in parts for part in own[1:])])
+    found = rows[:count]
+    for owner, row in zip(owners[count:], rows[count:], strict=True):
+        found[owner] |= row & (1 << owner) - 1
+        others = members(row >> owner + 1)
+        for other in (owners[owner + 1 + place] for place in others):
+            if other != owner:
+                found[max(other, owner)] |= 1 << min(other, owner)
+    return found
 
 
 def groups(boxes: Sequence[Box]) -> list[list[int]]:

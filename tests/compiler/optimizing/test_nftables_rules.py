@@ -242,3 +242,15 @@ def test_rules_that_are_not_understood_are_barriers() -> None:
     assert [place.text for place in forward.barriers] == ["ip saddr 10.0.0.0/24 flow add @fast # handle 8"]
     assert "handle 7\n\t\tip saddr 10.0.0.1" in found.text
     assert found.text.index("# handle 8") < found.text.index("# handle 9")
+
+
+def test_rules_pass_by_sets_that_they_are_not_in() -> None:
+    rule = "tcp dport {0} counter packets {1} bytes 1 {2}"
+    text = TEXT.format(
+        family="inet", rule="\n\t\t".join([rule.format("{ 22, 8443 }", 1, "drop"), rule.format(80, 9, "accept")])
+    )
+    found = reordered(text)
+    assert found.text.index("dport 80") < found.text.index("dport { 22, 8443 }")
+    assert same(text, found.text)
+    text = text.replace("dport 80", "dport 8000-9000")
+    assert reordered(text).text == text

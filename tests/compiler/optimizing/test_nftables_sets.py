@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from compiler.analysis.same import differences
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.nftables_sets import _met
-from compiler.optimizing.regions import meet
 from compiler.optimizing.simplify import Change, Pass, simplify
-from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 
@@ -186,16 +181,3 @@ def test_keys_are_no_longer_than_the_kernels() -> None:
 def test_other_tools_have_neither() -> None:
     found = replace(listing(Source("old.nft", text_of(*hosts(20)))), tool=Tool.IPTABLES_NFT)
     assert merged(found) == (found, ())
-
-
-SPANS = st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda ends: (min(ends), max(ends)))
-PIECES = st.lists(st.tuples(SPANS, SPANS), min_size=1, max_size=4)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(PIECES, min_size=1, max_size=12))
-def test_rules_meet_where_any_of_their_boxes_do(touched: list[list[Box]]) -> None:
-    assert _met(touched) == [
-        sum(1 << m for m in range(n) if any(meet(a, b) for a in own for b in touched[m]))
-        for n, own in enumerate(touched)
-    ]

@@ -212,6 +212,18 @@ def test_any_text_means_the_same_keeps_its_lines_and_is_done_with(made: list[str
     assert all(chain.ordering.optimal for chain in found.chains)
 
 
+def test_rules_pass_by_lists_that_they_are_not_in() -> None:
+    head, rule = "*filter\n:FORWARD DROP [0:0]\n", "[{}:1] -A FORWARD -p tcp -m {} -j {}\n"
+    text = head + rule.format(1, "multiport --dports 22,8443", "DROP") + rule.format(9, "tcp --dport 80", "ACCEPT")
+    found = reordered(text + "COMMIT\n").text
+    assert found.index("80") < found.index("8443")
+    assert same(text + "COMMIT\n", found)
+    states = "[{}:1] -A FORWARD -m conntrack --ctstate {} -j {}\n"
+    text = head + states.format(1, "NEW,ESTABLISHED", "DROP") + states.format(9, "RELATED", "ACCEPT") + "COMMIT\n"
+    assert reordered(text).text.index("RELATED") < reordered(text).text.index("NEW")
+    assert same(text, reordered(text).text)
+
+
 def test_the_proof_would_notice() -> None:
     """The same lines by their counters alone."""
     lines = SMALL.splitlines()
