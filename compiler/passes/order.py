@@ -20,6 +20,7 @@ from compiler.ir.ruleset import Chain, Continue, Goto, Jump, Lookup, Return, Rul
 from compiler.optimizing.dimensions import EVERYTHING
 from compiler.ordering.order import Ordering
 from compiler.ordering.ordered import keeps, ordered
+from compiler.ordering.overlap import Box, groups
 from compiler.ordering.prices import JUMP, Tool, price
 from compiler.passes.boxes import Boxes, kinds
 
@@ -61,7 +62,7 @@ class _Orders:
             return chain
         boxes = [self._box(rule, chain) for rule in chain.rules]
         now = self._loaded.get(chain.name, ())
-        if len(now) != len(chain.rules) or not keeps(boxes, now):
+        if len(now) != len(chain.rules) or not _keeps(boxes, now):
             now = range(len(chain.rules))
         rules = [chain.rules[n] for n in now]
         weights = [self._ending.at(rule) for rule in rules]
@@ -72,7 +73,7 @@ class _Orders:
         self.told.append(ChainOrder(chain.name, tuple(weights), ordering, row))
         return replace(chain, rules=tuple(chain.rules[n] for n in row))
 
-    def _box(self, rule: Rule | Lookup, chain: Chain) -> tuple[tuple[int, int], ...]:
+    def _box(self, rule: Rule | Lookup, chain: Chain) -> Box:
         """What comes back from a rule of one tool may have other addresses."""
         if isinstance(rule, Lookup):
             verdicts = [verdict for _, verdict in self._maps[rule.map].elements]
@@ -86,6 +87,19 @@ class _Orders:
         asked = kinds(rule, self._tool)
         jumps = isinstance(rule, Rule) and isinstance(rule.verdict, Jump) and not asked
         return price(self._tool, asked) + (JUMP[self._tool] if jumps else 0)
+
+
+def _keeps(boxes: Sequence[Box], row: Sequence[int]) -> bool:
+    """Whether boxes that overlap keep their order in the row; pairs are looked for only among those that hang
+    together."""
+    at = {number: place for place, number in enumerate(row)}
+    if all(number == place for number, place in at.items()):
+        return True
+    for group in groups(boxes):
+        moved = sorted(range(len(group)), key=[at[n] for n in group].__getitem__)
+        if moved != list(range(len(group))) and not keeps([boxes[n] for n in group], moved):
+            return False
+    return True
 
 
 def _native(ruleset: Ruleset) -> Collection[str]:
