@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from compiler.net import Family, Intervals, Prefix, parse_prefix, prefixes, union
-from compiler.optimizing.chains import Rule
+from compiler.optimizing.chains import Chain, Rule
 from compiler.optimizing.cover import Entry, Query, first_other
 from compiler.optimizing.dimensions import STATES
 from compiler.optimizing.iptables_regions import Asking, asks_a_family, parts, port_spans
 from compiler.optimizing.lines import Known, Line
 from compiler.optimizing.rewriting import Edit, cut, rewritten
+from compiler.optimizing.shadow import counted_at_the_end
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command, Option
 
@@ -68,7 +69,7 @@ class Memory:
         return self._keys.setdefault(words, len(self._keys))
 
 
-def merges(lines: Sequence[Line], own: Collection[str], tool: Tool, memory: Memory) -> list[Merge]:
+def merges(lines: Sequence[Line], chain: Chain, own: Collection[str], tool: Tool, memory: Memory) -> list[Merge]:
     """Those that can be done at once; after them there may be more. `own`: chains of the table that rules may lead
     to."""
     alike: dict[int, list[tuple[int, _Form]]] = {}
@@ -79,12 +80,13 @@ def merges(lines: Sequence[Line], own: Collection[str], tool: Tool, memory: Memo
     several.sort(key=lambda members: members[0][1].family is None)  # a longer list of ports is asked for longer
     barred = _barred(lines, {number for members in several for number, _ in members})
     taken: set[int] = set()
-    found = []
+    found: list[Merge] = []
     for members in several:
         for run in _runs([one for one in members if one[0] not in taken], barred):
             for group, spans in _groups(run):
                 merge = _merge(group, spans, lines, own, tool)
-                if merge is not None:
+                # One that is asked for longer than the first of its rules is judged when nothing else changes.
+                if merge and (_is_cheap(merge, lines, tool) or (not found and _saves(merge, lines, chain, tool))):
                     taken.update(merge.numbers)
                     found.append(merge)
     return found
@@ -220,10 +222,22 @@ def _merge(
     rule = lines[number].rule
     assert isinstance(rule.said, Command)
     new = rewritten(rule, rule.said, _edits(rule.said, form, spans), own)
-    old = [lines[number].asked for number in numbers]
-    worse = new.asked.cost(tool) > sum(one.cost(tool) for one in old)
-    worse |= new.asked.most(tool) > sum(one.most(tool) for one in old)
-    return None if worse else Merge(numbers, new)
+    most = sum(lines[number].asked.most(tool) for number in numbers)
+    return Merge(numbers, new) if new.asked.most(tool) <= most else None
+
+
+def _is_cheap(merge: Merge, lines: Sequence[Line], tool: Tool) -> bool:
+    return merge.rule.asked.cost(tool) <= lines[merge.numbers[0]].asked.cost(tool)
+
+
+def _saves(merge: Merge, lines: Sequence[Line], chain: Chain, tool: Tool) -> bool:
+    """Whether those that come to the first of the rules would pay no more than those that come to each pay now."""
+    coming = [counted_at_the_end(chain)]  # to each rule, from the last one on
+    for line in reversed(lines):
+        coming.append(coming[-1] + (line.rule.matched if line.asked.ends else 0))
+    coming.reverse()
+    before = sum(coming[number] * lines[number].asked.cost(tool) for number in merge.numbers)
+    return coming[merge.numbers[0]] * merge.rule.asked.cost(tool) <= before
 
 
 def _edits(command: Command, form: _Form, spans: Intervals) -> Iterator[Edit]:

@@ -148,7 +148,7 @@ class _Work:
         if Pass.MERGE in self._passes:
             before = -1
             while len(lines) != before:
-                before, lines = len(lines), self._merged(lines, block)
+                before, lines = len(lines), self._merged(lines, chain, block)
         chain = replace(chain, rules=tuple(line.rule for line in lines))
         if Pass.SETS in self._passes and self._tool is Tool.NFTABLES:
             chain, found = merged(chain, lines, block.own, self._counters)
@@ -183,9 +183,9 @@ class _Work:
             self.changes.append(Change(why, (rule.place,), rule.text, by, shadow.policy))
         return replace(chain, policy=policy), [left[number] for number in sorted(left)]
 
-    def _merged(self, lines: Sequence[Line], block: Block) -> list[Line]:
+    def _merged(self, lines: Sequence[Line], chain: Chain, block: Block) -> list[Line]:
         left: dict[int, Line] = dict(enumerate(lines))
-        for merge in merges(lines, block.own, self._tool, self._memory):
+        for merge in merges(lines, chain, block.own, self._tool, self._memory):
             rule = merge.rule
             for number in merge.numbers[1:]:
                 rule = heir(rule, left.pop(number).rule)

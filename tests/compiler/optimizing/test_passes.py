@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.optimizing import iptables_rules
-from compiler.optimizing.simplify import Pass, Simplified, simplify
+from compiler.optimizing.simplify import Pass, Simplified, Why, simplify
 from compiler.optimizing.whole import optimize, spent
 from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent
@@ -157,12 +157,16 @@ def test_any_text(passes: tuple[Pass, ...], tool: Tool, text: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(texts())
 def test_passes_and_order_together(text: str) -> None:
-    """No packet fares otherwise or is lost, nothing is left to do, and by what was counted nothing costs more."""
+    """No packet fares otherwise or is lost, nothing is left to do, and by what was counted nothing costs more: as long
+    as rules that no packet reaches have not counted any, which must be somewhere else then."""
     listing = iptables_rules.listing(Source("rules", text), Tool.IPTABLES_LEGACY)
     found = optimize(listing, tuple(Pass), Fraction(0))
     new = found.listing.written()
     assert same(text, new)
     assert totals(new) == totals(text)
-    assert found.after <= found.before == spent(listing)
+    assert found.before == spent(listing)
+    unreached = [change for change in found.simplified.changes if change.why is Why.UNREACHED]
+    if all(change.text.startswith("[0:0]") for change in unreached):
+        assert found.after <= found.before
     again = optimize(iptables_rules.listing(Source("rules", new), Tool.IPTABLES_LEGACY), tuple(Pass), Fraction(0))
     assert again.listing.written() == new

@@ -278,6 +278,15 @@ def test_a_merge_must_not_cost_more() -> None:
     assert len(left(run(*rules, tool=Tool.IPTABLES_NFT))) == 1
 
 
+def test_a_question_less_can_cost_more() -> None:
+    """An address is asked faster than a protocol: where all packets are the first rule's, two rules are better."""
+    rules = ["[9:9] -A FORWARD -s 0.0.0.0/1 -p udp -j ACCEPT", "[0:0] -A FORWARD -s 128.0.0.0/1 -p udp -j ACCEPT"]
+    end = "[{}:0] -A FORWARD -j REJECT"
+    assert len(left(run(*rules, end.format(0)))) == 2  # by nine packets at the policy
+    text = "\n".join(["*filter", ":FORWARD DROP [0:0]", *rules, end.format(0), "COMMIT", ""])
+    assert simplify(iptables_rules.listing(Source("rules", text), Tool.IPTABLES_LEGACY)).changes == ()
+
+
 def test_states_become_one_list() -> None:
     found = run(
         "[1:1] -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
