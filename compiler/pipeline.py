@@ -111,9 +111,11 @@ class Compiler:
         self.closed = closed(policies)
         self._ssh = ssh
         self._inventory = Inventory(snapshot)
+        #: For rules of every pod.
+        self._ends = Ends(self._inventory, None)
         check_program(program, self.policies, not self._inventory.symbolic)
         #: With the blocks of the program that are among them.
-        self._deciding = with_blocks(self.policies, program, Ends(self._inventory, None))
+        self._deciding = with_blocks(self.policies, program, self._ends)
 
     def remarks(self) -> Iterator[str]:
         """What somebody who reads the result must know: rules that cannot mean all that they say. What cannot be
@@ -129,7 +131,7 @@ class Compiler:
                     yield f"{rule.origin}: domainNames match nothing: files hold no DNS answers"
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
                     yield f"{rule.origin}: matches no node: the input holds no Node objects"
-        ends = Ends(self._inventory, None)
+        ends = self._ends
         for item, origin in self._items():
             for what, end in (("source", item.source), ("target", item.target)) if isinstance(item, Matching) else ():
                 if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
@@ -167,7 +169,7 @@ class Compiler:
         if self.program == NO_PROGRAM:
             ruleset = self._lower(target)
         else:
-            ends = Ends(self._inventory, target.node)
+            ends = self._ends_of(target)
             ruleset = self._lower(target, denials(self.program, ends, target))
             ruleset = ProgramFront(self.program, ends, target, lines).before(ruleset)
             ruleset = beside(ruleset, self.program, ends, target, exempted)
@@ -183,13 +185,16 @@ class Compiler:
         rules, packets = (tuple(narrowed(one)) for one in (self.program.node, self.program.node_packets))
         if self._ssh is None or not (rules or packets):
             return ()
-        return failsafe(rules, Ends(self._inventory, target.node), target.families, self._ssh, packets)
+        return failsafe(rules, self._ends_of(target), target.families, self._ssh, packets)
 
     def exempt(self, target: Target) -> tuple[ProgramRule, ...]:
         """What the program's raw statements never drop."""
         if self._ssh is None or not self.program.raw:
             return ()
-        return exempt(self.program, Ends(self._inventory, target.node), target.families, self._ssh)
+        return exempt(self.program, self._ends_of(target), target.families, self._ssh)
+
+    def _ends_of(self, target: Target) -> Ends:
+        return self._ends if target.node is None else Ends(self._inventory, target.node)
 
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
         if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):
@@ -220,7 +225,7 @@ def prepared(ruleset: Ruleset, target: Target) -> Ruleset:
     for step in PASSES:
         before, ruleset = ruleset, step(ruleset, target.capabilities)
         if ruleset is not before:
-            check(ruleset)
+            check(ruleset, before)
     return ruleset
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -59,17 +59,20 @@ _ONCE: tuple[frozenset[type], ...] = (
 )
 
 
-def check(ruleset: Ruleset) -> None:
+def check(ruleset: Ruleset, before: Ruleset | None = None) -> None:
     """AssertionError naming the first thing that is wrong: names, references, shapes, families, order and bounds of
-    elements, cycles of jumps, places in tables and hooks."""
+    elements, cycles of jumps, places in tables and hooks. `before`: what it was made of, and was checked; rules that
+    are still in their chains are not looked at again unless they name what changed, nor are sets."""
     chains = {chain.name: chain for chain in ruleset.chains}
     sets = {found.name: found for found in ruleset.sets}
     maps = {found.name: found for found in ruleset.maps}
     assert len(chains) == len(ruleset.chains), "two chains share a name"
     assert len(sets) + len(maps) == len(ruleset.sets) + len(ruleset.maps), "two sets or maps share a name"
     assert not sets.keys() & maps.keys(), "a set and a map share a name"
+    stayed = _Stayed(before, ruleset) if before is not None else None
     for found in ruleset.sets:
-        _check_elements(found)
+        if stayed is None or id(found) not in stayed.sets:
+            _check_elements(found)
     for found_map in ruleset.maps:
         _check_elements(found_map)
         for _, verdict in found_map.elements:
@@ -81,7 +84,10 @@ def check(ruleset: Ruleset) -> None:
     for chain in ruleset.chains:
         assert len(chain.name) <= LONGEST_CHAIN, f"{chain.name}: longer than {LONGEST_CHAIN} characters"
         assert chain.hook is None or chain.hook in HOOKS[chain.table], f"{chain.name}: no such hook in the table"
+        known_rules = stayed.rules(chain) if stayed is not None else ()
         for rule in chain.rules:
+            if id(rule) in known_rules:
+                continue
             assert chain.family in (None, rule.family) or rule.family is None, f"{chain.name}: rule of the other family"
             if isinstance(rule, Lookup):
                 assert rule.map in maps, f"{chain.name}: no map {rule.map}"
@@ -92,6 +98,36 @@ def check(ruleset: Ruleset) -> None:
     ways = {chain.name: targets(ruleset, chain) for chain in ruleset.chains}
     _check_cycles(ways)
     _check_places(chains, ways)
+
+
+class _Stayed:
+    """What of a ruleset that was checked is still the same, by identity."""
+
+    def __init__(self, before: Ruleset, now: Ruleset) -> None:
+        self.sets = {id(found) for found in before.sets}
+        heads = {_head(chain) for chain in now.chains}
+        is_same = {id(found) for found in (*now.sets, *now.maps)}
+        #: Names of sets and maps that are no more what they were.
+        self._gone = {found.name for found in (*before.sets, *before.maps) if id(found) not in is_same}
+        self._before = (
+            {_head(chain): chain for chain in before.chains} if heads.issuperset(map(_head, before.chains)) else {}
+        )
+
+    def rules(self, chain: Chain) -> Collection[int]:
+        """The rules of a chain that are as right as they were there."""
+        known = self._before.get(_head(chain))
+        return {id(rule) for rule in known.rules if not self._names_gone(rule)} if known is not None else ()
+
+    def _names_gone(self, rule: Rule | Lookup) -> bool:
+        if not self._gone:
+            return False
+        if isinstance(rule, Lookup):
+            return rule.map in self._gone
+        return any(isinstance(match, InSet | InNets) and match.set in self._gone for match in rule.matches)
+
+
+def _head(chain: Chain) -> tuple[object, ...]:
+    return chain.name, chain.table, chain.hook, chain.family
 
 
 class _Known(NamedTuple):

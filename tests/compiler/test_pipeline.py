@@ -214,9 +214,16 @@ class TestArtifacts:
         seen: list[Ruleset] = []
         changes = [lambda ruleset, _, n=n: replace(ruleset, notes=(str(n),)) for n in range(2)]
         steps = (pipeline.PASSES[0], changes[0], lambda ruleset, _: ruleset, changes[1])
-        with patch.object(pipeline, "check", seen.append), patch.object(pipeline, "PASSES", steps):
+        known: list[Ruleset | None] = []
+
+        def check(ruleset: Ruleset, before: Ruleset | None = None) -> None:
+            seen.append(ruleset)
+            known.append(before)
+
+        with patch.object(pipeline, "check", check), patch.object(pipeline, "PASSES", steps):
             compiled(cluster(), Target(Backend.IPTABLES))
         assert [ruleset.notes for ruleset in seen] == [(), (), ("0",), ("1",)]
+        assert known == [None, *seen[:-1]], "each is made of one that was checked"
         assert seen[0].maps
         assert not seen[-1].maps
 

@@ -178,9 +178,60 @@ MALFORMED = {
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_a_malformed_one_does_not(case: str) -> None:
+    """Neither as it comes, nor made of a good one."""
     ruleset, message = MALFORMED[case]
-    with pytest.raises(AssertionError, match=re.escape(message)):
-        check(ruleset)
+    for before in (None, GOOD):
+        with pytest.raises(AssertionError, match=re.escape(message)):
+            check(ruleset, before)
+
+
+def without(name: str) -> Ruleset:
+    """The good ruleset without a chain, set or map, in which all other things are the same objects."""
+    return replace(
+        GOOD,
+        chains=tuple(one for one in GOOD.chains if one.name != name),
+        sets=tuple(one for one in GOOD.sets if one.name != name),
+        maps=tuple(one for one in GOOD.maps if one.name != name),
+    )
+
+
+LOST = {
+    "a set": (without("ports"), "forward: no set ports"),
+    "a set of prefixes": (without("blocks"), "forward: no set blocks"),
+    "a map": (without("map"), "forward: no map map"),
+    "a chain": (without("end"), "two: no chain end"),
+    "the key of a set": (
+        replace(without("ports"), sets=(*without("ports").sets, Set("ports", None, (PROTOCOL,), ()))),
+        "forward: ports has another key",
+    ),
+    "the family of a map": (replace(without("map"), maps=(PrefixMap("map", V6, ()),)), "map is of the other family"),
+    "the family of a chain": (
+        replace(without("end"), chains=(*without("end").chains, Chain("end", (Rule((), Drop()),), family=V6))),
+        "two: end is of the other family",
+    ),
+    "the place of a chain": (
+        replace(without("end"), chains=(*without("end").chains, Chain("end", (), Hook.INPUT))),
+        "two: end is a base chain",
+    ),
+    "the place of rules": (
+        replace(GOOD, chains=(*GOOD.chains, Chain("more", GOOD.chain("forward").rules[:1]))),
+        "more: Accept outside a base chain",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_what_a_pass_takes_from_rules_that_stay(what: str) -> None:
+    ruleset, message = LOST[what]
+    check(GOOD)
+    for before in (None, GOOD):
+        with pytest.raises(AssertionError, match=re.escape(message)):
+            check(ruleset, before)
+
+
+def test_what_stays_is_right() -> None:
+    check(replace(GOOD, chains=GOOD.chains[::-1]), GOOD)
+    check(chains(Chain("more", GOOD.chain("four").rules, family=V4)), GOOD)
 
 
 class TestCycles:
