@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from compiler.backends.target import Capabilities
 from compiler.ir.effects import ClampMss, Effect, Log, SetDscp, SetMss, Step, Ttl
-from compiler.ir.match import InSet
+from compiler.ir.match import InSet, IsProtocol
 from compiler.ir.names import Namer
 from compiler.ir.nat import Dnat, Redirect
 from compiler.ir.places import naming
@@ -47,6 +47,7 @@ class _Split:
         self._ruleset = ruleset
         self._capabilities = capabilities
         self._added: dict[str, Chain] = {}
+        self._known: dict[tuple[object, ...], Jump | Goto] = {}
         self._namer = Namer()
         self._prefix_sets = {found.name for found in ruleset.sets if isinstance(found, PrefixSet)}
 
@@ -61,32 +62,42 @@ class _Split:
             return chain
         rules: list[Rule | Lookup] = []
         for rule in chain.rules:
-            rules.extend(self._rules(rule, chain) if isinstance(rule, Rule) else (rule,))
+            rules.extend(self._rules(rule, chain) if isinstance(rule, Rule) and rule.effects else (rule,))
         return replace(chain, rules=tuple(rules))
 
     def _rules(self, rule: Rule, chain: Chain) -> Iterator[Rule]:
-        if not rule.effects:
-            yield rule
-            return
         family = rule.family or chain.family
-        parts = list(self._parts(rule, family))
-        # One effect that is printed for each family: the matches may be asked twice, as every packet is of one family.
-        by_family = len(rule.effects) == 1 and rule.verdict == Continue()
-        if not rule.matches or ((len(parts) == 1 or by_family) and not self._counts_apart(rule)):
-            yield from parts
-            return
+        if not rule.matches or (self._is_one(rule, family) and not self._counts_apart(rule)):
+            yield from self._parts(rule, family)
+        else:
+            named = naming(rule.matches)
+            # Rules for one statement share these, and so the answer.
+            key = (*map(id, (rule.effects, rule.verdict, rule.origins, rule.note, chain.table, family)), named)
+            there = self._known.get(key)
+            if there is None:
+                there = self._known[key] = self._aside(rule, chain, family, named)
+            yield replace(rule, effects=(), verdict=there)
+
+    def _is_one(self, rule: Rule, family: Family | None) -> bool:
+        """Whether it can be printed as one rule, or as one for each family: then the matches may be asked twice, as
+        every packet is of one family."""
+        if len(rule.effects) == 1 and rule.verdict == Continue():
+            return True
+        return len(list(self._parts(rule, family))) == 1
+
+    def _aside(self, rule: Rule, chain: Chain, family: Family | None, protocol: IsProtocol | None) -> Jump | Goto:
+        """The way to a chain of its effects and its verdict."""
         # In a base chain, Accept is what comes of returning to it. Jump comes back here, and so does Continue.
         verdict = Return() if rule.verdict == Accept() else rule.verdict
         # The rule has asked for its protocol; some statements want that in their own rule.
-        named = tuple(filter(None, [naming(rule.matches)]))
-        inner = replace(rule, matches=named, verdict=verdict, note="", weight=None)
+        asked = () if protocol is None else (protocol,)
+        inner = replace(rule, matches=asked, verdict=verdict, note="", weight=None)
         rules = tuple(_without_need(part) for part in self._parts(inner, family))
         stem = "-".join(type(effect).__name__ for effect in rule.effects)
         said = [(part.matches, part.effects, part.verdict, part.family) for part in rules]
         name = self._namer.name("do", stem, f"{chain.table} {family} {said} {[*map(str, rule.origins)]}")
         self._added.setdefault(name, Chain(name, rules, table=chain.table, family=family, notes=(_about(rule),)))
-        there = Jump(name) if isinstance(rule.verdict, Continue | Jump) else Goto(name)
-        yield replace(rule, effects=(), verdict=there)
+        return Jump(name) if isinstance(rule.verdict, Continue | Jump) else Goto(name)
 
     def _counts_apart(self, rule: Rule) -> bool:
         """Whether a limit would be one for each of several rules that this one is going to be."""
