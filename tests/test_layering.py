@@ -190,8 +190,8 @@ SHELL = "compiler.cli"
 #: comes from a seeded generator that the caller passes in.
 PURE = """
     __future__ abc base64 bisect calendar codecs collections contextlib copy csv dataclasses difflib enum fractions
-    functools hashlib heapq io ipaddress itertools json math operator random re string struct sys textwrap types typing
-    unicodedata
+    functools hashlib heapq html io ipaddress itertools json math operator random re string struct sys textwrap
+    types typing unicodedata
 """
 #: Parts that may use more, and what: of other distributions, or of the standard library.
 BESIDES: dict[str, frozenset[str]] = {

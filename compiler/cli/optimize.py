@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.estimate import estimated
+from compiler.optimizing.page import page
 from compiler.optimizing.reading import Format, format_of, listing
 from compiler.optimizing.reorder import ChainOrder, Reordered
 from compiler.optimizing.simplify import Pass
@@ -33,6 +35,9 @@ PASSES = (*(one.value for one in Pass), "order")
 #: So many rules that go are told.
 _TOLD = 40
 _HEAD = ("chain", "rules", "moved", "packets", "asked", "now", "ns", "now", "at least", "gap")
+
+
+_PROVED = "proved: with the new rules every packet fares as with the old"
 
 
 class _Passes(click.ParamType[tuple[str, ...]]):
@@ -89,6 +94,13 @@ class _Passes(click.ParamType[tuple[str, ...]]):
 @profiles.profile_options
 @click.option("--sets", metavar="FILE", multiple=True, help="What ipset save prints, for rules that ask sets.")
 @click.option("-v", "--verbose", is_flag=True, help=f"Tell of every rule that goes, not of the first {_TOLD} alone.")
+@click.option(
+    "--report",
+    type=click.Choice(["text", "html"]),
+    default="text",
+    show_default=True,
+    help="html: a page with pictures on standard output; needs -o for the rules, or --check.",
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 when the rules could be better.")
 @click.option(
     "--prove/--no-prove",
@@ -110,6 +122,7 @@ def command(
     half_life: int,
     sets: tuple[str, ...],
     verbose: bool,
+    report: str,
     check: bool,
     proving: bool,
 ) -> None:
@@ -135,6 +148,8 @@ def command(
     """
     if check and output is not None:
         raise click.UsageError("--check writes nothing: leave out -o")
+    if report == "html" and not check and output is None:
+        raise click.UsageError("--report html goes to standard output: -o FILE says where the rules go")
     gc.disable()  # everything lives to the end
     try:
         ((name, text),) = rules.texts([file], live=False)
@@ -155,10 +170,14 @@ def command(
         for line in _report(name, found, _TOLD if not verbose else len(found.simplified.changes)):
             click.echo(printable(line), err=True)
         if changed and proving:
-            click.echo("proved: with the new rules every packet fares as with the old", err=True)
+            click.echo(_PROVED, err=True)
         if output is not None:
             write(output.parent, {output.name: new})
-        elif not check:
+        if report == "html":
+            proof = "nothing changes" if not changed else _PROVED if proving else "not proved (--no-prove)"
+            template = (files("compiler.cli") / "page" / "optimize.html").read_text(encoding="utf-8")
+            click.echo(page(name, found, proof, template), nl=False)
+        elif output is None and not check:
             click.echo(new, nl=False)
     except NotProved as error:
         click.echo(f"{error}\nerror: rules that cannot be proved are not written; --no-prove writes them", err=True)

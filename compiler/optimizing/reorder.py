@@ -19,20 +19,20 @@ from compiler.ordering.ordered import comparisons, moved, ordered
 from compiler.ordering.prices import Tool
 from grammar.ruletext import Place
 
-
 #: Of a chain whose rules have more boxes than these together, each has the one around its own.
 _MOST_PARTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class ChainOrder:
-    """A chain of more than one rule. `barriers`: the rules that nothing moves past; `weights`: packets whose way
-    through the chain ended at each rule, as written; costs of `ordering` are what all of them together spend on
-    comparing, in the unit of `prices`. `now`: those weights in the new order, where they are others (`relax`); then no
-    bound is known."""
+    """A chain of more than one rule. `was`: these as they stood; `barriers`: those that nothing moves past; `weights`:
+    packets whose way through the chain ended at each rule, as written; costs of `ordering` are what all of them
+    together spend on comparing, in the unit of `prices`. `now`: those weights in the new order, where they are others
+    (`relax`); then no bound is known."""
 
     table: str
     chain: str
+    was: tuple[Rule, ...]
     barriers: tuple[Place, ...]
     weights: tuple[Fraction, ...]
     ordering: Ordering
@@ -155,4 +155,4 @@ def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold:
     if ordering is None:
         return None
     barriers = tuple(rule.place for rule, asked in zip(chain.rules, rules, strict=True) if asked.barrier)
-    return ChainOrder(chain.table, chain.name, barriers, tuple(weights), ordering)
+    return ChainOrder(chain.table, chain.name, chain.rules, barriers, tuple(weights), ordering)

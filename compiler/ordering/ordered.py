@@ -51,12 +51,24 @@ def keeps(boxes: Sequence[Box], row: Sequence[int]) -> bool:
 
 
 def moved(row: Sequence[int]) -> int:
-    """The fewest members that change places: all but those of a longest row that keeps its order."""
-    ends: list[int] = []  # of rows of each length, the least last member
+    """The fewest members that change places."""
+    return len(row) - len(standing(row))
+
+
+def standing(row: Sequence[int]) -> frozenset[int]:
+    """A longest choice of members that keep their order: all others move."""
+    ends: list[int] = []  # of choices of each length, the least last member
+    earlier: dict[int, int | None] = {}
     for job in row:
         at = bisect_left(ends, job)
+        earlier[job] = ends[at - 1] if at else None
         ends[at : at + 1] = [job]
-    return len(row) - len(ends)
+    found = set()
+    last = ends[-1] if ends else None
+    while last is not None:
+        found.add(last)
+        last = earlier[last]
+    return frozenset(found)
 
 
 def comparisons(weights: Sequence[Fraction], row: Iterable[int]) -> Fraction:

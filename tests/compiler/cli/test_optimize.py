@@ -501,3 +501,19 @@ def test_relaxed_orders_are_proved_and_certify_no_bound(netpolc: Netpolc) -> Non
     row = next(line.split() for line in done.stderr.splitlines() if line.startswith("filter FORWARD"))
     assert row[-2:] == ["-", "-"]
     assert "proved: " in done.stderr
+
+
+def test_a_page_with_pictures(netpolc: Netpolc) -> None:
+    """Beside the rules; who asks for it has to say where these go."""
+    done = run(netpolc, GATEWAY, "-o", "new.save", "--report", "html")
+    assert done.status == 0
+    assert done.stdout.startswith("<!doctype html>\n")
+    assert done.stdout.endswith("</html>\n")
+    assert "proved: with the new rules every packet fares as with the old" in done.stdout
+    assert "filter FORWARD" in done.stdout
+    assert Path("new.save").read_text() == run(netpolc, GATEWAY).stdout
+    assert run(netpolc, GATEWAY, "--check", "--report", "html").stdout == done.stdout
+    assert "nothing changes" in run(netpolc, Path("new.save").read_text(), "--check", "--report", "html").stdout
+    refused = run(netpolc, GATEWAY, "--report", "html")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "-o FILE says where the rules go" in refused.stderr
