@@ -100,8 +100,9 @@ def asked(rule: Rule, family: str, own: Collection[str], maps: Maps) -> Asked:
     ends = _ends(rule, verdicts)
     narrowing = _narrowing(rule, family)
     box = narrowing.box()
-    unknown = any(name not in own for name in to) or _opens_elsewhere(rule, maps)
-    if box is None or unknown or not all(map(_is_harmless, rule.parts)):
+    if _opens_elsewhere(rule, maps):
+        return Asked(EVERYTHING, kinds, ends, tuple(sorted(own)), barrier=True)
+    if box is None or any(name not in own for name in to) or not all(map(_is_harmless, rule.parts)):
         return Asked(EVERYTHING, kinds, ends, tuple(name for name in to if name in own), barrier=True)
     return Asked(box, kinds, ends, to, parts=narrowing.parts())
 

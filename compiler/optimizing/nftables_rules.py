@@ -17,6 +17,8 @@ from grammar.source import Source
 
 #: Families whose rules look at packets as boxes do.
 _FAMILIES = ("ip", "ip6", "inet")
+#: A chain's name may be one of these.
+_WORD = re.compile(r"[\w./-]+")
 _COUNTER = re.compile(r"counter\s+packets\s+([0-9]{1,20})\s+bytes\s+([0-9]{1,20})")
 
 
@@ -66,11 +68,13 @@ def rule(one: RulePlace, family: str, own: Collection[str], maps: Maps) -> Rule:
     text = one.place.text
     if one.said is None:
         packets, octets = _counters(text)
-        asks = Asked(EVERYTHING, (), barrier=True)
+        asks = Asked(
+            EVERYTHING, (), to=tuple(name for name in sorted(own) if name in _WORD.findall(text)), barrier=True
+        )
         return Rule(one.place, text, None, asks, "counter" in text.split(), packets, octets)
     statements = [part for part in one.said.parts if isinstance(part, Statement)]
     counters = [part.place.text for part in statements if part.words[0].text == "counter"]
-    comments = [part.words[1].plain for part in statements if part.words[0].text == "comment"]
+    comments = [part.words[-1].plain for part in statements if part.words[0].text == "comment"]
     packets, octets = _counters(counters[-1] if counters else "")
     does = does_of(one.said)
     return Rule(

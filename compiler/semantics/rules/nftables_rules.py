@@ -37,7 +37,7 @@ from compiler.semantics.rules.nftables_statements import statement
 from compiler.semantics.rules.nftables_values import interval, top_of
 from compiler.semantics.rules.numbers import complement, normal, unmasked
 from grammar import nftables_tree as tree
-from grammar.ruletext import Place
+from grammar.ruletext import Place, Refused
 
 
 class Question(NamedTuple):
@@ -95,10 +95,12 @@ class Sets(NamedTuple):
 
 
 class RuleReader:
-    """Reads one rule; `parts` collects them. Raises Refused."""
+    """Reads one rule; `parts` collects them. `partly`: a match whose values are not understood is one that is not
+    modelled, a statement one whose effect is not. Raises Refused."""
 
-    def __init__(self, sets: Sets, table_family: str) -> None:
+    def __init__(self, sets: Sets, table_family: str, partly: bool = False) -> None:
         self._sets = sets
+        self._partly = partly
         self._table_family = table_family
         self._parts: list[Condition | Statement] = []
         self._ported = False
@@ -107,7 +109,7 @@ class RuleReader:
         for part in rule.parts:
             match part:
                 case tree.Match():
-                    self._match(part)
+                    self._or_as_it_stands(part, lambda part=part: self._match(part))  # type: ignore[misc]
                 case tree.VerdictMap():
                     self._lookup(part)
                 case tree.Verdict():
@@ -115,8 +117,19 @@ class RuleReader:
                 case tree.Unread(place):
                     raise place.refused("the rule is not understood", "unsupported")
                 case tree.Statement():
-                    _tried(part.place, lambda part=part: self._statement(part))  # type: ignore[misc]
+                    self._or_as_it_stands(part, lambda part=part: self._statement(part))  # type: ignore[misc]
         return tuple(self._parts)
+
+    def _or_as_it_stands(self, part: tree.Match | tree.Statement, read: Callable[[], None]) -> None:
+        try:
+            _tried(part.place, read)
+        except Refused:
+            if not self._partly:
+                raise
+            if isinstance(part, tree.Match):
+                self._opaque(part)
+            else:
+                self._parts.append(Unmodelled(" ".join(part.place.text.split())))
 
     # Conditions
 

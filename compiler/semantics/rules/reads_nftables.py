@@ -33,9 +33,8 @@ _LOWEST, _HIGHEST = -(1 << 31), (1 << 31) - 1
 
 def read(source: Source, partly: bool = False) -> tuple[Table, ...]:
     """Every table of the text. `partly`: a rule that is not understood is a statement whose effect is not modelled, or,
-    if it ends with a verdict, a match that may answer anything; tables of other families and objects that are neither
-    chains nor sets are left out, a rule that asks a set that is not understood asks what nobody knows. Raises
-    Refused."""
+    if it ends with a verdict, a match that may answer anything; where only a part of it is not understood, the part is
+    not modelled. Tables of other families and objects that are neither chains nor sets are left out. Raises Refused."""
     tables: dict[tuple[str, str], _Table] = {}
     for command in nftables.commands(source, partly):
         match command:
@@ -197,7 +196,7 @@ class _Table:
                 self._verdict(part)
         sets = Sets(self._kinds, self._has_ports, self._anonymous)
         try:
-            return Rule(RuleReader(sets, self._family).read(rule), rule.place)
+            return Rule(RuleReader(sets, self._family, self._partly).read(rule), rule.place)
         except Refused:
             found = unread(rule) if self._partly else None
             if found is None:

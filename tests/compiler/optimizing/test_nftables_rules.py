@@ -244,6 +244,26 @@ def test_rules_that_are_not_understood_are_barriers() -> None:
     assert found.text.index("# handle 8") < found.text.index("# handle 9")
 
 
+def test_rules_that_are_not_understood_may_lead_to_chains() -> None:
+    """To those that they name; through a map that nobody knows to any of the table's own."""
+    for rule, to in (
+        ("ct count over 5 counter jump busy", ("busy",)),
+        ("meta hour vmap { 1 : goto own, 2 : jump busy }", ("busy", "own")),
+        ("vlan id 5 drop", ()),
+        ("tcp dport vmap @nowhere", ("busy", "own")),
+        ("ip saddr vmap @strange", ("busy", "own")),
+    ):
+        elements = "elements = { 1.1.1.1 timeout 1d : drop }"
+        strange = f"\tmap strange {{\n\t\ttype ipv4_addr : verdict\n\t\tflags timeout\n\t\t{elements}\n\t}}\n"
+        text = TEXT.format(family="inet", rule=rule).replace("\tmap open", f"{strange}\tmap open")
+        found = read(text).chains[-1].rules[0].asked
+        assert (found.barrier, found.to) == (True, to), rule
+
+
+def test_a_comment_may_lack_its_words() -> None:
+    assert read(TEXT.format(family="inet", rule="tcp dport 1 accept comment")).chains[-1].rules[0].does == "accept"
+
+
 def test_rules_pass_by_sets_that_they_are_not_in() -> None:
     rule = "tcp dport {0} counter packets {1} bytes 1 {2}"
     text = TEXT.format(

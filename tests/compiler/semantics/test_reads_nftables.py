@@ -268,7 +268,15 @@ table bridge b {
         ("ip protocol { tcp, udp } flow add @fast", (Unmodelled("ip protocol { tcp, udp } flow add @fast"),)),
         ("ct count over 20 counter packets 5 bytes 7 drop", (Barrier("ct count over 20 counter"), Drop())),
         ('vlan id 5 counter goto own comment "drop"', (Barrier("vlan id 5 counter"), Goto("own"))),
-        ("ip saddr @seen accept", (Barrier("ip saddr @seen"), Accept())),
+        (
+            "ip saddr @seen tcp dport 80 accept",
+            (V4, Opaque("ip saddr @seen"), TCP_ONLY, In(Field.DESTINATION_PORT, ((80, 80),)), Accept()),
+        ),
+        ("tcp dport != ssh drop", (TCP_ONLY, Opaque("tcp dport ssh", negated=True), Drop())),
+        (
+            "tcp dport 80 reject with icmp type 9",
+            (TCP_ONLY, In(Field.DESTINATION_PORT, ((80, 80),)), Unmodelled("reject with icmp type 9")),
+        ),
         ("update @seen { ip saddr timeout 1m }", (Unmodelled("update @seen { ip saddr timeout 1m }"),)),
     ],
 )
