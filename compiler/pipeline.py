@@ -30,6 +30,7 @@ from compiler.passes.count_hops import count_hops
 from compiler.passes.expand_maps import expand_maps
 from compiler.passes.order import ChainOrder, in_order
 from compiler.passes.split_effects import split_effects
+from compiler.passes.split_families import split_families
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Origin, Policy
 from compiler.resolve.baseline import with_blocks
@@ -213,7 +214,8 @@ class Compiler:
 def _reordered(made: Artifacts, counted: Counted) -> Artifacts:
     """The artifacts, of which it is known that they can be printed, with rules in the order that costs least."""
     backend = made.target.backend
-    found = weighed(made.ruleset, backend, counted.profiles, counted.half_life)
+    apart = split_families(made.ruleset) if backend is Backend.IPTABLES else made.ruleset
+    found = weighed(apart, backend, counted.profiles, counted.half_life)
     ruleset, orders = in_order(found.ruleset, _ASKED_BY[backend], counted.threshold, found.loaded)
     check(ruleset)
     return replace(made, files=emit(ruleset, made.target), ruleset=ruleset, counted=found, orders=orders)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from heapq import merge
 
 from compiler.backends import iptables, nftables
 from compiler.backends.iptables_rules import PREFIX
@@ -92,27 +91,12 @@ def _weighed(chain: Chain, number: int, weights: Mapping[tuple[int, int], Fracti
 
 
 def _loaded(chain: int, rules: int, ranks: Iterable[Mapping[tuple[int, int], int]]) -> tuple[int, ...]:
-    """The places of a chain, those that profiles have in their order: of both families together where there are two,
-    which go on side by side from each rule of both to the next."""
-    merged: list[int] = []
-    for rank in ranks:
-        own = sorted((place for place in range(rules) if (chain, place) in rank), key=lambda place: rank[chain, place])
-        merged = _merged(merged, own)
-    slots = sorted(merged)
+    """The places of a chain, those of each family that its profile has in the order there."""
     row = list(range(rules))
-    for slot, place in zip(slots, merged, strict=True):
-        row[slot] = place
+    for rank in ranks:
+        slots = [place for place in range(rules) if (chain, place) in rank]
+        for slot, place in zip(
+            slots, sorted(slots, key=[rank.get((chain, n), 0) for n in row].__getitem__), strict=True
+        ):
+            row[slot] = place
     return tuple(row)
-
-
-def _merged(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    """Both, each in its order; where they contradict each other, in that of the first."""
-    row, known, positions = list[int](), set(one), {place: n for n, place in enumerate(other)}
-    begun = done = 0
-    for n, place in enumerate([*one, -1]):
-        at = positions.get(place, -1) if place >= 0 else len(other)
-        if at >= done:
-            alone = (between for between in other[done:at] if between not in known)
-            row += [*merge(one[begun:n], alone), *([place] if place >= 0 else ())]
-            begun, done = n + 1, at + 1
-    return row

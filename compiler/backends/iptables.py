@@ -93,7 +93,7 @@ def _section(table: Table, chains: Sequence[Chain], family: Family, words: Words
     yield "COMMIT"
 
 
-def _is_of(rule: Rule, chain: Chain, family: Family) -> bool:
+def _is_of(rule: Rule | Lookup, chain: Chain, family: Family) -> bool:
     """Whether the rule is for packets of the family."""
     return (rule.family is None or rule.family is family) and chain.family in (None, family)
 

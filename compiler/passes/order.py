@@ -1,7 +1,8 @@
 """Rules of a chain in the order that costs least by their weights, with what overlaps in its order.
 
-Precondition: rules have weights, the packets that matched them; a chain without any stays as it is, and so do base
-chains of filter, where the layout has its reasons (replies come first, which the jump there may ask already).
+Precondition: families are apart where the tool has them apart (`split_families`). Rules have weights, the packets that
+matched them; a chain without any stays as it is, and so do base chains of filter, where the layout has its reasons
+(replies come first, which the jump there may ask already).
 Preserved: everything. A rule goes on matching exactly the packets that it matched: those that a packet may match both
 of keep their order, also with the same verdict, and nothing passes a rule of one tool, or a jump to where one may be.
 
@@ -17,6 +18,7 @@ from fractions import Fraction
 from compiler.ir.check import targets
 from compiler.ir.effects import Native
 from compiler.ir.ruleset import Chain, Continue, Goto, Jump, Lookup, Return, Rule, Ruleset, Table
+from compiler.net import Family
 from compiler.optimizing.dimensions import EVERYTHING
 from compiler.ordering.order import Ordering
 from compiler.ordering.ordered import keeps, ordered
@@ -27,13 +29,12 @@ from compiler.passes.boxes import Boxes, kinds
 
 @dataclass(frozen=True, slots=True)
 class ChainOrder:
-    """What became of a chain with weights. `weights`: packets whose way ended at each rule, as `loaded`; `ordering` has
-    the places of that order, and `row` those of the chain that was given."""
+    """What became of a chain with weights, or of its rules of one family where these are asked apart. `weights`:
+    packets whose way ended at each rule, in the order that is loaded; `ordering` has places of that order."""
 
     chain: str
     weights: tuple[Fraction, ...]
     ordering: Ordering
-    row: tuple[int, ...]
 
 
 def in_order(
@@ -60,18 +61,33 @@ class _Orders:
         filters = chain.hook is not None and chain.table is Table.FILTER
         if filters or len(chain.rules) < 2 or not any(rule.weight for rule in chain.rules):
             return chain
-        boxes = [self._box(rule, chain) for rule in chain.rules]
-        now = self._loaded.get(chain.name, ())
-        if len(now) != len(chain.rules) or not _keeps(boxes, now):
-            now = range(len(chain.rules))
+        row = tuple(n for places in self._apart(chain) for n in self._row(places, chain))
+        return replace(chain, rules=tuple(chain.rules[n] for n in row))
+
+    def _apart(self, chain: Chain) -> list[list[int]]:
+        """Rules that packets are compared with one after the other: with iptables, those of a family."""
+        families = {rule.family or chain.family for rule in chain.rules}
+        if self._tool is Tool.NFTABLES or None in families:
+            return [list(range(len(chain.rules)))]
+        return [
+            [n for n, rule in enumerate(chain.rules) if (rule.family or chain.family) is family] for family in Family
+        ]
+
+    def _row(self, places: Sequence[int], chain: Chain) -> Sequence[int]:
+        """These rules of the chain in their new order."""
+        boxes = {n: self._box(chain.rules[n], chain) for n in places}
+        place = {n: at for at, n in enumerate(places)}
+        now = [n for n in self._loaded.get(chain.name, ()) if n in place]
+        if not _keeps([boxes[n] for n in places], [place[n] for n in now]):
+            now = list(places)
         rules = [chain.rules[n] for n in now]
         weights = [self._ending.at(rule) for rule in rules]
-        ordering = ordered([boxes[n] for n in now], weights, [self._cost(rule) for rule in rules], self._threshold)
+        costs = [self._cost(rule) for rule in rules]
+        ordering = ordered([boxes[n] for n in now], weights, costs, self._threshold) if len(rules) > 1 else None
         if ordering is None:
-            return chain
-        row = tuple(now[n] for n in ordering.row)
-        self.told.append(ChainOrder(chain.name, tuple(weights), ordering, row))
-        return replace(chain, rules=tuple(chain.rules[n] for n in row))
+            return places
+        self.told.append(ChainOrder(chain.name, tuple(weights), ordering))
+        return [now[n] for n in ordering.row]
 
     def _box(self, rule: Rule | Lookup, chain: Chain) -> Box:
         """What comes back from a rule of one tool may have other addresses."""
@@ -93,6 +109,8 @@ def _keeps(boxes: Sequence[Box], row: Sequence[int]) -> bool:
     """Whether boxes that overlap keep their order in the row; pairs are looked for only among those that hang
     together."""
     at = {number: place for place, number in enumerate(row)}
+    if len(at) != len(boxes):
+        return False
     if all(number == place for number, place in at.items()):
         return True
     for group in groups(boxes):

@@ -13,6 +13,7 @@ from compiler.ir.ruleset import Chain, Drop, Goto, Hook, Return, Rule, Ruleset
 from compiler.net import Family, parse_prefix
 from compiler.optimizing.profiles import Count, Key, Profile
 from compiler.optimizing.words import of_iptables_text
+from compiler.passes.split_families import split_families
 from compiler.weighing import weighed
 from tests.compiler.backends.small import DESTINATION
 
@@ -46,28 +47,31 @@ def profiles(found: Ruleset, *packets: int) -> list[Profile]:
     return [Profile("dump", tool, counts) for tool, counts in made.items()]
 
 
-def test_packets_of_both_families_add_up() -> None:
-    found = weighed(ruleset(*RULES), Backend.IPTABLES, profiles(ruleset(*RULES), 1, 2, 3, 4, 5, 6), 1)
-    assert [rule.weight for rule in found.ruleset.chain("list").rules] == [1, 4, 3, 4, 5, 12]
+def test_families_are_counted_apart() -> None:
+    four, six = profiles(ruleset(*RULES), 1, 2, 3, 4, 5, 6)
+    counts = {key: Count(10 * count.packets, 0) for key, count in six.counts.items()}
+    found = weighed(split_families(ruleset(*RULES)), Backend.IPTABLES, [four, replace(six, counts=counts)], 1)
+    rules = found.ruleset.chain("list").rules
+    assert [rule.weight for rule in rules] == [1, 2, 4, 6, 20, 30, 50, 60]
+    assert [rule.family for rule in rules] == [V4] * 4 + [V6] * 4
     assert (found.rules, found.found, found.strange) == (10, 10, 0)
-    assert found.loaded["list"] == (0, 1, 2, 3, 4, 5)
+    assert found.loaded["list"] == tuple(range(8))
 
 
 @pytest.mark.parametrize("order", [(5, 4, 3, 2, 1, 0), (2, 1, 4, 5, 0, 3), (0, 3, 2, 4, 1, 5), (1, 5, 0, 2, 3, 4)])
-def test_the_order_of_each_family_is_kept(order: tuple[int, ...]) -> None:
+def test_the_order_of_each_family_is_told(order: tuple[int, ...]) -> None:
     dumped = ruleset(*(RULES[n] for n in order))
-    found = weighed(ruleset(*RULES), Backend.IPTABLES, profiles(dumped, *range(6)), 1).loaded["list"]
-    for family in (V4, V6):
-        seen = [[n for n in row if RULES[n].family in (None, family)] for row in (found, order)]
-        assert seen[0] == seen[1]
-    assert sorted(found) == list(range(6))
+    apart = split_families(ruleset(*RULES))
+    found = weighed(apart, Backend.IPTABLES, profiles(dumped, *range(6)), 1).loaded["list"]
+    rules = [replace(apart.chain("list").rules[n], weight=None) for n in found]
+    assert rules == [replace(RULES[n], family=of) for of in (V4, V6) for n in order if RULES[n].family in (None, of)]
 
 
 def test_new_rules_stand_where_they_are_and_old_ones_are_told() -> None:
     dumped = ruleset(RULES[3], RULES[0], host("10.0.0.9/32"))
-    found = weighed(ruleset(*RULES[:4]), Backend.IPTABLES, profiles(dumped, 5, 6, 70), 1)
-    assert found.loaded["list"] == (3, 1, 2, 0)
-    assert [rule.weight for rule in found.ruleset.chain("list").rules] == [6, None, None, 5]
+    found = weighed(split_families(ruleset(*RULES[:4])), Backend.IPTABLES, profiles(dumped, 5, 6, 70), 1)
+    assert found.loaded["list"] == (2, 1, 0, 3, 4)
+    assert [rule.weight for rule in found.ruleset.chain("list").rules] == [6, None, 5, None, None]
     assert found.strange == 1
     assert found.lost == 70
 

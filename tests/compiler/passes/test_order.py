@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -30,6 +31,7 @@ from compiler.ir.ruleset import (
 from compiler.net import Family, parse_address, parse_prefix
 from compiler.ordering.prices import Tool
 from compiler.passes.order import ChainOrder, in_order
+from compiler.passes.split_families import split_families
 
 V4 = Family.IPV4
 DENY = Chain("deny", (Rule((), Drop(), weight=90), Rule((), Return(), weight=10)))
@@ -161,3 +163,18 @@ def test_base_chains_of_filter_are_the_layouts() -> None:
         ruleset = Ruleset((Chain("base", rules, Hook.FORWARD, table),))
         new, _ = in_order(ruleset, Tool.NFTABLES, Fraction(0), {})
         assert (new.chains[0].rules == rules[::-1]) == moves
+
+
+def test_families_are_ordered_apart_where_they_are_asked_apart() -> None:
+    """What is seldom in one may be frequent in the other; each order is the best of its family."""
+    ports = [Rule((ToPorts(6, number, number),), Return()) for number in (80, 81, 82)]
+    base = Chain("forward", (Rule((), Goto("list")),), Hook.FORWARD)
+    apart = split_families(Ruleset((base, Chain("list", tuple(ports)))))
+    assert apart.chains[0] == base
+    weights = (1, 5, 9, 9, 1, 5)
+    counted = [replace(one, weight=many) for one, many in zip(apart.chain("list").rules, weights, strict=True)]
+    ruleset = replace(apart, chains=(base, Chain("list", tuple(counted))))
+    new, told = in_order(ruleset, Tool.IPTABLES_LEGACY, Fraction(0), {"list": range(6)})
+    assert [rule.weight for rule in new.chain("list").rules] == [9, 5, 1, 9, 5, 1]
+    assert [chain.ordering.optimal for chain in told] == [True, True]
+    assert [chain.ordering.row for chain in told] == [(2, 1, 0), (0, 2, 1)]
