@@ -4,13 +4,14 @@ A statement is one rule for each way to meet it. Where it excepts packets, or wh
 a chain of its own that the packet comes back from.
 
 In raw what is not tracked comes first, then what the failsafe keeps open, then what is dropped: a packet that is
-dropped has no connection to be tracked.
+dropped has no connection to be tracked. Rules of one tool stay behind what is dropped in front of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import assert_never
 
 from compiler.ir.effects import ClampMss, Effect, Native, NoTrack, SetDscp, SetMark, SetMss, Step, Ttl
@@ -66,16 +67,45 @@ def mangle_chains(program: Program, flows: Flows) -> Iterator[Chain]:
 
 def raw_chains(program: Program, flows: Flows, exempt: Sequence[ProgramRule]) -> Iterator[Chain]:
     """The base chains of raw and what they lead to; none without a statement. `exempt`: what is not dropped."""
-    numbered = list(enumerate(program.raw))
     for hook in (Hook.PREROUTING, Hook.OUTPUT) if program.raw else ():
-        untracked = [_raw(one, n, flows, hook) for n, one in numbered if isinstance(one, Notrack | Opaque)]
-        drops = [_raw(one, n, flows, hook) for n, one in numbered if not isinstance(one, Notrack | Opaque)]
-        kept = [_kept(one, flows, hook) for one in exempt] if any(entry.asked for entry in drops) else []
-        guards, entries = guarded([*untracked, *kept, *drops])
-        rules, chains = _each(Table.RAW, hook, entries[: len(untracked)])
-        last, more = first_match(f"drop-{SHORT[hook]}", Table.RAW, entries[len(untracked) :])
-        yield base(Table.RAW, hook, (*guards, *rules, *last) if rules or last else ())
-        yield from (*chains, *more)
+        parts = list(_raw_parts(program.raw, flows, hook, exempt))
+        guards, entries = guarded([entry for untracked, dropped in parts for entry in (*untracked, *dropped)])
+        rules, chains, left = list(guards), list[Chain](), iter(entries)
+        for number, (untracked, dropped) in enumerate(parts, 1):
+            name = f"drop-{SHORT[hook]}"
+            done, more = _each(Table.RAW, hook, list(islice(left, len(untracked))), f"-p{number}" if number > 1 else "")
+            rules, chains = [*rules, *done], [*chains, *more]
+            drops = list(islice(left, len(dropped)))
+            if number == len(parts):
+                done, more = first_match(name, Table.RAW, drops)
+                rules, chains = [*rules, *done], [*chains, *more]
+                continue
+            # Whom the failsafe keeps, a rule of one tool still sees.
+            aside = Segments(f"{name}-p{number}", ["dropped before a rule of one tool"])
+            for entry in drops:
+                aside.add(entry.rule, entry.asked)
+            made = [replace(chain, table=Table.RAW) for chain in aside.chains(Return())]
+            rules.append(Rule((), Jump(made[0].name), origins=dropped[-1].rule.origins, note=made[0].notes[0]))
+            chains += made
+        yield base(Table.RAW, hook, rules if len(rules) > len(guards) else ())
+        yield from chains
+
+
+def _raw_parts(
+    statements: Sequence[RawStatement], flows: Flows, hook: Hook, exempt: Sequence[ProgramRule]
+) -> Iterator[tuple[list[Entry], list[Entry]]]:
+    """What is not tracked, with rules of one tool among it, and what is dropped behind it, the failsafe in front. A
+    rule of one tool that stands behind what is dropped begins another part: nobody knows what it does."""
+    kept = [_kept(one, flows, hook) for one in exempt]
+    untracked, dropped = list[Entry](), list[Entry]()
+    for number, statement in enumerate(statements):
+        entry = _raw(statement, number, flows, hook)
+        if isinstance(statement, Opaque) and entry.asked and dropped:
+            yield untracked, [*kept, *dropped]
+            untracked, dropped = [], []
+        if entry.asked:
+            (untracked if isinstance(statement, Notrack | Opaque) else dropped).append(entry)
+    yield untracked, [*kept, *dropped] if dropped else []
 
 
 def _raw(statement: RawStatement, number: int, flows: Flows, hook: Hook) -> Entry:
@@ -169,15 +199,16 @@ def _effect(statement: MangleStatement) -> Effect:
             assert_never(statement)
 
 
-def _each(table: Table, hook: Hook, entries: Sequence[Entry]) -> tuple[list[Rule], list[Chain]]:
-    """Rules of a base chain that do what all entries say, one after the other, and the chains that they lead to."""
+def _each(table: Table, hook: Hook, entries: Sequence[Entry], more: str = "") -> tuple[list[Rule], list[Chain]]:
+    """Rules of a base chain that do what all entries say, one after the other, and the chains that they lead to, with
+    `more` in their names."""
     rules: list[Rule] = []
     chains: list[Chain] = []
     for entry in entries:
         if _is_plain(entry):
             rules += [entry.rule.asking(one.matches, family) for family, one in entry.asked]
             continue
-        name = f"{table.value}-{SHORT[hook]}-{len(chains) + 1}"
+        name = f"{table.value}-{SHORT[hook]}{more}-{len(chains) + 1}"
         found = Segments(name, [entry.rule.note])
         found.add(replace(entry.rule, verdict=Return()), entry.asked)
         chains += found.chains(Return())

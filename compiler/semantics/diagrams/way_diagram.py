@@ -37,6 +37,7 @@ from compiler.semantics.rules.netfilter import (
     End,
     Field,
     Hook,
+    In,
     Rule,
     Ruleset,
     State,
@@ -223,7 +224,8 @@ def _is_nat(chain: Chain) -> bool:
 
 
 def rules_met(ruleset: Ruleset, version: int) -> Iterator[Rule]:
-    """Those that packets of the family can come to, once each, in the order in which they may."""
+    """Those that packets of the family can come to, once each, in the order in which they may; not what is about the
+    other family alone."""
     seen: set[tuple[int, str]] = set()
 
     def chain(table: Table, name: str) -> Iterator[Rule]:
@@ -231,6 +233,8 @@ def rules_met(ruleset: Ruleset, version: int) -> Iterator[Rule]:
             return
         seen.add((id(table), name))
         for rule in table.chains[name].rules:
+            if not _is_of(rule, version):
+                continue
             yield rule
             for part in rule.parts:
                 for target in targets(table, part):
@@ -239,6 +243,12 @@ def rules_met(ruleset: Ruleset, version: int) -> Iterator[Rule]:
     for hook in Hook:
         for table, base in ruleset.at(hook, version):
             yield from chain(table, base.name)
+
+
+def _is_of(rule: Rule, version: int) -> bool:
+    """Whether it is not about the other family alone."""
+    asked = (part for part in rule.parts if isinstance(part, In) and part.field is Field.FAMILY)
+    return all(any(low <= version <= high for low, high in part.intervals) for part in asked)
 
 
 class Places:

@@ -65,6 +65,15 @@ class Settled:
 
         return self._mapped(diagram, anew)
 
+    def everywhere(self, diagram: int, change: Callable[[int], int]) -> int:
+        """`change` of it, and of what comes behind statements that are not modelled."""
+
+        def anew(outcome: Outcome) -> int:
+            then = tuple(self.everywhere(behind, change) for behind in outcome.then)
+            return self._made.outcome(outcome._replace(then=then))
+
+        return self._mapped(change(diagram), anew)
+
     def by_hops(self, diagram: int) -> int:
         """With the hop limits that each packet has in the end, and where it is seen, and none where they are what they
         were."""

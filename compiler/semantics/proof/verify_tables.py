@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 from compiler.resources.language import Mark, Program, Rule, Statement
@@ -157,9 +157,14 @@ class TableComparison:
             follows = made.where(self._finer.comes(forward), by) == there
             if follows and own in (NOTHING, self._finer.comes(output)):
                 is_set = made.first([made.where(arrived, by), made.outside(arrived) if own != NOTHING else NOTHING])
-                sides = (made.restrict(diagram, {int(level): value}) for value in (1, 0))
-                diagram = made.first([made.where(is_set, next(sides)), next(sides)])
+                diagram = self._finer.everywhere(diagram, partial(self._with_bit, int(level), is_set))
         return diagram
+
+    def _with_bit(self, level: int, is_set: int, diagram: int) -> int:
+        """What it says where the packets of `is_set` have the bit, and others do not."""
+        made = self._made
+        sides = (made.restrict(diagram, {level: value}) for value in (1, 0))
+        return made.first([made.where(is_set, next(sides)), next(sides)])
 
     def _ways_in(self, packets: int) -> int:
         """Everything that came in by an interface by which one of the packets did."""

@@ -104,3 +104,36 @@ def test_a_statement_that_nobody_knows_is_itself(tool: str, rule: str, block: st
     empty, said = build((), (), ()), language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
     made = Compiler((), empty, said, None).compile(Target(backend, None))
     assert Prover((), empty, said).prove(None, made.files.items(), (4, 6)).equal
+
+
+def test_interfaces_are_carried_past_statements_that_nobody_knows() -> None:
+    text = """nat { opaque x iptables postrouting "-p udp -j NFQUEUE"  snat iface eth0 -> any as 10.0.0.1
+                    opaque y iptables postrouting "-j NFQUEUE"  masquerade iface eth* -> any }"""
+    empty, said = build((), (), ()), language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), empty, said, None).compile(Target(Backend.IPTABLES, None))
+    assert Prover((), empty, said).prove(None, made.files.items(), (4, 6)).equal
+    files = {name: rules.replace("-i eth0", "-i eth1") for name, rules in made.files.items()}
+    assert not Prover((), empty, said).prove(None, files.items(), (4, 6)).equal
+
+
+@pytest.mark.parametrize(
+    "rule", ["meta mark 0x1 return", "limit rate 5/minute drop", "udp dport 53 accept", "queue num 1"]
+)
+def test_a_rule_of_raw_stands_behind_what_is_dropped_in_front_of_it(rule: str) -> None:
+    """And sees what the failsafe keeps."""
+    text = f"""raw {{ notrack udp/6  drop from 10.0.0.0/8  opaque a nft prerouting "{rule}"  drop any : tcp/22
+        notrack udp/5  opaque b nft prerouting "{rule}"  opaque c nft output "{rule}" }}"""
+    empty, said = build((), (), ()), language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), empty, said).compile(Target(Backend.NFTABLES, None))
+    assert made.exempt
+    assert Prover((), empty, said).prove(None, made.files.items(), (4, 6), exempt=made.exempt).equal
+
+
+def test_what_equal_rules_remember_is_told_apart_in_each_family() -> None:
+    """One of the other family is no rule here."""
+    rule = "limit rate 5/minute drop"
+    text = f"""mangle {{ opaque a nft ipv4 prerouting "{rule}"  opaque b nft prerouting "{rule}"
+        opaque c nft ipv6 output "{rule}"  opaque d nft output "{rule}" }}"""
+    empty, said = build((), (), ()), language.load([("edge.np", text.encode())], lambda *_: "nothing is there")
+    made = Compiler((), empty, said, None).compile(Target(Backend.NFTABLES, None))
+    assert Prover((), empty, said).prove(None, made.files.items(), (4, 6)).equal
