@@ -11,8 +11,8 @@ would lead into one whose old rules are none, which lets the packet pass. So set
 content, and those that old rules ask stay as they are: old rules ask old maps, new rules new ones.
 
 Rules of a ruleset that is `counted` have a counter and a comment, by which they are found again in what nft prints of
-them: a digest of their words, in which sets have no digests of their content. Not those of base chains of filter, which
-all packets pass.
+them: a digest of their words, with the ruleset's names of sets. Not those of base chains of filter, which all packets
+pass.
 Needs nft 1.0.6 and Linux 5.10.
 """
 
