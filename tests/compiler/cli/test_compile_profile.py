@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from compiler.optimizing import weights
+from compiler.optimizing.profile_text import written
+from grammar.source import Flaw, Source
 from tests.compiler.cli.conftest import Run
 
 Netpolc = Callable[..., Run]
@@ -132,3 +135,25 @@ def test_profiles_come_one_after_the_other(netpolc: Netpolc) -> None:
         Path(f"dump{hour}").write_text(head + counting(before))
     done = netpolc("compile", "edge.np", "--backend", "iptables", "--profile", "dump2", "--profile", "dump1")
     assert (done.status, done.stderr) == (2, "error: dump1 is older than dump2: the oldest profile comes first\n")
+
+
+def test_a_profile_of_netpolc_says_the_same(netpolc: Netpolc, backend: str) -> None:
+    """As the one who harvests counters writes it."""
+    before, _ = compiled(netpolc, "--counters", backend=backend)
+    Path("dump").write_text(counting(before))
+    flaws: list[Flaw] = []
+    profiles = weights.read(Source("dump", Path("dump").read_text()), flaws.append)
+    assert not flaws
+    Path("own.json").write_text(written(profiles, "2026-11-25T12:00:00Z"))
+    by_dump, by_own = (compiled(netpolc, "--profile", name, backend=backend) for name in ("dump", "own.json"))
+    assert by_dump == by_own
+    assert by_dump[0] != before
+
+
+def test_of_several_dumps_what_was_counted_between_them_counts(netpolc: Netpolc, backend: str) -> None:
+    before, _ = compiled(netpolc, "--counters", backend=backend)
+    for name, counts in (("old", COUNTS), ("new", {**COUNTS, "198.18.0.1": COUNTS["198.18.0.1"] + 50})):
+        Path(name).write_text(counting(before, counts))
+    after, said = compiled(netpolc, "--profile", "old", "--profile", "new", backend=backend)
+    assert hosts(after) == list(COUNTS)
+    assert "compared with 1.0 rules instead of 1.0; " in said
