@@ -8,15 +8,15 @@ from dataclasses import replace
 from compiler.optimizing.chains import Policy, Rule
 
 _MOST = (1 << 64) - 1
-_COUNTERS = re.compile(r"\[(\d+):(\d+)\]")
-#: Of nft; strings are passed by.
-_COUNTER = re.compile(r'"[^"]*"|\bcounter packets (\d+) bytes (\d+)')
+_COUNTERS = re.compile(r"(\[)(\d+):(\d+)\]")
+#: Of nft, in scripts without numbers; strings and counters with a name, which are elsewhere, are passed by.
+_COUNTER = re.compile(r'"[^"]*"|\bcounter name\b|(\bcounter\b)(?: packets (\d+) bytes (\d+))?')
 
 
 def counts(thing: Rule | Policy) -> tuple[int, int] | None:
     """Packets and bytes as its text has them; None without counters."""
     found = _found(thing)
-    return (int(found[1]), int(found[2])) if found else None
+    return (int(found[2] or 0), int(found[3] or 0)) if found else None
 
 
 def heir(rule: Rule, other: Rule) -> Rule:
@@ -39,7 +39,9 @@ def _more(thing: Rule | Policy, packets: int, bytes_: int) -> str:
     if found is None:
         return thing.text
     text = thing.text
-    for group, more in ((2, bytes_), (1, packets)):
+    if found[2] is None:
+        return f"{text[: found.end()]} packets {packets} bytes {bytes_}{text[found.end() :]}"
+    for group, more in ((3, bytes_), (2, packets)):
         text = text[: found.start(group)] + str(min(int(found[group]) + more, _MOST)) + text[found.end(group) :]
     return text
 

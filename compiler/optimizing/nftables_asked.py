@@ -145,6 +145,11 @@ def _is_harmless(part: Part) -> bool:
     return words[0] in _HARMLESS
 
 
+def is_named(part: Statement) -> bool:
+    """Whether it counts in an object of its own, for others to look at: `counter name "web"`."""
+    return [word.text for word in part.words[:2]] == ["counter", "name"]
+
+
 def is_plain(selector: Selector) -> bool:
     """Whether a question has one answer for a packet, whatever was asked before."""
     name = selector.name

@@ -16,7 +16,7 @@ from compiler.optimizing.dimensions import (
     TO,
     VERSION,
 )
-from compiler.optimizing.nftables_asked import PRESUPPOSED, dimension_of, interval, is_plain, listed
+from compiler.optimizing.nftables_asked import PRESUPPOSED, dimension_of, interval, is_named, is_plain, listed
 from compiler.optimizing.regions import FRAGMENT, MOST, UNIVERSE, Region, boxes
 from compiler.ordering.overlap import Box
 from grammar.nftables_tree import Anonymous, Match, Named, Rule, Selector, Statement, Verdict, VerdictMap
@@ -65,7 +65,7 @@ class _Reading:
                     exact &= (
                         words[0] in _FOR_ALL or tuple(words[:3]) in _REJECTS or words[:3] == ["meta", "mark", "set"]
                     )
-                    calm &= words[0] in _CALM
+                    calm &= words[0] in _CALM and not is_named(part)
                 case Verdict():
                     done = True
                 case Match() | VerdictMap() if not done and all(map(is_plain, part.left)):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from compiler.optimizing.chains import Asked, Chain, Listing, Policy, Rule
 from compiler.optimizing.dimensions import EVERYTHING
-from compiler.optimizing.nftables_asked import Maps, asked
+from compiler.optimizing.nftables_asked import Maps, asked, is_named
 from compiler.ordering.prices import Tool
 from grammar import nftables_tree
 from grammar.nftables_blocks import Blocks, ChainPlace, Key, RulePlace, blocks
@@ -73,7 +73,7 @@ def rule(one: RulePlace, family: str, own: Collection[str], maps: Maps) -> Rule:
         )
         return Rule(one.place, text, None, asks, "counter" in text.split(), packets, octets)
     statements = [part for part in one.said.parts if isinstance(part, Statement)]
-    counters = [part.place.text for part in statements if part.words[0].text == "counter"]
+    counters = [part.place.text for part in statements if part.words[0].text == "counter" and not is_named(part)]
     comments = [part.words[-1].plain for part in statements if part.words[0].text == "comment"]
     packets, octets = _counters(counters[-1] if counters else "")
     does = does_of(one.said)

@@ -83,6 +83,7 @@ def test_boxes(rule: str, boxes: list[dict[int, tuple[int, int]]]) -> None:
         ("tcp dport 1 dnat ip to 10.0.0.1", [], False, True),
         ("tcp dport 1 masquerade", [], True, True),
         ('tcp dport 1 log prefix "x" drop', [], True, False),
+        ('tcp dport 1 counter name "web" drop', [], True, False),
         ("tcp dport 1 meta mark set 0x5 accept", [], True, False),
         ("tcp dport 1 ip dscp set cs1 accept", [], False, False),
         ("tcp dport 1 limit rate 1/second accept", [], False, False),
@@ -103,6 +104,16 @@ def test_a_table_of_one_family_has_one_universe() -> None:
     assert narrowed(region_of("accept", "ip")) == [V4]
     assert narrowed(region_of("accept", "ip6")) == [{VERSION: (6, 6)}]
     assert region_of("ip6 saddr fd00::1 ip saddr 10.0.0.1 drop").boxes == ()
+
+
+def test_counters_of_scripts_have_no_numbers_until_they_take_some() -> None:
+    text = "table inet t {{\n\tchain c {{\n\t\ttcp dport 1-9 {} drop\n"
+    text += "\t\ttcp dport 5 counter packets 3 bytes 9 drop\n\t}}\n}}\n"
+    new = simplify(listing(Source("x.nft", text.format("counter")))).listing.written()
+    assert "tcp dport 1-9 counter packets 3 bytes 9 drop" in new
+    assert "dport 5" not in new
+    for other in ('counter name "web"', 'log prefix "counter"', ""):  # nobody else would tell of these packets
+        assert simplify(listing(Source("x.nft", text.format(other)))).listing.written() == text.format(other)
 
 
 def test_rules_that_no_packet_reaches_go() -> None:
