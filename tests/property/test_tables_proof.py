@@ -16,6 +16,7 @@ from compiler.backends.target import Backend, Target
 from compiler.errors import InvalidInput
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler
+from compiler.resources.language import Opaque as AsWritten
 from compiler.resources.language import Program
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.diagrams.odds import probability
@@ -29,12 +30,43 @@ from compiler.semantics.rules.netfilter import Barrier, Field, Opaque, Rule, Rul
 from compiler.semantics.rules.trace import Tracer
 from compiler.snapshot import Snapshot
 from grammar.ruletext import Refused
+from grammar.source import Span
 from tests.compiler.table_programs import table_programs, travellers
 from tests.compiler.travelling import OWN, TableOracle, Travelling
 from tests.compiler.worlds import UNIVERSE, worlds
 from tests.property.mutants import mutants_of
 
 NODE = "n1"
+#: Rules of each tool that stand in any of these tables.
+AS_WRITTEN = {
+    Backend.NFTABLES: (
+        "limit rate 5/minute return",
+        "limit rate 5/minute accept",
+        "tcp dport 80 accept",
+        "meta mark 0x1 return",
+        "numgen random mod 2 0 return",
+        "queue num 1",
+        "udp dport 53 queue num 2",
+        "limit rate 9/minute log group 2",
+        'iifname "eth0" drop',
+    ),
+    Backend.IPTABLES: (
+        "-m limit --limit 5/min -j RETURN",
+        "-m limit --limit 5/min -j ACCEPT",
+        "-p tcp --dport 80 -j ACCEPT",
+        "-m mark --mark 0x1/0x1 -j RETURN",
+        "-m statistic --mode random --probability 0.5 -j RETURN",
+        "-j NFQUEUE",
+        "-p udp --dport 53 -j NFQUEUE",
+        "-m recent --name x --set",
+        "-i eth0 -j RETURN",
+    ),
+}
+HOOKS = {
+    "nat": ("prerouting", "input", "output", "postrouting"),
+    "mangle": ("prerouting", "input", "forward", "output", "postrouting"),
+    "raw": ("prerouting", "output"),
+}
 
 
 def compiled(program: Program, snapshot: Snapshot, backend: Backend) -> Artifacts:
@@ -171,3 +203,30 @@ def alike(one: Travelling, before: Ruleset, after: Ruleset) -> bool:
         return fates(one, before) == fates(one, after)
     except Unanswerable:
         return True
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_rules_of_one_tool_stand_among_statements(data: st.DataObject) -> None:
+    """In their place, whatever they do, and with what they remember."""
+    snapshot, program = data.draw(worlds()).snapshot, data.draw(table_programs())
+    backend = data.draw(st.sampled_from(list(Backend)))
+    changed = {}
+    for block, hooks in HOOKS.items():
+        items = list(getattr(program, block))
+        for n in range(data.draw(st.integers(0, 3))):
+            rule = AsWritten(
+                name=f"{block}{n}",
+                tool="iptables" if backend is Backend.IPTABLES else "nft",
+                hook=data.draw(st.sampled_from(hooks)),
+                version=data.draw(st.sampled_from((None, None, 4, 6))),
+                rule=data.draw(st.sampled_from(AS_WRITTEN[backend])),
+                text="opaque",
+                span=Span("t.np", 900 + n, 1, 900 + n, 2),
+            )
+            items.insert(data.draw(st.integers(0, len(items))), rule)
+        changed[block] = tuple(items)
+    said = program.model_copy(update=changed)
+    made = compiled(said, snapshot, backend)
+    found = verify([], snapshot, NODE, rulesets.read(made.files.items()), (4, 6), said)
+    assert isinstance(found, Equal), (backend, said, found.witnesses[0])
