@@ -15,11 +15,11 @@ from math import prod
 
 from compiler.optimizing.chains import Chain, Listing
 from compiler.optimizing.lines import Block, Line
-from compiler.optimizing.regions import common
-from compiler.optimizing.reorder import ChainOrder
+from compiler.optimizing.regions import common, meet
+from compiler.optimizing.reorder import ChainOrder, parts
 from compiler.ordering.bits import members
 from compiler.ordering.ordered import ordered
-from compiler.ordering.overlap import Box, overlaps
+from compiler.ordering.overlap import Box, overlaps_of_parts
 
 #: Chains of more rules keep the order of all rules that overlap.
 MOST = 5_000
@@ -52,15 +52,16 @@ def relaxing(listing: Listing, threshold: Fraction) -> Callable[[Chain, ChainOrd
 def _better(lines: Sequence[Line], costs: Sequence[int], order: ChainOrder, threshold: Fraction) -> ChainOrder:
     actions: list[Hashable] = [line.rule.does if line.plain and line.rule.does else n for n, line in enumerate(lines)]
     boxes = [line.asked.box for line in lines]
+    several = parts([line.asked for line in lines])
     best, least = order, min(order.ordering.cost, order.ordering.written * (1 - threshold))
     weights: Sequence[Fraction] = order.weights
     tried = set()
     for _ in range(_ROUNDS):
-        found = ordered(boxes, weights, costs, Fraction(0), actions)
+        found = ordered(boxes, weights, costs, Fraction(0), actions, several)
         if found is None or found.row in tried:
             break
         tried.add(found.row)
-        weights = rescored(boxes, actions, order.weights, found.row)
+        weights = rescored(several or [(box,) for box in boxes], actions, order.weights, found.row)
         times = accumulate(costs[job] for job in found.row)
         cost = sum((weights[job] * time for job, time in zip(found.row, times, strict=True)), Fraction(0))
         if cost < least:
@@ -71,30 +72,32 @@ def _better(lines: Sequence[Line], costs: Sequence[int], order: ChainOrder, thre
 
 
 def rescored(
-    boxes: Sequence[Box], actions: Sequence[Hashable], weights: Sequence[Fraction], row: Sequence[int]
+    rules: Sequence[Sequence[Box]], actions: Sequence[Hashable], weights: Sequence[Fraction], row: Sequence[int]
 ) -> list[Fraction]:
-    """Weights in a new order: each rule gives to those that it overlaps, that do the same and that have come in front
-    of it, first to the first of them, the part of its packets that its box has in common with theirs."""
+    """Weights in a new order: each rule, of one box or several, gives to those that it overlaps, that do the same and
+    that have come in front of it, first to the first of them, the part of its packets that it has in common with
+    them."""
     place = {job: at for at, job in enumerate(row)}
-    ahead: list[list[int]] = [[] for _ in boxes]
-    for job, mask in enumerate(overlaps(boxes)):
+    ahead: list[list[int]] = [[] for _ in rules]
+    for job, mask in enumerate(overlaps_of_parts(rules)):
         for other in members(mask):
             if actions[other] == actions[job] and place[job] < place[other]:
                 ahead[other].append(job)
-    found = [Fraction(0)] * len(boxes)
+    found = [Fraction(0)] * len(rules)
     for job, takers in enumerate(ahead):
         left = weights[job]
         for taker in sorted(takers, key=place.__getitem__):
-            part = Fraction(int(left * _GRAINS * _share(boxes[job], boxes[taker])), _GRAINS)
+            part = Fraction(int(left * _GRAINS * _share(rules[job], rules[taker])), _GRAINS)
             found[taker] += part
             left -= part
         found[job] += left
     return found
 
 
-def _share(box: Box, other: Box) -> Fraction:
-    """Of a box the part that lies in another one that it meets."""
-    return Fraction(_volume(common(box, other)), _volume(box))
+def _share(own: Sequence[Box], others: Sequence[Box]) -> Fraction:
+    """Of a rule the part that lies in another one; all, where its boxes hold it more than once."""
+    both = sum(_volume(common(one, two)) for one in own for two in others if meet(one, two))
+    return min(Fraction(both, sum(map(_volume, own))), Fraction(1))
 
 
 def _volume(box: Box) -> int:

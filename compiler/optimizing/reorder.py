@@ -8,7 +8,7 @@ it matched, and counters stay true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -16,6 +16,7 @@ from compiler.optimizing.chains import Asked, Chain, Listing, Rule
 from compiler.optimizing.dimensions import EVERYTHING
 from compiler.ordering.order import Ordering
 from compiler.ordering.ordered import comparisons, moved, ordered
+from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Tool
 from grammar.ruletext import Place
 
@@ -143,15 +144,18 @@ def ended(rule: Rule, asked: Asked, known: Mapping[str, Fraction]) -> Fraction:
     return rule.matched * max((known[name] for name in asked.to), default=Fraction(0))
 
 
+def parts(rules: Sequence[Asked]) -> list[tuple[Box, ...]]:
+    """The boxes of each rule; none where each has but one, or all too many together."""
+    found = [rule.parts or (rule.box,) for rule in rules]
+    return found if len(found) < sum(map(len, found)) <= _MOST_PARTS else []
+
+
 def _ordered(chain: Chain, known: Mapping[str, Fraction], tool: Tool, threshold: Fraction) -> ChainOrder | None:
     """None when more rules hang together than fit into memory as pairs."""
     rules = [settled(rule.asked, known) for rule in chain.rules]
     weights = [ended(rule, asked, known) for rule, asked in zip(chain.rules, rules, strict=True)]
     boxes, costs = [rule.box for rule in rules], [rule.cost(tool) for rule in rules]
-    parts = [rule.parts or (rule.box,) for rule in rules]
-    if not len(parts) < sum(map(len, parts)) <= _MOST_PARTS:
-        parts = []
-    ordering = ordered(boxes, weights, costs, threshold, parts=parts)
+    ordering = ordered(boxes, weights, costs, threshold, parts=parts(rules))
     if ordering is None:
         return None
     barriers = tuple(rule.place for rule, asked in zip(chain.rules, rules, strict=True) if asked.barrier)

@@ -63,6 +63,17 @@ def test_others_do_not(first: str, last: str) -> None:
     assert found.chains[0].ordering == strict.chains[0].ordering
 
 
+def test_lists_of_ports_are_what_they_hold() -> None:
+    """A half of the first rule's packets, not all that lie between its ports."""
+    text = SMALL.replace("-s 10.0.0.0/24 -d 10.1.0.0/16 -j {first}", "-p tcp -m multiport --dports 22,8443 -j ACCEPT")
+    text = text.replace("-s 10.0.0.0/16 -d 10.1.0.0/17 {last}", "-p tcp -m tcp --dport 22 -j ACCEPT")
+    assert list(relaxed(text).chains[0].now) == [32, 5, 932]
+    apart = text.replace("--dport 22 -j ACCEPT", "--dport 80 -j ACCEPT").replace("-s 10.0.3.0/24", "-p udp")
+    (chain,) = relaxed(apart).chains
+    assert chain.ordering.row == (2, 0, 1)
+    assert not chain.now
+
+
 def test_long_chains_stay_strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relax, "MOST", 2)
     text = SMALL.format(first="ACCEPT", last="-j ACCEPT")
@@ -95,10 +106,11 @@ def test_nothing_gets_lost_and_who_is_not_passed_keeps_all(
     weights = [Fraction(data.draw(st.integers(0, 1000))) for _ in boxes]
     actions = [data.draw(st.sampled_from("AD")) for _ in boxes]
     row = data.draw(st.permutations(range(count)))
-    found = rescored(boxes, actions, weights, row)
+    rules = [(box,) for box in boxes]
+    found = rescored(rules, actions, weights, row)
     assert sum(found) == sum(weights)
     assert min(found) >= 0
-    assert rescored(boxes, actions, weights, range(count)) == weights
+    assert rescored(rules, actions, weights, range(count)) == weights
     place = {job: at for at, job in enumerate(row)}
     for job in range(count):
         passed = any(
