@@ -40,16 +40,6 @@ def ordered(
     return order_apart(apart, threshold)
 
 
-def keeps(boxes: Sequence[Box], row: Sequence[int]) -> bool:
-    """Whether boxes that overlap keep their order in a row that has each of them once."""
-    before, seen = overlaps(boxes), 0
-    for number in row:
-        if before[number] & ~seen:
-            return False
-        seen |= 1 << number
-    return True
-
-
 def moved(row: Sequence[int]) -> int:
     """The fewest members that change places."""
     return len(row) - len(standing(row))

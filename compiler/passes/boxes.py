@@ -6,7 +6,7 @@ Nothing stands for what rules may change and go on, the mark among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from compiler.ir.effects import Native
 from compiler.ir.match import (
@@ -37,7 +37,7 @@ from compiler.ir.match import (
     WithinRate,
 )
 from compiler.ir.ruleset import Chain, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set
-from compiler.net import EVERY_PORT, Prefix
+from compiler.net import EVERY_PORT, Intervals, Prefix, union
 from compiler.optimizing.dimensions import (
     DESTINATION,
     EVERYTHING,
@@ -50,13 +50,16 @@ from compiler.optimizing.dimensions import (
     STATES,
     TO,
     VERSION,
+    Narrowing,
     interfaces,
 )
 from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Kind, Tool
 
-#: An interval of a dimension.
-_Narrowed = tuple[int, tuple[int, int]]
+#: So many intervals of a set are told from each other.
+_FEW = 8
+#: A dimension, and intervals of it.
+_Narrowed = tuple[int, Sequence[tuple[int, int]]]
 _DIMENSIONS = {Field.SOURCE: SOURCE, Field.DESTINATION: DESTINATION, Field.PROTOCOL: PROTOCOL, Field.PORT: TO}
 #: What iptables asks first, in this order.
 _HEADER = (Kind.ADDRESS, Kind.PREFIX, Kind.INTERFACE, Kind.PROTOCOL)
@@ -68,25 +71,26 @@ class Boxes:
     def __init__(self, ruleset: Ruleset) -> None:
         self._sets = {found.name: found for found in ruleset.sets}
         self._maps = {found.name: found for found in ruleset.maps}
-        self._hulls: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._spans: dict[str, tuple[Intervals, ...]] = {}
 
-    def of(self, rule: Rule | Lookup, chain: Chain) -> Box:
-        """The packets that the rule may match."""
+    def of(self, rule: Rule | Lookup, chain: Chain) -> tuple[Box, ...]:
+        """One box around the packets that the rule may match, and behind it the boxes that it is made of where they are
+        several, but not too many."""
         if isinstance(rule, Rule) and any(isinstance(effect, Native) for effect in rule.effects):
-            return EVERYTHING
-        box = list(EVERYTHING)
-        for dimension, (first, last) in self._narrowed(rule, chain):
-            low, high = box[dimension]
-            # What nothing matches may stand anywhere; as everything it stays where it is.
-            box[dimension] = (max(low, first), min(high, last)) if max(low, first) <= min(high, last) else (low, high)
-        return tuple(box)
+            return (EVERYTHING,)
+        narrowing = Narrowing()
+        for dimension, spans in self._narrowed(rule, chain):
+            narrowing.take(dimension, spans)
+        box = narrowing.box()
+        # What nothing matches may stand anywhere; as everything it stays where it is.
+        return (EVERYTHING,) if box is None else (box, *narrowing.parts())
 
     def _narrowed(self, rule: Rule | Lookup, chain: Chain) -> Iterator[_Narrowed]:
         family = rule.family or chain.family
         if family is not None:
-            yield VERSION, (family.value, family.value)
+            yield VERSION, [(family.value, family.value)]
         if isinstance(rule, Lookup):
-            yield from zip([_DIMENSIONS[rule.field]], self._hull(self._maps[rule.map]), strict=False)
+            yield from zip([_DIMENSIONS[rule.field]], self._of_set(self._maps[rule.map]), strict=False)
         else:
             for match in rule.matches:
                 yield from self._match(match)
@@ -94,45 +98,49 @@ class Boxes:
     def _match(self, match: Match) -> Iterator[_Narrowed]:
         match match:
             case InPrefix(field, prefix):
-                yield _DIMENSIONS[field], _ends(prefix)
+                yield _DIMENSIONS[field], [_ends(prefix)]
             case InSet(fields, name):
-                yield from zip((_DIMENSIONS[field] for field in fields), self._hull(self._sets[name]), strict=False)
+                yield from zip((_DIMENSIONS[field] for field in fields), self._of_set(self._sets[name]), strict=False)
             case ToPorts(protocol, first, last):
-                yield from ((PROTOCOL, (protocol, protocol)), (TO, (first, last)))
+                yield from ((PROTOCOL, [(protocol, protocol)]), (TO, [(first, last)]))
             case FromPorts(protocol, first, last):
-                yield from ((PROTOCOL, (protocol, protocol)), (FROM, (first, last)))
+                yield from ((PROTOCOL, [(protocol, protocol)]), (FROM, [(first, last)]))
             case ToAnyPort(protocol, spans):
-                yield from ((PROTOCOL, (protocol, protocol)), (TO, (spans[0][0], max(last for _, last in spans))))
+                yield from ((PROTOCOL, [(protocol, protocol)]), (TO, spans))
             case IsProtocol(protocol):
-                yield PROTOCOL, (protocol, protocol)
+                yield PROTOCOL, [(protocol, protocol)]
             case IcmpType(family):
-                yield from ((PROTOCOL, (ICMP[family], ICMP[family])), (VERSION, (family.value, family.value)))
+                yield from ((PROTOCOL, [(ICMP[family], ICMP[family])]), (VERSION, [(family.value, family.value)]))
             case NeighbourDiscovery():
-                yield from ((PROTOCOL, (58, 58)), (VERSION, (6, 6)))
+                yield from ((PROTOCOL, [(58, 58)]), (VERSION, [(6, 6)]))
             case Inbound(name, prefix) | Outbound(name, prefix):
-                yield (IN if isinstance(match, Inbound) else OUT), interfaces(name, begins=prefix)
+                yield (IN if isinstance(match, Inbound) else OUT), [interfaces(name, begins=prefix)]
             case Replies():
-                yield STATE, (STATES["related"], STATES["established"])
+                yield STATE, [(STATES["related"], STATES["established"])]
             case InState(states):
-                numbers = [STATES[state.value] for state in states]
-                yield STATE, (min(numbers), max(numbers))
+                yield STATE, [(STATES[state.value],) * 2 for state in states]
             case _:
                 pass
 
-    def _hull(self, found: Set | PrefixSet | PrefixMap) -> tuple[tuple[int, int], ...]:
-        """The least and the largest number of each field; nothing when there is no element, or nobody knows."""
-        if found.name not in self._hulls:
-            self._hulls[found.name] = tuple(_hull(found))
-        return self._hulls[found.name]
+    def _of_set(self, found: Set | PrefixSet | PrefixMap) -> tuple[Intervals, ...]:
+        """What is in it, of each field; nothing when there is no element, or nobody knows."""
+        if found.name not in self._spans:
+            self._spans[found.name] = tuple(_spans(found))
+        return self._spans[found.name]
 
 
-def _hull(found: Set | PrefixSet | PrefixMap) -> Iterator[tuple[int, int]]:
+def _spans(found: Set | PrefixSet | PrefixMap) -> Iterator[Intervals]:
+    """Of fields one by one, so of all of them more than is in it."""
     if isinstance(found, Set):
         columns = zip(*found.elements, strict=True) if not found.by_hand else ()
-        yield from ((min(column), max(column)) for column in columns)
+        yield from (_few(union(*(((value, value),) for value in column))) for column in columns)
     elif found.elements:
-        ends = [_ends(prefix) for prefix, _ in found.elements]
-        yield min(first for first, _ in ends), max(last for _, last in ends)
+        yield _few(union(*((_ends(prefix),) for prefix, _ in found.elements)))
+
+
+def _few(spans: Intervals) -> Intervals:
+    """These, or what is around them where they are many."""
+    return spans if len(spans) <= _FEW else ((spans[0][0], spans[-1][1]),)
 
 
 def _ends(prefix: Prefix) -> tuple[int, int]:

@@ -21,8 +21,8 @@ from compiler.ir.ruleset import Chain, Continue, Goto, Jump, Lookup, Return, Rul
 from compiler.net import Family
 from compiler.optimizing.dimensions import EVERYTHING
 from compiler.ordering.order import Ordering
-from compiler.ordering.ordered import keeps, ordered
-from compiler.ordering.overlap import Box, groups
+from compiler.ordering.ordered import ordered
+from compiler.ordering.overlap import Box, groups, overlaps_of_parts
 from compiler.ordering.prices import JUMP, Tool, price
 from compiler.passes.boxes import Boxes, kinds
 
@@ -51,7 +51,7 @@ class _Orders:
     def __init__(self, ruleset: Ruleset, tool: Tool, threshold: Fraction, loaded: Mapping[str, Sequence[int]]) -> None:
         self.told: list[ChainOrder] = []
         self._tool, self._threshold, self._loaded = tool, threshold, loaded
-        self._boxes = Boxes(ruleset)
+        self._found = Boxes(ruleset)
         self._native = _native(ruleset)
         self._ending = _Ending(ruleset)
         self._maps = {found.name: found for found in ruleset.maps}
@@ -75,7 +75,7 @@ class _Orders:
 
     def _row(self, places: Sequence[int], chain: Chain) -> Sequence[int]:
         """These rules of the chain in their new order."""
-        boxes = {n: self._box(chain.rules[n], chain) for n in places}
+        boxes = {n: self._boxes(chain.rules[n], chain) for n in places}
         place = {n: at for at, n in enumerate(places)}
         now = [n for n in self._loaded.get(chain.name, ()) if n in place]
         if not _keeps([boxes[n] for n in places], [place[n] for n in now]):
@@ -83,20 +83,21 @@ class _Orders:
         rules = [chain.rules[n] for n in now]
         weights = [self._ending.at(rule) for rule in rules]
         costs = [self._cost(rule) for rule in rules]
-        ordering = ordered([boxes[n] for n in now], weights, costs, self._threshold) if len(rules) > 1 else None
+        around, parts = [boxes[n][0] for n in now], [_parts(boxes[n]) for n in now]
+        ordering = ordered(around, weights, costs, self._threshold, parts=parts) if len(rules) > 1 else None
         if ordering is None:
             return places
         self.told.append(ChainOrder(chain.name, tuple(weights), ordering))
         return [now[n] for n in ordering.row]
 
-    def _box(self, rule: Rule | Lookup, chain: Chain) -> Box:
-        """What comes back from a rule of one tool may have other addresses."""
+    def _boxes(self, rule: Rule | Lookup, chain: Chain) -> tuple[Box, ...]:
+        """Everything for what may come back from a rule of one tool: with other addresses, maybe."""
         if isinstance(rule, Lookup):
             verdicts = [verdict for _, verdict in self._maps[rule.map].elements]
         else:
             verdicts = [rule.verdict]
         barrier = any(isinstance(verdict, Jump) and verdict.chain in self._native for verdict in verdicts)
-        return EVERYTHING if barrier else self._boxes.of(rule, chain)
+        return (EVERYTHING,) if barrier else self._found.of(rule, chain)
 
     def _cost(self, rule: Rule | Lookup) -> int:
         """What the rule costs a packet that it does not match; one that it always matches also pays for the way."""
@@ -105,18 +106,26 @@ class _Orders:
         return price(self._tool, asked) + (JUMP[self._tool] if jumps else 0)
 
 
-def _keeps(boxes: Sequence[Box], row: Sequence[int]) -> bool:
-    """Whether boxes that overlap keep their order in the row; pairs are looked for only among those that hang
+def _parts(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+    """What the first box is around, if that is more than one."""
+    return boxes[1:] or boxes
+
+
+def _keeps(boxes: Sequence[tuple[Box, ...]], row: Sequence[int]) -> bool:
+    """Whether rules that overlap keep their order in the row; pairs are looked for only among those that hang
     together."""
     at = {number: place for place, number in enumerate(row)}
     if len(at) != len(boxes):
         return False
-    if all(number == place for number, place in at.items()):
-        return True
-    for group in groups(boxes):
+    for group in groups([own[0] for own in boxes]):
         moved = sorted(range(len(group)), key=[at[n] for n in group].__getitem__)
-        if moved != list(range(len(group))) and not keeps([boxes[n] for n in group], moved):
-            return False
+        if moved == list(range(len(group))):
+            continue
+        before, seen = overlaps_of_parts([_parts(boxes[n]) for n in group]), 0
+        for number in moved:
+            if before[number] & ~seen:
+                return False
+            seen |= 1 << number
     return True
 
 

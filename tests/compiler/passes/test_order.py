@@ -10,7 +10,7 @@ import pytest
 
 from compiler.ir.check import check
 from compiler.ir.effects import Log, Native, SetMark
-from compiler.ir.match import Field, HasMark, InPrefix, InSet, InState, Match, Replies, State, ToPorts
+from compiler.ir.match import Field, HasMark, InPrefix, InSet, InState, Match, Replies, State, ToAnyPort, ToPorts
 from compiler.ir.ruleset import (
     Accept,
     Chain,
@@ -138,7 +138,18 @@ def test_a_jump_weighs_what_does_not_come_back() -> None:
 def test_lookups_stay_where_their_map_reaches() -> None:
     found = PrefixMap("m", V4, ((parse_prefix("10.0.0.1/32"), Return()), (parse_prefix("10.0.0.3/32"), Return())))
     lookup = Lookup(Field.DESTINATION, "m", V4)
-    assert ordered(lookup, rule(9, B), rule(5, to("10.0.0.9/32")), maps=(found,))[0] == [2, 0, 1]
+    assert ordered(lookup, rule(9, to("10.0.0.2/31")), rule(5, B), maps=(found,))[0] == [0, 1, 2]
+    assert ordered(lookup, rule(9, to("10.0.0.2/31")), rule(5, to("10.0.0.9/32")), maps=(found,))[0] == [2, 0, 1]
+    assert ordered(lookup, rule(9, B), maps=(found,))[0] == [1, 0]
+
+
+def test_what_lies_between_the_ports_of_a_list_is_apart() -> None:
+    lists = rule(1, ToAnyPort(6, ((22, 22), (8443, 8443))), family=None)
+    between, one = rule(9, ToPorts(6, 80, 80), family=None), rule(9, ToPorts(6, 22, 22), family=None)
+    assert ordered(lists, between)[0] == [1, 0]
+    assert ordered(lists, one)[0] == [0, 1]
+    assert ordered(lists, between, loaded=(1, 0), threshold=Fraction(99, 100))[0] == [1, 0]
+    assert ordered(lists, one, loaded=(1, 0), threshold=Fraction(99, 100))[0] == [0, 1]
 
 
 def test_without_weights_nothing_moves() -> None:
