@@ -90,11 +90,11 @@ class Asking:
         return bool(left)
 
     def flow(self, node: t.Flow) -> Flow | None:
-        """What a statement of nat, mangle or raw is about. A name alone may be a service."""
+        """What a statement of nat, mangle or raw is about. A name alone may be a service or a protocol."""
         source, target, ports = node.source, node.target, node.ports
         if source is not None and target is None and ports is None:
             name = source.terms[0]
-            if isinstance(name, t.Name) and len(source.terms) == 1 and self._names.is_service(name):
+            if isinstance(name, t.Name) and len(source.terms) == 1 and self._names.is_ports(name):
                 source, ports = None, t.Ports(name.begin, name.end, (name,))
         begin = self.end(source) if source is not None else None
         end = self.end(target) if target is not None else None

@@ -101,9 +101,10 @@ class Names:
         else:
             self._ends[name.text] = None
 
-    def is_service(self, name: t.Name) -> bool:
-        """Whether it is the name of a service."""
-        return name.text in self._defined and self._defined[name.text].kind == "service"
+    def is_ports(self, name: t.Name) -> bool:
+        """Whether it is the name of a service, or of a protocol, which no end can have."""
+        defined = self._defined.get(name.text)
+        return defined.kind == "service" if defined is not None else name.text in ports.NUMBERS
 
     # ---- Ends
 

@@ -280,6 +280,12 @@ class TestTypes:
             NamedPort(protocol=6, name="http"),
         )
 
+    def test_a_name_alone_may_be_a_protocol(self) -> None:
+        raw = read("raw { notrack tcp  notrack esp }").raw
+        wanted = [Flow(ports=(WholeProtocol(protocol=number),)) for number in (6, 50)]
+        assert [one.flow for one in raw if isinstance(one, Notrack)] == wanted
+        assert problems("raw { notrack esp -> any }") == ["f.np:1:15 unknown-name"]
+
     def test_expressions_of_ends(self) -> None:
         program = read(
             'policy p { allow pods and 10.0.0.0/8 except 10.1.0.0/16 -> { nodes(role = "x", !old), iface wg* } }'
