@@ -11,6 +11,7 @@ Each part runs in a process of its own. Times are CPU seconds; targets are the b
   `netpolc compile` does it; *nodes*: the same for five nodes, each. What the compile leaves is there before.
 - *lists*: two first-match lists of 10,000 rules as ClassBench makes them (nested prefixes, wildcards, port ranges)
   that mean the same, against each other.
+- *orders*: a list of 100,000 rules of Kubernetes shape against one in another order, as `netpolc optimize` proves it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from bench.rule_lists import classbench
+from bench.rule_lists import classbench, kubernetes
+from compiler.analysis.same import differences
 from compiler.backends.target import Backend
 from compiler.resources import NetworkPolicy
 from compiler.resources.cluster import Node, Pod
@@ -40,7 +42,8 @@ from compiler.semantics.rules import rulesets
 from compiler.snapshot import build
 
 RULES_SECONDS, MEMBERS_SECONDS, NODE_SECONDS, LISTS_SECONDS, MEGABYTES = 2.0, 5.0, 5.0, 10.0, 500.0
-_PODS, _PEERS, _LIST = 100, 100, 10_000
+ORDERS_SECONDS, ORDERS_MEGABYTES = 30.0, 1_000.0
+_PODS, _PEERS, _LIST, _ORDERED = 100, 100, 10_000, 100_000
 _PORTS = (53, 80, 443, 5432, 8080, 9090)
 
 
@@ -152,6 +155,20 @@ def _lists() -> None:
     _measure(f"lists: {_LIST:,} rules like ClassBench's, twice", proof, LISTS_SECONDS)
 
 
+def _orders() -> None:
+    draw = random.Random(1)
+    lines = list(kubernetes(draw, _ORDERED))
+    allowing, denying = ([line for line in lines if line.verdict == verdict] for verdict in ("ACCEPT", "DROP"))
+    draw.shuffle(allowing)
+    orders = [lines, [*allowing, *denying]]
+    one, two = ("\n".join(["*filter", *(f"-A FORWARD {line}" for line in order), "COMMIT", ""]) for order in orders)
+
+    def proof() -> None:
+        assert not differences([("one", one)], [("two", two)], (4, 6), ("one", "two"))
+
+    _measure(f"orders: {_ORDERED:,} rules of Kubernetes shape", proof, ORDERS_SECONDS, megabytes=ORDERS_MEGABYTES)
+
+
 def _policy(name: str, spec: object) -> NetworkPolicy:
     value = {
         "apiVersion": "networking.k8s.io/v1",
@@ -172,7 +189,7 @@ def _text(value: int) -> str:
     return ".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0))
 
 
-def _measure(title: str, work: Callable[[], None], target: float, times: int = 1) -> None:
+def _measure(title: str, work: Callable[[], None], target: float, times: int = 1, megabytes: float = MEGABYTES) -> None:
     """The CPU seconds of each of so many times that the work is done, and the peak of memory."""
     pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): the peak is what is used now
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -182,7 +199,7 @@ def _measure(title: str, work: Callable[[], None], target: float, times: int = 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{title:<52} {spent:>8.2f} s {target:>8.2f} s {spent / target:>7.2f}")
     title = f"  memory beside the {before:.0f} MiB before"
-    print(f"{title:<52} {peak - before:>6.0f} MiB {MEGABYTES:>6.0f} MiB {(peak - before) / MEGABYTES:>7.2f}")
+    print(f"{title:<52} {peak - before:>6.0f} MiB {megabytes:>6.0f} MiB {(peak - before) / megabytes:>7.2f}")
 
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -191,6 +208,7 @@ PARTS: dict[str, Callable[[], None]] = {
     **{f"node-{backend.value}": partial(_node, backend, 1) for backend in Backend},
     "nodes": partial(_node, Backend.NFTABLES, 5),
     "lists": _lists,
+    "orders": _orders,
 }
 
 if __name__ == "__main__":
