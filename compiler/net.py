@@ -27,6 +27,8 @@ class Family(Enum):
     IPV4 = 4
     IPV6 = 6
 
+    __hash__ = object.__hash__  # by identity, as equality: Enum's own is Python, and families are in many keys
+
     @property
     def bits(self) -> int:
         """Width of an address in bits."""
@@ -72,12 +74,15 @@ def without(prefix: Prefix, cuts: Iterable[Prefix]) -> tuple[Prefix, ...]:
 
 def prefixes(spans: Intervals, family: Family) -> list[Prefix]:
     """As few prefixes as hold these addresses and no others, sorted."""
+    version, bits = family.value, family.bits
     found = []
     for low, high in spans:
-        while low <= high:
-            size = min(low & -low or 1 << family.bits, 1 << (high - low + 1).bit_length() - 1)
-            found.append(Prefix(family.value, low, family.bits + 1 - size.bit_length()))
+        while low < high:
+            size = min(low & -low or 1 << bits, 1 << (high - low + 1).bit_length() - 1)
+            found.append(Prefix(version, low, bits + 1 - size.bit_length()))
             low += size
+        if low == high:
+            found.append(Prefix(version, low, bits))
     return found
 
 

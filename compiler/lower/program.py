@@ -42,7 +42,7 @@ from compiler.lower.deny import DENY, NONE_BESIDES, Denials, answering, rejectin
 from compiler.lower.items import ItemChains, Placed, at, of_blocks, placed
 from compiler.net import union
 from compiler.resolve.ends import Ends, is_alike
-from compiler.resources.language import Matching, Program, Rule
+from compiler.resources.language import Matching, Opaque, Program, Rule
 
 #: Of lists that the machine has of itself at each hook: the name of the first chain, and what others begin with.
 _OWN = {Hook.FORWARD: ("forwarded", "fwd"), Hook.INPUT: ("node-in", "node-in"), Hook.OUTPUT: ("node-out", "node-out")}
@@ -92,7 +92,7 @@ class ProgramFront:
     def before(self, ruleset: Ruleset) -> Ruleset:
         """The ruleset with the program in front of its base chains."""
         one, other = (_rest(chain) for chain in ruleset.chains if chain.hook in _SHARING)
-        if one == other and all(map(_is_alike, self._blocks)):
+        if one == other and _are_alike(self._blocks):
             self._common = self._block_list(Hook.FORWARD, _SHARED, Return(), Goto(_POLICIES) if one else Return())
         chains: list[Chain] = []
         for chain in ruleset.chains:
@@ -195,11 +195,13 @@ def _rules(items: Iterable[Placed]) -> Iterator[Rule]:
     yield from (one.item for whole in items for one in whole.every() if isinstance(one.item, Rule))
 
 
-def _is_alike(whole: Placed) -> bool:
-    """Whether an item is about the same packets in OUTPUT, where no source is this node's, as in FORWARD."""
-    return all(
-        isinstance(one.item, Matching) and all(is_alike(end) for end in (one.item.source, one.item.unless) if end)
-        for one in whole.every()
+def _are_alike(blocks: Iterable[Placed]) -> bool:
+    """Whether items are about the same packets in OUTPUT, where no source is this node's, as in FORWARD."""
+    items = [one.item for whole in blocks for one in whole.every()]
+    asked = [end for item in items if isinstance(item, Matching) for end in (item.source, item.unless) if end]
+    # Those of names are ends of many rules.
+    return not any(isinstance(item, Opaque) for item in items) and all(
+        map(is_alike, {id(e): e for e in asked}.values())
     )
 
 

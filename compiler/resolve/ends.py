@@ -99,6 +99,7 @@ class Ends:
         self._found: dict[tuple[int, Family, Side], tuple[End, tuple[Alternative, ...]]] = {}
         #: Whether it depends on the side who an end is.
         self._sided: dict[int, tuple[End, bool]] = {}
+        self._named: dict[int, tuple[End, tuple[str, ...]]] = {}
 
     def alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         """The ways in which the address of a packet can be at this end; none when nobody is."""
@@ -125,11 +126,17 @@ class Ends:
             found = self._sided[id(end)] = end, sided
         return found[1]
 
+    def _patterns(self, end: End) -> tuple[str, ...]:
+        found = self._named.get(id(end))
+        if found is None:
+            found = self._named[id(end)] = end, tuple(patterns(end))
+        return found[1]
+
     def _alternatives(self, end: End, family: Family, side: Side) -> tuple[Alternative, ...]:
         if side is _ANYWHERE:  # nothing but addresses is asked for
             found = self._spans(end, family, side, None, None)
             return (Alternative(None, (), None, found),) if found else ()
-        names = {*patterns(end), *([LOOPBACK] if side.arriving else ())}
+        names = {*self._patterns(end), *([LOOPBACK] if side.arriving else ())}
         named = sorted(names, key=_breadth) if side.interfaces else []
         rooted = "*" in named and not side.optional  # "*" is the root by name
         known: tuple[str | None, ...] = tuple(named) if rooted else (None, *named)

@@ -95,27 +95,28 @@ End = Addresses | Anyone | ThisNode | Pods | Nodes | Interfaces | Routed | Eithe
 
 def parts(end: End) -> Iterator[End]:
     """What an expression is made of, down to what is no expression; not what it takes away."""
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            for one in ends:
-                yield from parts(one)
-        case Less(end=inner):
-            yield from parts(inner)
-        case _:
-            yield end
+    ahead: list[End] = [end]
+    while ahead:
+        one = ahead.pop()
+        if isinstance(one, Either | Both):
+            ahead += one.ends[::-1]
+        elif isinstance(one, Less):
+            ahead.append(one.end)
+        else:
+            yield one
 
 
 def every_part(end: End) -> Iterator[End]:
     """The same, with what it takes away."""
-    match end:
-        case Either(ends=ends) | Both(ends=ends):
-            for one in ends:
-                yield from every_part(one)
-        case Less(end=inner, without=cut):
-            yield from every_part(inner)
-            yield from every_part(cut)
-        case _:
-            yield end
+    ahead: list[End] = [end]
+    while ahead:
+        one = ahead.pop()
+        if isinstance(one, Either | Both):
+            ahead += one.ends[::-1]
+        elif isinstance(one, Less):
+            ahead += (one.without, one.end)
+        else:
+            yield one
 
 
 def patterns(end: End) -> Iterator[str]:
