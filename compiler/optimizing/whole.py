@@ -62,7 +62,8 @@ def optimize(
             if chain.moved or (chain.table, chain.chain) not in orders:
                 orders[chain.table, chain.chain] = chain
         more = simplifier.simplify(weigh(last.listing))
-        if not more.changes:
+        weighs_the_same = own is found.listing or not any(chain.moved for chain in last.chains)
+        if not more.changes and weighs_the_same:  # another order may have other weights
             break
         found = Simplified(more.listing, (*found.changes, *more.changes), more.deserted)
     still = [orders[chain.table, chain.chain] for chain in last.chains]
