@@ -7,11 +7,18 @@ between all pairs of ten thousand rules affordable.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
+
+#: Where one in so many is a member, all numbers are looked at faster than members are found one by one.
+_DENSE = 6
+_FLAGS = bytes.maketrans(b"01", b"\0\1")
 
 
 def members(mask: int) -> list[int]:
     """The numbers in a set, ascending."""
     digits = bin(mask)[:1:-1]
+    if _DENSE * mask.bit_count() > len(digits):
+        return list(compress(range(len(digits)), digits.encode().translate(_FLAGS)))
     found = []
     at = digits.find("1")
     while at >= 0:
