@@ -49,9 +49,11 @@ class _Form(NamedTuple):
 
 
 class Memory:
-    """What was found out of rules of one table: kept by whoever asks several times."""
+    """What was found out of rules of one table: kept by whoever asks several times. `open`: keys of rules that may be
+    merged when they count something else."""
 
     def __init__(self) -> None:
+        self.open: set[int] = set()
         self._forms: Known[tuple[_Form, ...]] = {}
         self._keys: dict[Hashable, int] = {}
 
@@ -69,14 +71,27 @@ class Memory:
         return self._keys.setdefault(words, len(self._keys))
 
 
-def merges(lines: Sequence[Line], chain: Chain, own: Collection[str], tool: Tool, memory: Memory) -> list[Merge]:
-    """Those that can be done at once; after them there may be more. `own`: chains of the table that rules may lead
-    to."""
+def merges(
+    lines: Sequence[Line],
+    chain: Chain,
+    own: Collection[str],
+    tool: Tool,
+    memory: Memory,
+    only: Collection[int] | None = None,
+) -> list[Merge]:
+    """Those that can be done at once; after them there may be more. `own`: chains of the table that rules may lead to;
+    `only`: numbers of rules one of which is among them."""
     alike: dict[int, list[tuple[int, _Form]]] = {}
     for number, line in enumerate(lines):
         for form in memory.forms(line):
             alike.setdefault(form.key, []).append((number, form))
-    several = [members for members in alike.values() if len(members) > 1]
+    several = [
+        members
+        for key, members in alike.items()
+        if len(members) > 1 and (only is None or key in memory.open or any(number in only for number, _ in members))
+    ]
+    if not several:
+        return []
     several.sort(key=lambda members: members[0][1].family is None)  # a longer list of ports is asked for longer
     barred = _barred(lines, {number for members in several for number, _ in members})
     taken: set[int] = set()
@@ -86,9 +101,13 @@ def merges(lines: Sequence[Line], chain: Chain, own: Collection[str], tool: Tool
             for group, spans in _groups(run):
                 merge = _merge(group, spans, lines, own, tool)
                 # One that is asked for longer than the first of its rules is judged when nothing else changes.
-                if merge and (_is_cheap(merge, lines, tool) or (not found and _saves(merge, lines, chain, tool))):
+                if merge is None:
+                    continue
+                if _is_cheap(merge, lines, tool) or (not found and _saves(merge, lines, chain, tool)):
                     taken.update(merge.numbers)
                     found.append(merge)
+                else:
+                    memory.open.add(members[0][1].key)
     return found
 
 
@@ -232,12 +251,15 @@ def _is_cheap(merge: Merge, lines: Sequence[Line], tool: Tool) -> bool:
 
 def _saves(merge: Merge, lines: Sequence[Line], chain: Chain, tool: Tool) -> bool:
     """Whether those that come to the first of the rules would pay no more than those that come to each pay now."""
-    coming = [counted_at_the_end(chain)]  # to each rule, from the last one on
+    least = [counted_at_the_end(chain)]  # that come to each rule, from the last one on
+    most = least[:]  # if all those for whom a jump was counted ended there
     for line in reversed(lines):
-        coming.append(coming[-1] + (line.rule.matched if line.asked.ends else 0))
-    coming.reverse()
-    before = sum(coming[number] * lines[number].asked.cost(tool) for number in merge.numbers)
-    return coming[merge.numbers[0]] * merge.rule.asked.cost(tool) <= before
+        least.append(least[-1] + (line.rule.matched if line.asked.ends else 0))
+        most.append(most[-1] + (line.rule.matched if line.asked.ends or line.asked.to else 0))
+    least.reverse()
+    most.reverse()
+    before = sum(least[number] * lines[number].asked.cost(tool) for number in merge.numbers)
+    return most[merge.numbers[0]] * merge.rule.asked.cost(tool) <= before
 
 
 def _edits(command: Command, form: _Form, spans: Intervals) -> Iterator[Edit]:

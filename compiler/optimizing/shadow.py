@@ -7,7 +7,7 @@ ending a packet's way, is never among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -32,9 +32,11 @@ class Shadow(NamedTuple):
     reached: bool = True
 
 
-def unreached(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
+def unreached(lines: Sequence[Line], limits: Entered, only: Collection[int] | None = None) -> list[Shadow]:
     """Rules that no packet reaches, since rules in front take all that may match, or since no jump to their chain lets
-    any through. `limits`: what comes into the chain."""
+    any through. `limits`: what comes into the chain; `only`: the numbers of those that are asked about."""
+    if only is not None and not only:
+        return []
     entries, queries, asked = list[Entry](), list[Query](), dict[int, range]()
     found: dict[int, tuple[int, ...]] = {}
     start, era = 0, 0
@@ -42,7 +44,8 @@ def unreached(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
         if line.asked.barrier:  # what comes behind may have changed there
             start, limits = number + 1, None
             continue
-        if line.region.calm and (line.asked.ends or line.asked.to):
+        wanted = only is None or number in only
+        if wanted and line.region.calm and (line.asked.ends or line.asked.to):
             boxes = within(line.region.boxes, limits)
             if not boxes and not _counts(line):  # else it was reached by rules that are gone
                 found[number] = ()
@@ -63,11 +66,14 @@ def unreached(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
     return [Shadow(number, by, reached=False) for number, by in sorted(found.items())]
 
 
-def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
+def redundant(
+    lines: Sequence[Line], chain: Chain, only: Collection[int] | None = None, known: Sequence[Shadow] = ()
+) -> list[Shadow]:
     """Rules whose packets rules behind them, or the chain's policy, treat alike, with nothing in between that does
-    something else; and only where going further costs these packets no more than others gain, by what is counted. Who
-    has them then has a counter when the rule has, and else not. What would fall off the end of a chain of the table's
-    own, where nobody counts it, stays."""
+    something else. What would fall off the end of a chain of the table's own, where nobody counts it, is not among
+    them. `only`: the numbers of those that are asked about; of the others, `known` is what was found before."""
+    if only is not None and not only:
+        return list(known)
     policy = chain.policy.does if chain.policy else None
     # What returns comes to the policy; but the policy, too, has counted what a rule did, which nobody could tell again.
     to_policy = [bool(policy) and line.rule.returns and not _counts(line) for line in lines]
@@ -83,7 +89,8 @@ def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
         for number, line in enumerate(lines)
         for box in (line.region.boxes if plain[number] and line.region.exact else ())
     ]
-    queries, owner = _promising(lines, does, plain, same, policy)
+    wanted = [only is None or number in only for number in range(len(lines))]
+    queries, owner = _promising(lines, does, [a and b for a, b in zip(plain, wanted, strict=True)], same, policy)
     ends = dict.fromkeys(owner, _POLICY)
     for number, other in zip(owner, first_other(others, queries), strict=True):
         ends[number] = min(ends[number], _POLICY if other is None else other)
@@ -91,24 +98,24 @@ def redundant(lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
     answers: dict[int, list[tuple[int, ...] | None]] = {}
     for number, answer in zip(owner, held(same, queries), strict=True):
         answers.setdefault(number, []).append(answer)
-    found = []
+    found = list(known)
     for number, own in answers.items():
         takers = _all(own)
         if takers is not None:
             found.append(Shadow(number, takers))
         elif policy is not None and ends[number] == _POLICY and does[number] == policy:
             found.append(Shadow(number, tuple(sorted({n for one in own for n in one or ()})), policy=True))
-    return _worth(found, lines, chain, tool)
+    return found
 
 
 def _promising(
-    lines: Sequence[Line], does: Sequence[str], plain: Sequence[bool], same: Sequence[Entry], policy: str | None
+    lines: Sequence[Line], does: Sequence[str], asked: Sequence[bool], same: Sequence[Entry], policy: str | None
 ) -> tuple[list[Query], list[int]]:
-    """What to ask about rules that the policy may make needless, or others that do the same: queries of each box, and
-    the rule of each."""
+    """What to ask about those of the `asked` rules that the policy may make needless, or others that do the same:
+    queries of each box, and the rule of each."""
     queries, owner = list[Query](), list[int]()
     for number, line in enumerate(lines):
-        for box in line.region.boxes if plain[number] else ():
+        for box in line.region.boxes if asked[number] else ():
             queries.append(Query(box, number, _POLICY, (does[number],), line.region.asks))
             owner.append(number)
     found = begun(same, queries)
@@ -139,9 +146,10 @@ def _all(answers: Iterator[tuple[int, ...] | None] | Sequence[tuple[int, ...] | 
     return tuple(sorted(found))
 
 
-def _worth(found: Sequence[Shadow], lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
-    """Those of the redundant rules that cost more than they save. Packets of a rule that goes have to come to the last
-    of those that have some of them; what others gain grows with each that goes."""
+def worth(found: Sequence[Shadow], lines: Sequence[Line], chain: Chain, tool: Tool) -> list[Shadow]:
+    """Those of the redundant rules that go: where going further costs their packets no more than others gain, by what
+    is counted, and who has them then has a counter when the rule has, and else not. Packets have to come to the last of
+    those that have some of them; what others gain grows with each rule that goes."""
     costs = [line.asked.cost(tool) for line in lines]
     packets: list[int | Fraction] = [line.rule.matched for line in lines]
     ending = [line.asked.ends for line in lines]

@@ -18,7 +18,8 @@ from compiler.optimizing.merge import Memory, merges
 from compiler.optimizing.nftables_sets import merged
 from compiler.optimizing.normalize import normalized
 from compiler.optimizing.regions import Region
-from compiler.optimizing.shadow import Shadow, redundant, unreached
+from compiler.optimizing.seen import Seen, key
+from compiler.optimizing.shadow import Shadow, redundant, unreached, worth
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command
 from grammar.ruletext import Place
@@ -113,6 +114,9 @@ class _Work:
         self._memory = Memory()
         self._normal: Known[None] = {}
         self._settled: dict[str, tuple[Entered, tuple[Rule, ...]]] = {}
+        self._unreached: dict[str, tuple[Entered, Seen]] = {}
+        self._redundant: dict[str, tuple[Seen, list[Shadow]]] = {}
+        self._unmerged: dict[str, Seen] = {}
 
     def done(self, chains: list[Chain]) -> tuple[list[Chain], Mapping[str, Entered]]:
         """The block's chains when nothing is left to do, and what comes into them."""
@@ -143,8 +147,7 @@ class _Work:
             lines = [self._faster(line, block) for line in lines]
         if Pass.SHADOW in self._passes:
             # To a chain that no rule leads to anything may come, some day.
-            chain, lines = self._without(chain, lines, unreached(lines, comes or None))
-            chain, lines = self._without(chain, lines, redundant(lines, chain, self._tool))
+            chain, lines = self._shadowless(chain, lines, comes or None)
         if Pass.MERGE in self._passes:
             before = -1
             while len(lines) != before:
@@ -166,6 +169,19 @@ class _Work:
         self.changes.append(Change(Why.REWRITTEN, (new.place,), new.text))
         return block.line(new)
 
+    def _shadowless(self, chain: Chain, lines: Sequence[Line], comes: Entered) -> tuple[Chain, list[Line]]:
+        """Without rules that make no difference; asked about are those that may be other than last time."""
+        seen = self._unreached.get(chain.name)
+        only = seen[1].again(lines, ordered=True) if seen and seen[0] == comes else None
+        self._unreached[chain.name] = comes, Seen(lines)
+        chain, lines = self._without(chain, lines, unreached(lines, comes, only))
+        last = self._redundant.get(chain.name)
+        only = last[0].again(lines, ordered=False) if last else None
+        known = [] if last is None or only is None else renumbered(last[1], last[0].lines, lines, only)
+        found = redundant(lines, chain, only, known)
+        self._redundant[chain.name] = Seen(lines), found
+        return self._without(chain, lines, worth(found, lines, chain, self._tool))
+
     def _without(self, chain: Chain, lines: Sequence[Line], shadows: Sequence[Shadow]) -> tuple[Chain, list[Line]]:
         """Without those that can go, their counters given to the first that has their packets."""
         left: dict[int, Line] = dict(enumerate(lines))
@@ -185,7 +201,10 @@ class _Work:
 
     def _merged(self, lines: Sequence[Line], chain: Chain, block: Block) -> list[Line]:
         left: dict[int, Line] = dict(enumerate(lines))
-        for merge in merges(lines, chain, block.own, self._tool, self._memory):
+        seen = self._unmerged.get(chain.name)
+        only = seen.again(lines, ordered=False) if seen else None
+        self._unmerged[chain.name] = Seen(lines)
+        for merge in merges(lines, chain, block.own, self._tool, self._memory, only):
             rule = merge.rule
             for number in merge.numbers[1:]:
                 rule = heir(rule, left.pop(number).rule)
@@ -193,3 +212,17 @@ class _Work:
             places = tuple(lines[number].rule.place for number in merge.numbers)
             self.changes.append(Change(Why.MERGED, places, rule.text))
         return [left[number] for number in sorted(left)]
+
+
+def renumbered(
+    found: Sequence[Shadow], before: Sequence[Line], lines: Sequence[Line], again: Collection[int]
+) -> list[Shadow]:
+    """What was found of rules that are not asked about again, with the numbers that they and the others have now."""
+    places = {key(line): number for number, line in enumerate(lines)}
+    kept = []
+    for shadow in found:
+        number = places.get(key(before[shadow.number]))
+        if number is not None and number not in again:
+            by = tuple(sorted(places[key(before[one])] for one in shadow.by))
+            kept.append(shadow._replace(number=number, by=by))
+    return kept

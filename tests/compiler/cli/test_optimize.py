@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -283,9 +283,9 @@ def test_a_pass_that_does_something_else_is_a_defect(netpolc: Netpolc, monkeypat
     """The proof does not believe passes either: one that takes a limit for none."""
     kept = shadow.unreached
 
-    def careless(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
+    def careless(lines: Sequence[Line], limits: Entered, only: Collection[int] | None) -> list[Shadow]:
         sure = [line.region._replace(exact=True, calm=True) for line in lines]
-        return kept([line._replace(region=region) for line, region in zip(lines, sure, strict=True)], limits)
+        return kept([line._replace(region=region) for line, region in zip(lines, sure, strict=True)], limits, only)
 
     monkeypatch.setattr(simplifying, "unreached", careless)
     text = SMALL.replace("-s 10.0.0.1/32 -j DROP", "-s 10.0.0.0/30 -m limit --limit 1/sec -j DROP")

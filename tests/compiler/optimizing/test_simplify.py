@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -400,9 +400,9 @@ def test_a_wrong_shadow_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes for granted that a rule matches all it may match: the proof tells."""
     shadow = shadowing.unreached
 
-    def careless(lines: Sequence[Line], limits: Entered) -> list[Shadow]:
+    def careless(lines: Sequence[Line], limits: Entered, only: Collection[int] | None) -> list[Shadow]:
         sure = [line.region._replace(exact=True, asks=frozenset()) for line in lines]
-        return shadow([line._replace(region=region) for line, region in zip(lines, sure, strict=True)], limits)
+        return shadow([line._replace(region=region) for line, region in zip(lines, sure, strict=True)], limits, only)
 
     monkeypatch.setattr(simplifying, "unreached", careless)
     with pytest.raises(AssertionError):
