@@ -15,7 +15,7 @@ from typing import cast
 from oxidd.bcdd import BCDDFunction, BCDDManager
 
 from compiler.semantics.diagrams.diagram import Diagrams
-from compiler.semantics.diagrams.diagram_nodes import IN, NOTHING, Box
+from compiler.semantics.diagrams.diagram_nodes import IN, LEAF, NOTHING, Box
 from compiler.semantics.diagrams.ranges import Range, merged
 from compiler.semantics.diagrams.space import Space, space
 from tests.compiler.semantics.bdd import prefixes
@@ -190,6 +190,9 @@ class BddDiagrams:
 
     def said(self, diagram: int) -> Iterable[Hashable]:
         return [self._values[leaf] for leaf, _ in self._all(diagram)]
+
+    def first_field(self, diagram: int) -> int:
+        return min(self.asked(diagram), default=LEAF)
 
     def asked(self, diagram: int) -> frozenset[int]:
         return frozenset(self._fields[bit] for bit in self._asked_bits(diagram))
