@@ -192,15 +192,18 @@ class Diagrams(Nodes):
         done = dict(outcomes)
 
         def walk(here: int) -> int:
-            found = done.get(here)
-            if found is None:
-                level = self._levels[here]
-                if level == LEAF:
-                    return here
-                found = done[here] = self._joined(level, self._starts[here], [walk(kid) for kid in self._kids[here]])
+            kids = self._walked(here, done, walk)
+            done[here] = found = here if kids is None else self._joined(self._levels[here], self._starts[here], kids)
             return found
 
-        return walk(diagram)
+        return done[diagram] if diagram in done else walk(diagram)
+
+    def _walked(self, diagram: int, done: Mapping[int, int], walk: Callable[[int], int]) -> list[int] | None:
+        """Its kids as they are done, or else become by the walk; None where all stay what they are. An outcome has
+        none."""
+        known, before = done.get, self._kids[diagram]
+        kids = [walk(kid) if (found := known(kid)) is None else found for kid in before]
+        return None if tuple(kids) == before else kids
 
     def replaced(self, diagram: int, outcomes: Mapping[int, int]) -> int:
         """As `relabel`; what comes in may ask any field."""
@@ -214,20 +217,14 @@ class Diagrams(Nodes):
         done = dict(outcomes)
 
         def walk(here: int) -> int:
-            found = done.get(here)
-            if found is None:
-                level = levels[here]
-                if level == LEAF:
-                    return here
-                kids = list(map(walk, self._kids[here]))
-                if min(map(levels.__getitem__, kids)) > level:
-                    found = self._joined(level, self._starts[here], kids)
-                else:
-                    found = self._told_apart(level, self._starts[here], kids)
-                done[here] = found
+            found, level, kids = here, levels[here], self._walked(here, done, walk)
+            if kids is not None:
+                made = self._joined if min(map(levels.__getitem__, kids)) > level else self._told_apart
+                found = made(level, self._starts[here], kids)
+            done[here] = found
             return found
 
-        return walk(diagram)
+        return done[diagram] if diagram in done else walk(diagram)
 
     def _replaced_in_each(self, level: int, starts: Sequence[int], diagram: int, outcomes: Mapping[int, int]) -> int:
         """The same, what comes in told apart by the first field first: else that is done at every node."""
@@ -266,14 +263,14 @@ class Diagrams(Nodes):
         last = max(numbers, default=-1)
 
         def walk(here: int) -> int:
-            level = self._levels[here]
-            if level > last:
-                return here
+            found, level = here, self._levels[here]
             if level in numbers:
-                return walk(self._kids[here][bisect_right(self._starts[here], numbers[level]) - 1])
-            found = done.get(here)
-            if found is None:
-                found = done[here] = self._joined(level, self._starts[here], [walk(kid) for kid in self._kids[here]])
+                kid = self._kid(here, level, numbers[level])
+                found = done[kid] if kid in done else walk(kid)
+            elif level < last:
+                kids = self._walked(here, done, walk)
+                found = here if kids is None else self._joined(level, self._starts[here], kids)
+            done[here] = found
             return found
 
         return walk(diagram)
