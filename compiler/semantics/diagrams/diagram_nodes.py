@@ -36,6 +36,8 @@ class Nodes:
 
     def __init__(self, sizes: Sequence[int], cells: Mapping[int, Cells] | None = None) -> None:
         self.sizes = list(sizes)
+        #: Nodes after which it is given up.
+        self.most = MOST
         self._cells = dict(cells or {})
         self._levels: list[int] = []
         self._starts: list[tuple[int, ...]] = []
@@ -117,8 +119,8 @@ class Nodes:
         self._levels.append(level)
         self._starts.append(starts)
         self._kids.append(kids)
-        if len(self._levels) > MOST:
-            raise Unprovable(f"it takes more than {MOST:,} nodes of decision diagrams")
+        if len(self._levels) > self.most:
+            raise Unprovable(f"it takes more than {self.most:,} nodes of decision diagrams")
         return len(self._levels) - 1
 
     def _joined(self, level: int, starts: Sequence[int], kids: Sequence[int]) -> int:
