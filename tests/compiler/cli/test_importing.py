@@ -151,8 +151,12 @@ def test_planted_mistakes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_hundreds_of_lists(tmp_path: Path) -> None:
-    """iptables goes from one list that allows to the next, hundreds of chains deep: then the meaning is compared."""
-    lists = [f"-A FORWARD -i eth{n} -j c{n}\n-A c{n} -p udp -j ACCEPT\n-A c{n} -p tcp -j REJECT" for n in range(600)]
+    """iptables goes from one list that allows to the next, where a packet may be in both, hundreds of chains deep: then
+    the meaning is compared."""
+    heads = [f"-{'io'[n % 2]} eth{n}" for n in range(600)]
+    lists = [
+        f"-A FORWARD {head} -j c{n}\n-A c{n} -p udp -j ACCEPT\n-A c{n} -p tcp -j REJECT" for n, head in enumerate(heads)
+    ]
     chains = "\n".join(f":c{n} - [0:0]" for n in range(600))
     text = "\n".join(
         ["*filter", chains, "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", *lists, "COMMIT"]

@@ -267,7 +267,7 @@ node { deny any -> self : tcp/9 }
         "ttl dec 1 for { iface e, iface f } -> self": ["mangle, input"],
         "notrack udp/53": ["raw, prerouting", "raw, output"],
         "drop from { iface lo, 10.0.0.9 }": ["raw, prerouting"],
-        "deny iface e -> any": ["filter, forward"],
+        "deny iface e -> any": ["filter, forward", "filter, output"],
         "deny any -> self : tcp/9": ["filter, input"],
     }
 
