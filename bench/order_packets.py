@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from bench.layouts import Flavour
 from bench.wire import Flow, Node, Packets
 from compiler.net import Family, address_text
-from compiler.optimizing import iptables_rules
+from compiler.optimizing.readers import iptables_rules
 from compiler.optimizing.reorder import reorder
 from compiler.ordering.prices import Tool
 from grammar.source import Source

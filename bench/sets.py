@@ -1,8 +1,8 @@
 """What rules of nft cost packets that match none of them, in the kernel: as written, and as one rule with a set.
 
 `python -m bench.sets`, as root. Rules that differ in an address, a block, a port or in both ends and the port become
-one (`compiler/optimizing/nftables_sets`); nanoseconds are what a packet pays more than without any of these rules.
-Nodes take turns, and of each burst of packets the fastest round counts.
+one (`compiler/optimizing/passes/nftables_sets`); nanoseconds are what a packet pays more than without any of these
+rules. Nodes take turns, and of each burst of packets the fastest round counts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from bench.wire import Flow, Node, Packets
 from compiler.net import Family, address_text
-from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.simplify import Pass, simplify
+from compiler.optimizing.passes.simplify import Pass, simplify
+from compiler.optimizing.readers.nftables_rules import listing
 from grammar.source import Source
 
 _PACKETS, _BURST, _ROUNDS = 1_000, 40, 15

@@ -23,7 +23,6 @@ from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
 from compiler.lower.tables import beside
 from compiler.net import Family
-from compiler.optimizing.profiles import Profile
 from compiler.ordering.prices import Tool
 from compiler.passes.carry_inbound import asked_behind_routing, carry_inbound, room
 from compiler.passes.count_hops import count_hops
@@ -33,6 +32,7 @@ from compiler.passes.split_effects import split_effects
 from compiler.passes.split_families import split_families
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Origin, Policy
+from compiler.profiles.profiles import Profile
 from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends, Here, Side

@@ -15,8 +15,8 @@ from compiler.backends.iptables_rules import PREFIX
 from compiler.backends.target import Backend
 from compiler.backends.text import Printed
 from compiler.ir.ruleset import Chain, Ruleset
-from compiler.optimizing.profiles import Key, Profile, numbered, smoothed
-from compiler.optimizing.words import of_iptables_text
+from compiler.profiles.profiles import Key, Profile, numbered, smoothed
+from compiler.profiles.words import of_iptables_text
 from grammar.ruletext import Refused
 
 #: Which tools have the rules of a back end.

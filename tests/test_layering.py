@@ -64,14 +64,13 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.backends.target",
         "compiler.net",
     ),
-    # Pure arithmetic on jobs and boxes: knows neither rules nor packets.
-    "compiler.ordering": (),
+    # Pure arithmetic on jobs and boxes: knows no rules, and of packets what the sides of boxes stand for.
+    "compiler.ordering": ("compiler.net",),
     # Orders rules as `compiler.optimizing` does, by the same arithmetic.
     "compiler.passes": (
         "compiler.ir",
         "compiler.backends.target",
         "compiler.net",
-        "compiler.optimizing.dimensions",
         "compiler.ordering",
     ),
     "compiler.backends": (
@@ -84,14 +83,15 @@ WALLS: dict[str, tuple[str, ...]] = {
     # Rules of other tools as programs. Not by the readers of semantics, which prove it.
     "compiler.importing": ("grammar", "compiler.errors", "compiler.net"),
     # Rules of other tools, reordered. Proved by semantics, which whoever calls it asks.
-    "compiler.optimizing": ("grammar", "compiler.net", "compiler.ordering", "compiler.optimizing.dimensions"),
-    "compiler.optimizing.dimensions": ("compiler.net", "compiler.ordering"),
+    "compiler.optimizing": ("grammar", "compiler.net", "compiler.ordering", "compiler.profiles"),
+    # What rules counted, whoever made them.
+    "compiler.profiles": ("grammar", "compiler.net", "compiler.ordering"),
     # What compiled rules counted, back to where they come from.
     "compiler.weighing": (
         "grammar.ruletext",
         "compiler.ir",
         "compiler.backends",
-        "compiler.optimizing",
+        "compiler.profiles",
     ),
     # What packets do, independent of how the compiler comes to its answer.
     "compiler.semantics": ("compiler.semantics.packet", "compiler.resources", "compiler.snapshot"),
@@ -156,7 +156,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.passes",
         "compiler.backends",
         "compiler.ordering.prices",
-        "compiler.optimizing.profiles",
+        "compiler.profiles",
         "compiler.weighing",
     ),
     "compiler.cli": (
@@ -176,6 +176,7 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.importing",
         "compiler.ordering",
         "compiler.optimizing",
+        "compiler.profiles",
         "compiler.passes.order",
         "compiler.weighing",
     ),

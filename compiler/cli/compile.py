@@ -19,8 +19,8 @@ from compiler.cli.marks import mark_mask
 from compiler.cli.outputs import write
 from compiler.errors import InvalidInput, NetpolcError, Unreadable
 from compiler.net import Family
-from compiler.optimizing.profiles import OutOfOrder
 from compiler.pipeline import Artifacts, Compiler, Counted
+from compiler.profiles.profiles import OutOfOrder
 from compiler.resources.language import NO_PROGRAM, Program
 from compiler.sources.manifests import Manifests
 from compiler.translate.rest import every_problem

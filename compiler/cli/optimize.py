@@ -18,11 +18,11 @@ from compiler.cli.outputs import write
 from compiler.errors import Collector, NetpolcError
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.estimate import estimated
-from compiler.optimizing.page import page
-from compiler.optimizing.reading import Format, format_of, listing
+from compiler.optimizing.passes.simplify import Pass
+from compiler.optimizing.readers.reading import Format, format_of, listing
 from compiler.optimizing.reorder import ChainOrder, Reordered
-from compiler.optimizing.simplify import Pass
-from compiler.optimizing.telling import told
+from compiler.optimizing.report.page import page
+from compiler.optimizing.report.telling import told
 from compiler.optimizing.whole import Optimized, optimize
 from compiler.ordering.prices import Tool
 from grammar import ipset

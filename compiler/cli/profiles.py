@@ -16,10 +16,10 @@ from compiler.errors import Collector, NetpolcError
 from compiler.optimizing import weights
 from compiler.optimizing.chains import Listing
 from compiler.optimizing.estimate import estimated
-from compiler.optimizing.profiles import OutOfOrder, Profile
 from compiler.ordering.ordered import comparisons, moved
 from compiler.passes.order import ChainOrder
 from compiler.pipeline import Artifacts, Counted
+from compiler.profiles.profiles import OutOfOrder, Profile
 from grammar.source import Source
 
 

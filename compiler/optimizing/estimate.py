@@ -15,7 +15,7 @@ from functools import cache
 from math import log2, prod
 
 from compiler.optimizing.chains import Asked, Chain, Listing
-from compiler.optimizing.dimensions import DESTINATION, EVERYTHING, FROM, PROTOCOL, SOURCE, STATE, TO, VERSION
+from compiler.ordering.dimensions import DESTINATION, EVERYTHING, FROM, PROTOCOL, SOURCE, STATE, TO, VERSION
 from compiler.ordering.prices import Kind
 
 #: Packets that are taken to enter each chain that no rule leads to.

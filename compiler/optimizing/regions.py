@@ -13,7 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 from compiler.net import Intervals
-from compiler.optimizing.dimensions import EVERYTHING
+from compiler.ordering.dimensions import EVERYTHING
 from compiler.ordering.overlap import Box
 
 #: The last dimension: 1 of later fragments.

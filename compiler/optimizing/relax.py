@@ -14,7 +14,7 @@ from itertools import accumulate
 from math import prod
 
 from compiler.optimizing.chains import Chain, Listing
-from compiler.optimizing.lines import Block, Line
+from compiler.optimizing.passes.lines import Block, Line
 from compiler.optimizing.regions import common, meet
 from compiler.optimizing.reorder import ChainOrder, parts
 from compiler.ordering.bits import members

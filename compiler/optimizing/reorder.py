@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from compiler.optimizing.chains import Asked, Chain, Listing, Rule
-from compiler.optimizing.dimensions import EVERYTHING
+from compiler.ordering.dimensions import EVERYTHING
 from compiler.ordering.order import Ordering
 from compiler.ordering.ordered import comparisons, moved, ordered
 from compiler.ordering.overlap import Box

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from compiler.optimizing import nft_json, profile_text
 from compiler.optimizing.chains import Listing, Rule
-from compiler.optimizing.profiles import Count, Key, Profile, numbered, smoothed
-from compiler.optimizing.reading import format_of, listing
-from compiler.optimizing.words import of_iptables, of_nftables
+from compiler.optimizing.readers.reading import format_of, listing
 from compiler.ordering.prices import Tool
+from compiler.profiles import nft_json, profile_text
+from compiler.profiles.profiles import Count, Key, Profile, numbered, smoothed
+from compiler.profiles.words import of_iptables, of_nftables
 from grammar.iptables import Command
 from grammar.ruletext import Refused
 from grammar.source import Flaw, Source

@@ -12,10 +12,10 @@ from fractions import Fraction
 from itertools import accumulate
 
 from compiler.optimizing.chains import Chain, Listing
+from compiler.optimizing.passes.shadow import counted_at_the_end
+from compiler.optimizing.passes.simplify import Pass, Simplified, Simplifier
 from compiler.optimizing.relax import relaxing
 from compiler.optimizing.reorder import ChainOrder, Reordered, ended, reorder, settled, shares
-from compiler.optimizing.shadow import counted_at_the_end
-from compiler.optimizing.simplify import Pass, Simplified, Simplifier
 from compiler.ordering.prices import Tool
 
 #: Twice is usual, that the second time nothing is found.

@@ -38,7 +38,7 @@ from compiler.ir.match import (
 )
 from compiler.ir.ruleset import Chain, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set
 from compiler.net import EVERY_PORT, Intervals, Prefix, union
-from compiler.optimizing.dimensions import (
+from compiler.ordering.dimensions import (
     DESTINATION,
     EVERYTHING,
     FROM,

@@ -19,7 +19,7 @@ from compiler.ir.check import targets
 from compiler.ir.effects import Native
 from compiler.ir.ruleset import Chain, Continue, Goto, Jump, Lookup, Return, Rule, Ruleset, Table
 from compiler.net import Family
-from compiler.optimizing.dimensions import EVERYTHING
+from compiler.ordering.dimensions import EVERYTHING
 from compiler.ordering.order import Ordering
 from compiler.ordering.ordered import ordered
 from compiler.ordering.overlap import Box, groups, overlaps_of_parts

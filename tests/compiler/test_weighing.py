@@ -11,9 +11,9 @@ from compiler.backends.target import Backend
 from compiler.ir.match import InPrefix, ToPorts
 from compiler.ir.ruleset import Chain, Drop, Goto, Hook, Return, Rule, Ruleset
 from compiler.net import Family, parse_prefix
-from compiler.optimizing.profiles import Count, Key, Profile
-from compiler.optimizing.words import of_iptables_text
 from compiler.passes.split_families import split_families
+from compiler.profiles.profiles import Count, Key, Profile
+from compiler.profiles.words import of_iptables_text
 from compiler.weighing import weighed
 from tests.compiler.backends.small import DESTINATION
 

@@ -11,9 +11,9 @@ import pytest
 
 from compiler.analysis.same import differences
 from compiler.optimizing.chains import Listing
-from compiler.optimizing.nftables_rules import listing
+from compiler.optimizing.passes.simplify import Change, Pass, simplify
+from compiler.optimizing.readers.nftables_rules import listing
 from compiler.optimizing.reorder import reorder
-from compiler.optimizing.simplify import Change, Pass, simplify
 from compiler.optimizing.whole import optimize
 from compiler.semantics.packet import Packet
 from grammar.nftables_tree import Verdict

@@ -12,8 +12,8 @@ from compiler.backends import nftables
 from compiler.backends.target import Backend, Target
 from compiler.ir.ruleset import Chain, Goto, Rule, Ruleset
 from compiler.optimizing import weights
-from compiler.optimizing.words import of_iptables
 from compiler.pipeline import emit, prepared
+from compiler.profiles.words import of_iptables
 from grammar.iptables import tables
 from grammar.source import Flaw, Source
 from tests.compiler.backends.small import FOR_IPTABLES

@@ -15,10 +15,10 @@ from compiler.backends import iptables, nftables
 from compiler.backends.target import Backend, Target
 from compiler.errors import InvalidInput, Unsupported
 from compiler.ir.ruleset import Ruleset
-from compiler.optimizing.profiles import Count, Key, Profile, numbered
-from compiler.optimizing.words import of_iptables_text
 from compiler.passes.split_families import split_families
 from compiler.pipeline import Compiler, Counted
+from compiler.profiles.profiles import Count, Key, Profile, numbered
+from compiler.profiles.words import of_iptables_text
 from compiler.resources.language import Program
 from compiler.semantics.diagrams.diagram_nodes import Unprovable
 from compiler.semantics.proof.equivalence import Equal, equivalent

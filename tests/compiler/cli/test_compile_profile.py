@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from compiler.optimizing import weights
-from compiler.optimizing.profile_text import written
+from compiler.profiles.profile_text import written
 from grammar.source import Flaw, Source
 from tests.compiler.cli.conftest import Run
 

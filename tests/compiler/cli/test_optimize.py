@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from compiler.cli import optimize
-from compiler.optimizing import iptables_rules, shadow, whole
-from compiler.optimizing import simplify as simplifying
+from compiler.optimizing import whole
 from compiler.optimizing.chains import Listing
-from compiler.optimizing.lines import Entered, Line
+from compiler.optimizing.passes import shadow
+from compiler.optimizing.passes import simplify as simplifying
+from compiler.optimizing.passes.lines import Entered, Line
+from compiler.optimizing.passes.shadow import Shadow
+from compiler.optimizing.readers import iptables_rules
 from compiler.optimizing.reorder import Reordered, reorder
-from compiler.optimizing.shadow import Shadow
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets
 from grammar.source import Source

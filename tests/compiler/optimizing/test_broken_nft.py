@@ -11,8 +11,8 @@ import pytest
 
 from compiler.analysis.proof import NotProved
 from compiler.analysis.same import differences
-from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.simplify import Pass
+from compiler.optimizing.passes.simplify import Pass
+from compiler.optimizing.readers.nftables_rules import listing
 from compiler.optimizing.whole import optimize
 from grammar.ruletext import Refused
 from grammar.source import Source

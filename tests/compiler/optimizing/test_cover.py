@@ -7,8 +7,8 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.optimizing import cover
-from compiler.optimizing.cover import Entry, Query, first_other, held
+from compiler.optimizing.passes import cover
+from compiler.optimizing.passes.cover import Entry, Query, first_other, held
 from compiler.optimizing.regions import UNIVERSE, meet, takers, without
 from compiler.ordering.overlap import Box
 

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from compiler.optimizing import iptables_rules
 from compiler.optimizing.estimate import PACKETS, estimated, share
-from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.simplify import Pass
+from compiler.optimizing.passes.simplify import Pass
+from compiler.optimizing.readers import iptables_rules
+from compiler.optimizing.readers.nftables_rules import listing
 from compiler.optimizing.whole import optimize
 from compiler.ordering.prices import Tool
 from grammar.source import Source

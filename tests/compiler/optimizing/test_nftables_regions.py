@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.optimizing.dimensions import DESTINATION, FROM, IN, PROTOCOL, SOURCE, STATE, TO, VERSION
-from compiler.optimizing.nftables_regions import region
-from compiler.optimizing.nftables_rules import listing
+from compiler.optimizing.passes.simplify import simplify
+from compiler.optimizing.readers.nftables_regions import region
+from compiler.optimizing.readers.nftables_rules import listing
 from compiler.optimizing.regions import FRAGMENT, UNIVERSE, Region
-from compiler.optimizing.simplify import simplify
+from compiler.ordering.dimensions import DESTINATION, FROM, IN, PROTOCOL, SOURCE, STATE, TO, VERSION
 from grammar import nftables_tree as tree
 from grammar.source import Source
 

@@ -7,9 +7,9 @@ from fractions import Fraction
 import pytest
 
 from compiler.optimizing.chains import Listing
-from compiler.optimizing.dimensions import DESTINATION, EVERYTHING, FROM, IN, PROTOCOL, SOURCE, STATE, TO, VERSION
-from compiler.optimizing.nftables_rules import listing
+from compiler.optimizing.readers.nftables_rules import listing
 from compiler.optimizing.reorder import Reordered, reorder
+from compiler.ordering.dimensions import DESTINATION, EVERYTHING, FROM, IN, PROTOCOL, SOURCE, STATE, TO, VERSION
 from compiler.ordering.prices import Kind
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets

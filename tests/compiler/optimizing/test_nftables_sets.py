@@ -8,8 +8,8 @@ import pytest
 
 from compiler.analysis.same import differences
 from compiler.optimizing.chains import Listing
-from compiler.optimizing.nftables_rules import listing
-from compiler.optimizing.simplify import Change, Pass, simplify
+from compiler.optimizing.passes.simplify import Change, Pass, simplify
+from compiler.optimizing.readers.nftables_rules import listing
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler.optimizing import iptables_rules, page
-from compiler.optimizing.simplify import Pass
+from compiler.optimizing.passes.simplify import Pass
+from compiler.optimizing.readers import iptables_rules
+from compiler.optimizing.report import page
 from compiler.optimizing.whole import Optimized, optimize
 from compiler.ordering.prices import Tool
 from grammar.source import Source

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.optimizing import iptables_rules
-from compiler.optimizing.simplify import Pass, Simplified, Why, simplify
+from compiler.optimizing.passes.simplify import Pass, Simplified, Why, simplify
+from compiler.optimizing.readers import iptables_rules
 from compiler.optimizing.whole import optimize, spent
 from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent

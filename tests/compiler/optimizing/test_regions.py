@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.optimizing.dimensions import FROM, IN, PROTOCOL, SOURCE, STATE, TO
-from compiler.optimizing.iptables_regions import region
+from compiler.optimizing.readers.iptables_regions import region
 from compiler.optimizing.regions import FRAGMENT, MOST, Region
+from compiler.ordering.dimensions import FROM, IN, PROTOCOL, SOURCE, STATE, TO
 from grammar.iptables import tables
 from grammar.source import Source
 

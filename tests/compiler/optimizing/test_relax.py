@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.optimizing import iptables_rules, relax
+from compiler.optimizing import relax
+from compiler.optimizing.readers import iptables_rules
 from compiler.optimizing.relax import relaxing, rescored
 from compiler.optimizing.reorder import Reordered, reorder
 from compiler.ordering.prices import Tool

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.optimizing import iptables_rules
-from compiler.optimizing.asked import asked
-from compiler.optimizing.dimensions import DESTINATION, EVERYTHING, block
+from compiler.optimizing.readers import iptables_rules
+from compiler.optimizing.readers.asked import asked
 from compiler.optimizing.reorder import Reordered, reorder, shares
 from compiler.ordering import ordered
+from compiler.ordering.dimensions import DESTINATION, EVERYTHING, block
 from compiler.ordering.prices import Tool
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets

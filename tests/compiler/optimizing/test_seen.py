@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.optimizing import iptables_rules, seen
-from compiler.optimizing.lines import Block, Line
-from compiler.optimizing.seen import Seen
-from compiler.optimizing.shadow import redundant, unreached
-from compiler.optimizing.simplify import renumbered
+from compiler.optimizing.passes import seen
+from compiler.optimizing.passes.lines import Block, Line
+from compiler.optimizing.passes.seen import Seen
+from compiler.optimizing.passes.shadow import redundant, unreached
+from compiler.optimizing.passes.simplify import renumbered
+from compiler.optimizing.readers import iptables_rules
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 from tests.compiler.optimizing.test_passes import texts

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from compiler.optimizing import iptables_rules
-from compiler.optimizing import shadow as shadowing
-from compiler.optimizing import simplify as simplifying
-from compiler.optimizing.lines import Entered, Line
-from compiler.optimizing.shadow import Shadow
-from compiler.optimizing.simplify import Pass, Simplified, simplify
-from compiler.optimizing.telling import told
+from compiler.optimizing.passes import shadow as shadowing
+from compiler.optimizing.passes import simplify as simplifying
+from compiler.optimizing.passes.lines import Entered, Line
+from compiler.optimizing.passes.shadow import Shadow
+from compiler.optimizing.passes.simplify import Pass, Simplified, simplify
+from compiler.optimizing.readers import iptables_rules
+from compiler.optimizing.report.telling import told
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 from tests.compiler.optimizing.test_passes import same, totals

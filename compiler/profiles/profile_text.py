@@ -24,8 +24,8 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from compiler.optimizing.profiles import Count, Key, Profile, numbered
-from compiler.optimizing.words import of_iptables_text, of_nftables
+from compiler.profiles.profiles import Count, Key, Profile, numbered
+from compiler.profiles.words import of_iptables_text, of_nftables
 from grammar.jsontext import NotJSON, documents
 from grammar.ruletext import Refused
 from grammar.source import Flaw, Source

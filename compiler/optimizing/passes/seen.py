@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from compiler.optimizing.cover import Entry, Query, first_other
-from compiler.optimizing.lines import Line
+from compiler.optimizing.passes.cover import Entry, Query, first_other
+from compiler.optimizing.passes.lines import Line
 
 _FAR = 1 << 62
 #: Where more than one of so many changed, all are looked at.

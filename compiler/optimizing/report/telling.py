@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.optimizing.simplify import Change, Why
+from compiler.optimizing.passes.simplify import Change, Why
 from grammar.ruletext import Place
 
 #: So many lines are named, if there are more.

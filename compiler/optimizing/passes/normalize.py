@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from compiler.net import Family, parse_address, prefixes
 from compiler.optimizing.chains import Rule
-from compiler.optimizing.iptables_regions import Asking, asks_a_family, parts, port_spans, protocol
-from compiler.optimizing.lines import Line
-from compiler.optimizing.rewriting import Edit, cut, rewritten
+from compiler.optimizing.passes.lines import Line
+from compiler.optimizing.passes.rewriting import Edit, cut, rewritten
+from compiler.optimizing.readers.iptables_regions import Asking, asks_a_family, parts, port_spans, protocol
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command, Option
 

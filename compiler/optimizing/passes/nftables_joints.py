@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from compiler.optimizing.nftables_shapes import Asking, Shape, Spans
+from compiler.optimizing.readers.nftables_shapes import Asking, Shape, Spans
 from compiler.ordering.prices import BEHIND, PRICES, Kind, Tool
 
 #: Of a look-up, in the unit of `prices`: in a hash, of one field and of several; in a tree of intervals, with so many.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from compiler.optimizing.chart import costs, escaped, ways
 from compiler.optimizing.reorder import ChainOrder, Reordered
-from compiler.optimizing.telling import told
+from compiler.optimizing.report.chart import costs, escaped, ways
+from compiler.optimizing.report.telling import told
 from compiler.optimizing.whole import Optimized
 from compiler.ordering.ordered import standing
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from compiler.optimizing.profiles import Count, Profile, numbered
-from compiler.optimizing.words import of_nftables
+from compiler.profiles.profiles import Count, Profile, numbered
+from compiler.profiles.words import of_nftables
 from grammar.jsontext import NotJSON, documents
 from grammar.source import Flaw, Source
 

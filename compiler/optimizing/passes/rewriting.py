@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from compiler.optimizing import iptables_rules
 from compiler.optimizing.chains import Rule
+from compiler.optimizing.readers import iptables_rules
 from grammar.iptables import Command, Option, tables
 from grammar.source import Source
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from compiler.optimizing.chains import Asked
-from compiler.optimizing.dimensions import (
+from compiler.ordering.dimensions import (
     DESTINATION,
     EVERYTHING,
     FROM,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from compiler.optimizing import iptables_rules, nftables_rules
 from compiler.optimizing.chains import Listing
+from compiler.optimizing.readers import iptables_rules, nftables_rules
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 

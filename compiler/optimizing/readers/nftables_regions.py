@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from compiler.net import Family, Intervals, intersect, subtract, union
-from compiler.optimizing.dimensions import (
+from compiler.optimizing.readers.nftables_asked import PRESUPPOSED, dimension_of, interval, is_named, is_plain, listed
+from compiler.optimizing.regions import FRAGMENT, MOST, UNIVERSE, Region, boxes
+from compiler.ordering.dimensions import (
     DESTINATION,
     FROM,
     PROTOCOL,
@@ -16,8 +18,6 @@ from compiler.optimizing.dimensions import (
     TO,
     VERSION,
 )
-from compiler.optimizing.nftables_asked import PRESUPPOSED, dimension_of, interval, is_named, is_plain, listed
-from compiler.optimizing.regions import FRAGMENT, MOST, UNIVERSE, Region, boxes
 from compiler.ordering.overlap import Box
 from grammar.nftables_tree import Anonymous, Match, Named, Rule, Selector, Statement, Verdict, VerdictMap
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.optimizing.words import of_iptables_text, of_nftables
+from compiler.profiles.words import of_iptables_text, of_nftables
 
 
 @pytest.mark.parametrize(

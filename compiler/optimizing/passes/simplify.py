@@ -12,14 +12,14 @@ from enum import Enum
 from typing import NamedTuple
 
 from compiler.optimizing.chains import Chain, Listing, Rule
-from compiler.optimizing.counts import heir, policy_heir
-from compiler.optimizing.lines import Block, Entered, Known, Line, entered
-from compiler.optimizing.merge import Memory, merges
-from compiler.optimizing.nftables_sets import merged
-from compiler.optimizing.normalize import normalized
+from compiler.optimizing.passes.counts import heir, policy_heir
+from compiler.optimizing.passes.lines import Block, Entered, Known, Line, entered
+from compiler.optimizing.passes.merge import Memory, merges
+from compiler.optimizing.passes.nftables_sets import merged
+from compiler.optimizing.passes.normalize import normalized
+from compiler.optimizing.passes.seen import Seen, key
+from compiler.optimizing.passes.shadow import Shadow, redundant, unreached, worth
 from compiler.optimizing.regions import Region
-from compiler.optimizing.seen import Seen, key
-from compiler.optimizing.shadow import Shadow, redundant, unreached, worth
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command
 from grammar.ruletext import Place

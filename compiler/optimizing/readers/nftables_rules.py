@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterator
 
 from compiler.optimizing.chains import Asked, Chain, Listing, Policy, Rule
-from compiler.optimizing.dimensions import EVERYTHING
-from compiler.optimizing.nftables_asked import Maps, asked, is_named
+from compiler.optimizing.readers.nftables_asked import Maps, asked, is_named
+from compiler.ordering.dimensions import EVERYTHING
 from compiler.ordering.prices import Tool
 from grammar import nftables_tree
 from grammar.nftables_blocks import Blocks, ChainPlace, Key, RulePlace, blocks

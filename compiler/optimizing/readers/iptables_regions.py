@@ -7,8 +7,9 @@ from itertools import dropwhile
 from typing import NamedTuple
 
 from compiler.net import Family, Intervals, intersect, parse_address, parse_prefix, subtract, union
-from compiler.optimizing.asked import MATCHES, NAMES_OF, STATEFUL
-from compiler.optimizing.dimensions import (
+from compiler.optimizing.readers.asked import MATCHES, NAMES_OF, STATEFUL
+from compiler.optimizing.regions import FRAGMENT, UNIVERSE, Region, boxes
+from compiler.ordering.dimensions import (
     DESTINATION,
     FROM,
     IN,
@@ -21,7 +22,6 @@ from compiler.optimizing.dimensions import (
     TO,
     interfaces,
 )
-from compiler.optimizing.regions import FRAGMENT, UNIVERSE, Region, boxes
 from compiler.ordering.overlap import Box
 from grammar.iptables import Command, Option
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.errors import Collector, InvalidInput
-from compiler.optimizing.profile_text import TOOLS, read, written
-from compiler.optimizing.profiles import Count, Key, OutOfOrder, Profile, numbered, smoothed
+from compiler.profiles.profile_text import TOOLS, read, written
+from compiler.profiles.profiles import Count, Key, OutOfOrder, Profile, numbered, smoothed
 from grammar.source import Source
 
 A, B, OTHER = Key("filter", "IN", "-j A"), Key("filter", "IN", "-j B"), Key("filter", "OUT", "-j A")

@@ -18,9 +18,9 @@ from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from compiler.optimizing.chains import Asked, Chain, Rule
-from compiler.optimizing.nftables_joints import Fields, Joint, OneField, Signature
-from compiler.optimizing.nftables_rules import rule as read
-from compiler.optimizing.nftables_shapes import Shape, shape, words
+from compiler.optimizing.passes.nftables_joints import Fields, Joint, OneField, Signature
+from compiler.optimizing.readers.nftables_rules import rule as read
+from compiler.optimizing.readers.nftables_shapes import Shape, shape, words
 from compiler.optimizing.regions import UNIVERSE, around
 from compiler.ordering.overlap import Box, overlaps_of_parts
 from compiler.ordering.prices import Tool

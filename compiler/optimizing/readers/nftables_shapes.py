@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from compiler.optimizing.chains import Rule
-from compiler.optimizing.dimensions import DESTINATION, FROM, IN, OUT, PROTOCOL, SOURCE, STATE, TO
-from compiler.optimizing.nftables_asked import dimension_of, interval, is_plain, kinds_of, listed
+from compiler.optimizing.readers.nftables_asked import dimension_of, interval, is_plain, kinds_of, listed
+from compiler.ordering.dimensions import DESTINATION, FROM, IN, OUT, PROTOCOL, SOURCE, STATE, TO
 from compiler.ordering.prices import Tool, price
 from grammar import nftables_tree as tree
 from grammar.nftables_tree import Match, Selector, Statement, Verdict

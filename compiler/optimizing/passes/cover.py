@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from compiler.optimizing.blocks import Blocks
+from compiler.optimizing.passes.blocks import Blocks
 from compiler.optimizing.regions import UNIVERSE, begins_in, holds, takers
 from compiler.ordering.overlap import Box
 

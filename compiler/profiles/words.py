@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from compiler.net import Prefix, parse_address, parse_prefix
-from compiler.optimizing.dimensions import PROTOCOLS
+from compiler.ordering.dimensions import PROTOCOLS
 from grammar.iptables import Command, Option, tables
 from grammar.source import Source
 

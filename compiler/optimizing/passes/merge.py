@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from compiler.net import Family, Intervals, Prefix, parse_prefix, prefixes, union
 from compiler.optimizing.chains import Chain, Rule
-from compiler.optimizing.cover import Entry, Query, first_other
-from compiler.optimizing.dimensions import STATES
-from compiler.optimizing.iptables_regions import Asking, asks_a_family, parts, port_spans
-from compiler.optimizing.lines import Known, Line
-from compiler.optimizing.rewriting import Edit, cut, rewritten
-from compiler.optimizing.shadow import counted_at_the_end
+from compiler.optimizing.passes.cover import Entry, Query, first_other
+from compiler.optimizing.passes.lines import Known, Line
+from compiler.optimizing.passes.rewriting import Edit, cut, rewritten
+from compiler.optimizing.passes.shadow import counted_at_the_end
+from compiler.optimizing.readers.iptables_regions import Asking, asks_a_family, parts, port_spans
+from compiler.ordering.dimensions import STATES
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command, Option
 

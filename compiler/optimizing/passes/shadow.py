@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from compiler.optimizing.chains import Chain
-from compiler.optimizing.counts import counts
-from compiler.optimizing.cover import Entry, Query, begun, first_other, held
-from compiler.optimizing.lines import Entered, Line, within
+from compiler.optimizing.passes.counts import counts
+from compiler.optimizing.passes.cover import Entry, Query, begun, first_other, held
+from compiler.optimizing.passes.lines import Entered, Line, within
 from compiler.ordering.prices import Tool
 
 #: Behind every rule of a chain.

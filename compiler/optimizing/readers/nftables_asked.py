@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from compiler.optimizing.chains import Asked
-from compiler.optimizing.dimensions import (
+from compiler.ordering.dimensions import (
     DESTINATION,
     EVERYTHING,
     FROM,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from compiler.optimizing import iptables_regions, nftables_regions
 from compiler.optimizing.chains import Asked, Chain, Rule
-from compiler.optimizing.iptables_regions import version
+from compiler.optimizing.readers import iptables_regions, nftables_regions
+from compiler.optimizing.readers.iptables_regions import version
 from compiler.optimizing.regions import MOST, UNKNOWN, Region, around, common, meet
 from compiler.optimizing.reorder import settled, shares
 from compiler.ordering.overlap import Box

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import takewhile
 
-from compiler.optimizing.asked import asked
 from compiler.optimizing.chains import Chain, Listing, Policy, Rule
+from compiler.optimizing.readers.asked import asked
 from compiler.ordering.prices import Tool
 from grammar.iptables import Command, Table, tables
 from grammar.source import Source

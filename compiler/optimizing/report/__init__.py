@@ -1,0 +1,1 @@
+"""What was done, in words (`telling`) and as a page to look at (`page`)."""
