@@ -75,13 +75,13 @@ def _section(table: Table, chains: Sequence[Chain], family: Family, words: Words
         yield ""
         yield from comments(*chain.notes)
         append, by_jump = f"-A {chain_name(chain)}", _answered_by_jump(chain)
-        for note, rule in noted(chain.rules):
+        own = [rule for rule in chain.rules if _is_of(rule, chain, family) and rule is not by_jump]
+        for note, rule in noted(own):
             assert isinstance(rule, Rule), "lookups were expanded"
-            if _is_of(rule, chain, family) and rule is not by_jump:
-                if note:
-                    yield from comments(note)
-                for text in refusals.texts(words.texts, rule, family):
-                    yield f"{append} {text}"
+            if note:
+                yield from comments(note)
+            for text in refusals.texts(words.texts, rule, family):
+                yield f"{append} {text}"
     yield ""
     hooks = [chain for chain in chains if chain.hook and chain.rules]
     if hooks:

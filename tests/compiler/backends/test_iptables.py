@@ -167,6 +167,11 @@ class TestOwnership:
 PLAIN = {family: commands(script(family, with_notes(FOR_IPTABLES, ""))) for family in Family}
 
 
+def test_notes_stand_in_the_script_of_either_family() -> None:
+    for family in (V4, V6):
+        assert script(family).count("# deny: shop/p egress[0]\n") == 1
+
+
 @pytest.mark.parametrize("note", HOSTILE)
 def test_hostile_notes_change_no_command_and_no_line_is_too_long(note: str) -> None:
     for family in Family:
