@@ -167,9 +167,10 @@ class TestOwnership:
 PLAIN = {family: commands(script(family, with_notes(FOR_IPTABLES, ""))) for family in Family}
 
 
-def test_notes_stand_in_the_script_of_either_family() -> None:
-    for family in (V4, V6):
-        assert script(family).count("# deny: shop/p egress[0]\n") == 1
+@pytest.mark.parametrize("family", [V4, V6])
+def test_a_note_of_rules_of_both_families_stands_in_the_script_of_either(family: Family) -> None:
+    both = Chain("both", tuple(Rule((), Drop(), one, note="deny: shop/p") for one in (V4, V6)))
+    assert script(family, Ruleset((both,))).count("# deny: shop/p\n") == 1
 
 
 @pytest.mark.parametrize("note", HOSTILE)
