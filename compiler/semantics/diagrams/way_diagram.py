@@ -226,16 +226,21 @@ def _is_nat(chain: Chain) -> bool:
 def rules_met(ruleset: Ruleset, version: int) -> Iterator[Rule]:
     """Those that packets of the family can come to, once each, in the order in which they may; not what is about the
     other family alone."""
+    return (rule for _, rule in _met(ruleset, version))
+
+
+def _met(ruleset: Ruleset, version: int) -> Iterator[tuple[tuple[str, str], Rule]]:
+    """The same, with the names of table and chain."""
     seen: set[tuple[int, str]] = set()
 
-    def chain(table: Table, name: str) -> Iterator[Rule]:
+    def chain(table: Table, name: str) -> Iterator[tuple[tuple[str, str], Rule]]:
         if (id(table), name) in seen:
             return
         seen.add((id(table), name))
         for rule in table.chains[name].rules:
             if not _is_of(rule, version):
                 continue
-            yield rule
+            yield (table.name, name), rule
             for part in rule.parts:
                 for target in targets(table, part):
                     yield from chain(table, target)
@@ -251,28 +256,46 @@ def _is_of(rule: Rule, version: int) -> bool:
     return all(any(low <= version <= high for low, high in part.intervals) for part in asked)
 
 
-class Places:
-    """Numbers places of stateful matches, so that those of several texts that stand for each other have one number:
-    of equal rules, or else (`by_order`) of equal matches, the n-th in the order in which packets may come by. Chance
-    remembers nothing, so a throw is as good at one place as at another. `apart`: nor do the other matches, so that
-    only how often a packet asks the same counts."""
+class Alike(Enum):
+    """Which stateful matches of two texts stand for each other: the n-th of those, in the order in which packets may
+    come by, that are alike in this."""
 
-    def __init__(self, by_order: bool = False, apart: bool = False) -> None:
-        self.by_order, self._apart = by_order, apart
+    RULES = "in all of the rule"
+    CHAINS = "in all of the rule, and in the name of its chain"
+    MATCHES = "in the match"
+    ANY = "in the match, the n-th or not"
+
+
+class Places:
+    """Numbers places of stateful matches, so that those of several texts that stand for each other have one number.
+    Chance remembers nothing, so a throw is as good at one place as at another. With `Alike.ANY` nor do the other
+    matches, so that only how often a packet asks the same counts."""
+
+    def __init__(self, alike: Alike = Alike.RULES) -> None:
+        self._alike = alike
         self._numbers: dict[Hashable, int] = {}
 
     def of(self, ruleset: Ruleset, version: int) -> dict[Spot, Asked]:
         """The stateful matches that packets can come to, by where they stand."""
         found: dict[Spot, Asked] = {}
         times: Counter[Hashable] = Counter()
-        for rule in rules_met(ruleset, version):
+        for chain, rule in _met(ruleset, version):
             for at, part in enumerate(rule.parts):
                 if isinstance(part, Barrier) and spot(rule, at) not in found:
-                    like: Hashable = part.text if self.by_order else (part.text, rule.parts)
-                    if self._apart or probability(part.text) is not None:
+                    like = self._like(part.text, rule, chain)
+                    if self._alike is Alike.ANY or probability(part.text) is not None:
                         like = "anywhere", part.text
                     else:
                         times[like] += 1
                     number = self._numbers.setdefault((like, times[like]), len(self._numbers) + 1)
                     found[spot(rule, at)] = Asked(part.text, number)
         return found
+
+    def _like(self, text: str, rule: Rule, chain: tuple[str, str]) -> Hashable:
+        match self._alike:
+            case Alike.RULES:
+                return text, rule.parts
+            case Alike.CHAINS:
+                return text, rule.parts, chain
+            case _:
+                return text

@@ -20,7 +20,7 @@ from compiler.semantics.diagrams.diagram import IN
 from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.space import Level, space
 from compiler.semantics.diagrams.variables import Variables
-from compiler.semantics.diagrams.way_diagram import KNOWN, Places, Way, WayDiagrams
+from compiler.semantics.diagrams.way_diagram import KNOWN, Alike, Places, Way, WayDiagrams
 from compiler.semantics.diagrams.way_settled import Settled
 from compiler.semantics.proof.way_differences import differing
 from compiler.semantics.proof.way_witness import Question, WayWitness, Witnesses
@@ -54,11 +54,16 @@ def equivalent(one: Ruleset, two: Ruleset, families: Sequence[int] = (4, 6), apa
     diagram can hold."""
     found: list[WayWitness] = []
     for version in families:
-        new = list(_Comparison(one, two, version, Places(apart=apart)).witnesses())
-        if new and not apart and not list(islice(_Comparison(one, two, version, Places(by_order=True)).witnesses(), 1)):
-            new = []
-        found += new
+        first, *others = (Alike.ANY,) if apart else (Alike.RULES, Alike.CHAINS, Alike.MATCHES)
+        new = list(_Comparison(one, two, version, Places(first)).witnesses())
+        # They are equal when there is any way for places to stand for each other.
+        if new and not any(_agree(one, two, version, alike) for alike in others):
+            found += new
     return Different(tuple(found)) if found else Equal(tuple(families))
+
+
+def _agree(one: Ruleset, two: Ruleset, version: int, alike: Alike) -> bool:
+    return next(_Comparison(one, two, version, Places(alike)).witnesses(), None) is None
 
 
 class _Comparison:

@@ -24,7 +24,7 @@ from compiler.semantics.diagrams.match_diagram import Matches
 from compiler.semantics.diagrams.odds import Odds, probability, settled
 from compiler.semantics.diagrams.space import MARK_BITS, Level, Path, space
 from compiler.semantics.diagrams.variables import Answer, Variables
-from compiler.semantics.diagrams.way_diagram import Places, WayDiagrams, rules_met
+from compiler.semantics.diagrams.way_diagram import Alike, Places, WayDiagrams, rules_met
 from compiler.semantics.diagrams.way_settled import Settled, with_changes
 from compiler.semantics.proof.boxes import case_of
 from compiler.semantics.proof.case import Case
@@ -77,7 +77,7 @@ class TableComparison:
         self.matches.unknown(SYN)  # nothing that rules do makes another segment of it
         self.variables = Variables(over, self.matches)
         # Rules of one tool may have another verdict in a text, so places are numbered by what is asked.
-        shared = self.matches, self.variables, Places(by_order=True)
+        shared = self.matches, self.variables, Places(Alike.MATCHES)
         self._text = WayDiagrams(others(ruleset), over, shared)
         self._says = TableDiagrams(program, ends, over, shared, exempt)
         self._finer = Settled(over)

@@ -78,6 +78,13 @@ SERVICE = "-p tcp -d 192.0.2.9 --dport 80 -j DNAT --to-destination 10.0.0.5:8080
             "filter: INPUT -p tcp -m limit --limit 1/s -j ACCEPT; INPUT -p udp -m limit --limit 1/s -j DROP",
             "filter: INPUT -p udp -m limit --limit 1/s -j DROP; INPUT -p tcp -m limit --limit 1/s -j ACCEPT",
         ),
+        # So do jumps to chains where the same rule has a memory in each.
+        (
+            "table ip t { chain i { type filter hook input priority 0; meta l4proto tcp jump a; meta l4proto udp jump"
+            " b; }\nchain a { limit rate 1/second accept; drop; }\nchain b { limit rate 1/second accept; log; }\n}",
+            "table ip t { chain i { type filter hook input priority 0; meta l4proto udp jump b; meta l4proto tcp jump"
+            " a; }\nchain a { limit rate 1/second accept; drop; }\nchain b { limit rate 1/second accept; log; }\n}",
+        ),
         # What a rule in front of a stateful match, or of a statement that is not modelled, has decided.
         (
             "filter: INPUT -p tcp -j ACCEPT; INPUT -m recent --set --name x; INPUT -p tcp -j DROP",
