@@ -65,6 +65,8 @@ _ANSWERS = {
 }
 #: xt_limit counts in 10,000ths of a second (XT_LIMIT_SCALE), and with 32,000 credits a second in 32 bits.
 _SCALE, _CREDITS, _MOST = 10_000, 32_000, 1 << 32
+#: Matches whose option may be said once.
+_SAID_ONCE = (InPrefix, HasBit)
 _AGAIN = re.compile(r"(?<= )-p (\S+)( .*)? -p \1(?= |$)")
 
 
@@ -82,12 +84,12 @@ class Words:
         asked: list[Field] = []
         for match in rule.matches:
             found = self._matches(match, family)
-            if isinstance(match, InPrefix | HasBit):
+            if isinstance(match, _SAID_ONCE):
                 found = _again(match) if match.field in asked else found
                 asked.append(match.field)
             texts = [f"{before} {text}" for before in texts for text in found]
         statements = [_effect(effect, _known(family)) for effect in rule.effects]
-        if rule.verdict != Continue():
+        if not isinstance(rule.verdict, Continue):
             statements.append(("", self._verdicts(rule.verdict, family)))
         ((asks, does),) = statements
         return [f"{_once(f'{text} {asks}' if asks else text)} {does}".lstrip() for text in texts]

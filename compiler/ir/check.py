@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -163,17 +163,17 @@ def _check_places(chains: dict[str, Chain], ways: dict[str, tuple[str, ...]]) ->
     for chain in chains.values():
         for name in ways[chain.name]:
             assert chains[name].table is chain.table, f"{chain.name}: {name} is of another table"
-        for kind in dict.fromkeys(_kinds(chain)):
+        for kind in _kinds(chain):
             check_place(kind, chain, hooks[chain.name])
 
 
-def _kinds(chain: Chain) -> Iterator[type]:
-    """Of matches, effects and verdicts in a chain."""
+def _kinds(chain: Chain) -> Iterable[type]:
+    """Of matches, effects and verdicts in a chain, each once, in their order."""
+    found: dict[type, None] = {}
     for rule in chain.rules:
         if isinstance(rule, Rule):
-            yield from map(type, rule.matches)
-            yield from map(type, rule.effects)
-            yield type(rule.verdict)
+            found.update(dict.fromkeys(map(type, (*rule.matches, *rule.effects, rule.verdict))))
+    return found
 
 
 def _check_elements(found: Set | PrefixSet | PrefixMap) -> None:
