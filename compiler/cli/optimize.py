@@ -129,9 +129,10 @@ def command(
     """Leave out rules of iptables or nft that are not needed, and put the others in the order in which packets are
     compared with the fewest of them.
 
-    RULES is what iptables-save -c, ip6tables-save -c or nft list ruleset prints. How often rules match is taken from
-    their counters, or from --profile: other dumps of the same rules (of nft also nft -j list ruleset) and profiles of
-    netpolc. Rules without a counter weigh nothing; where nothing is counted at all, what they ask is weighed.
+    RULES is what iptables-save -c, ip6tables-save -c or nft list ruleset prints, or - for standard input. How often
+    rules match is taken from their counters, or from --profile: other dumps of the same rules (of nft also nft -j list
+    ruleset) and profiles of netpolc. Rules without a counter weigh nothing; where nothing is counted at all, what they
+    ask is weighed.
 
     Passes: normalize (words that are asked faster), shadow (rules that no packet reaches, or that make no difference,
     go), merge (rules that do the same and differ in an address, a port or a state become one), sets (with nft: rules

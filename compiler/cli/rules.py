@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -41,8 +42,9 @@ class RulesCommand(click.Command):
 
 
 def texts(files: Sequence[str], live: bool, node: str | None = None) -> list[tuple[str, str]]:
-    """(name, text) of each file, or of what is loaded. A folder stands for the rules in it, or for those in its folder
-    of the node's name, as `compile --node all` writes them. Raises Unreadable: for all files together."""
+    """(name, text) of each file (`-`: standard input), or of what is loaded. A folder stands for the rules in it, or
+    for those in its folder of the node's name, as `compile --node all` writes them. Raises Unreadable: for all files
+    together."""
     return _live() if live else _files(files, node)
 
 
@@ -59,7 +61,8 @@ def _files(names: Sequence[str], node: str | None) -> list[tuple[str, str]]:
     found, problems = [], list[str]()
     for name in [file for one in names for file in _within(one, node, problems)]:
         try:
-            found.append((name, Path(name).read_bytes().decode("utf-8")))
+            read = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+            found.append((name, read.decode("utf-8")))
         except OSError as error:
             problems.append(f"{name}: {error.strerror or error}")
         except UnicodeDecodeError:

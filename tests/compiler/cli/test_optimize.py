@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -52,6 +54,14 @@ Netpolc = Callable[..., Run]
 def run(netpolc: Netpolc, text: str, *options: str, name: str = "rules.save") -> Run:
     Path(name).write_text(text)
     return netpolc("optimize", name, *options)
+
+
+def test_rules_come_from_standard_input(netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = run(netpolc, GATEWAY)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GATEWAY.encode())))
+    done = netpolc("optimize", "-")
+    assert (done.status, done.stdout) == (0, wanted.stdout)
+    assert done.stderr == wanted.stderr.replace("rules.save", "-")
 
 
 def test_a_better_order_that_is_proved(netpolc: Netpolc) -> None:
