@@ -15,7 +15,8 @@ from compiler.ordering.dimensions import PROTOCOLS
 from grammar.iptables import Command, Option, tables
 from grammar.source import Source
 
-_NAMES = {
+#: Long and old names of options -> those that iptables-save prints.
+OPTIONS = {
     "--source": "-s",
     "--src": "-s",
     "--destination": "-d",
@@ -78,7 +79,7 @@ def _nft_word(word: str) -> str:
 
 
 def _option(option: Option) -> str:
-    name = _NAMES.get(option.name, option.name)
+    name = OPTIONS.get(option.name, option.name)
     values = [_value(name, word.text) for word in option.values]
     if (name, values[0] if values else "") in _DEFAULTS:
         return ""

@@ -95,26 +95,22 @@ End = Addresses | Anyone | ThisNode | Pods | Nodes | Interfaces | Routed | Eithe
 
 def parts(end: End) -> Iterator[End]:
     """What an expression is made of, down to what is no expression; not what it takes away."""
-    ahead: list[End] = [end]
-    while ahead:
-        one = ahead.pop()
-        if isinstance(one, Either | Both):
-            ahead += one.ends[::-1]
-        elif isinstance(one, Less):
-            ahead.append(one.end)
-        else:
-            yield one
+    return _parts(end, False)
 
 
 def every_part(end: End) -> Iterator[End]:
     """The same, with what it takes away."""
+    return _parts(end, True)
+
+
+def _parts(end: End, taken: bool) -> Iterator[End]:
     ahead: list[End] = [end]
     while ahead:
         one = ahead.pop()
         if isinstance(one, Either | Both):
             ahead += one.ends[::-1]
         elif isinstance(one, Less):
-            ahead += (one.without, one.end)
+            ahead += (one.without, one.end) if taken else (one.end,)
         else:
             yield one
 

@@ -33,27 +33,11 @@ from compiler.ordering.dimensions import (
     interfaces,
 )
 from compiler.ordering.prices import Kind
+from compiler.profiles.words import OPTIONS
 from grammar.iptables import Command, Option
 
 #: Long and old names of options.
-NAMES_OF = {
-    "--source": "-s",
-    "--src": "-s",
-    "--destination": "-d",
-    "--dst": "-d",
-    "--protocol": "-p",
-    "--proto": "-p",
-    "--in-interface": "-i",
-    "--out-interface": "-o",
-    "--jump": "-j",
-    "--goto": "-g",
-    "--match": "-m",
-    "--destination-port": "--dport",
-    "--source-port": "--sport",
-    "--destination-ports": "--dports",
-    "--source-ports": "--sports",
-    "--state": "--ctstate",
-}
+NAMES_OF = {**OPTIONS, "--state": "--ctstate"}
 #: What iptables asks first of every rule, in this order.
 _HEADER = {"-s": Kind.ADDRESS, "-d": Kind.ADDRESS, "-i": Kind.INTERFACE, "-o": Kind.INTERFACE, "-p": Kind.PROTOCOL}
 #: Matches that neither keep state nor do anything, and what they cost.
