@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,21 +24,12 @@ from compiler.optimizing.reorder import Reordered, reorder
 from compiler.semantics.proof.equivalence import Equal, equivalent
 from compiler.semantics.rules import rulesets
 from grammar.source import Source
-from tests.compiler.cli.conftest import Run
+from tests.compiler.cli.optimizing import ROOT, SMALL, Netpolc, optimized
 from tests.compiler.optimizing.test_passes import totals
 from tests.test_project import consoles, run_block
 
-ROOT = Path(__file__).resolve().parents[3]
 OFFICE = (ROOT / "fixtures" / "optimize" / "office.save").read_text()
 GATEWAY = (ROOT / "fixtures" / "optimize" / "gateway.save").read_text()
-#: Two rules that no packet matches both of, and one that overlaps both.
-SMALL = """*filter
-:FORWARD ACCEPT [0:0]
-[1:60] -A FORWARD -s 10.0.0.1/32 -j DROP
-[9:540] -A FORWARD -s 10.0.0.2/32 -j DROP
-[5000:300000] -A FORWARD -s 10.0.0.0/24 -j REJECT
-COMMIT
-"""
 BETTER = """*filter
 :FORWARD ACCEPT [0:0]
 [9:540] -A FORWARD -s 10.0.0.2/32 -j DROP
@@ -48,16 +38,9 @@ BETTER = """*filter
 COMMIT
 """
 
-Netpolc = Callable[..., Run]
-
-
-def run(netpolc: Netpolc, text: str, *options: str, name: str = "rules.save") -> Run:
-    Path(name).write_text(text)
-    return netpolc("optimize", name, *options)
-
 
 def test_rules_come_from_standard_input(netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = run(netpolc, GATEWAY)
+    wanted = optimized(netpolc, GATEWAY)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GATEWAY.encode())))
     done = netpolc("optimize", "-")
     assert (done.status, done.stdout) == (0, wanted.stdout)
@@ -65,21 +48,21 @@ def test_rules_come_from_standard_input(netpolc: Netpolc, monkeypatch: pytest.Mo
 
 
 def test_a_better_order_that_is_proved(netpolc: Netpolc) -> None:
-    done = run(netpolc, GATEWAY)
+    done = optimized(netpolc, GATEWAY)
     assert done.status == 0, done.stderr
     assert done.stdout != GATEWAY
     assert sorted(done.stdout.splitlines()) == sorted(GATEWAY.splitlines())
     old, new = (rulesets.read([("rules", text)]) for text in (GATEWAY, done.stdout))
     assert isinstance(equivalent(old, new), Equal)
     assert "2 of 14 rules moved; comparing costs 57.7% less\nproved: " in done.stderr
-    again = run(netpolc, done.stdout)
+    again = optimized(netpolc, done.stdout)
     assert (again.status, again.stdout) == (0, done.stdout)
     assert "0 of 14 rules moved; comparing costs 0.0% less" in again.stderr
     assert "proved" not in again.stderr
 
 
 def test_the_table_says_what_a_packet_meets(netpolc: Netpolc) -> None:
-    done = run(netpolc, SMALL, "--threshold", "0")
+    done = optimized(netpolc, SMALL, "--threshold", "0")
     assert (done.status, done.stdout) == (0, BETTER)
     row = next(line.split() for line in done.stderr.splitlines() if line.startswith("filter FORWARD"))
     asked = [(1 * 1 + 9 * 2 + 5000 * 3) / 5010, (9 * 1 + 1 * 2 + 5000 * 3) / 5010]
@@ -91,7 +74,7 @@ def test_the_table_says_what_a_packet_meets(netpolc: Netpolc) -> None:
 def test_prices_are_those_of_the_tool(netpolc: Netpolc) -> None:
     shown = {}
     for name, tool in optimize.TOOLS.items():
-        done = run(netpolc, GATEWAY, "--tool", name)
+        done = optimized(netpolc, GATEWAY, "--tool", name)
         listing = iptables_rules.listing(Source("rules", GATEWAY), tool)
         chain = reorder(listing, Fraction(1, 100)).chains[1]
         row = next(line.split() for line in done.stderr.splitlines() if line.startswith("filter FORWARD"))
@@ -102,23 +85,23 @@ def test_prices_are_those_of_the_tool(netpolc: Netpolc) -> None:
 
 def test_a_threshold_keeps_the_order(netpolc: Netpolc) -> None:
     """By default a hundredth must be gained."""
-    done = run(netpolc, SMALL)
+    done = optimized(netpolc, SMALL)
     assert (done.status, done.stdout) == (0, SMALL)
-    assert run(netpolc, GATEWAY, "--threshold", "90").stdout == GATEWAY
+    assert optimized(netpolc, GATEWAY, "--threshold", "90").stdout == GATEWAY
 
 
 def test_check_is_for_ci(netpolc: Netpolc) -> None:
-    done = run(netpolc, GATEWAY, "--check")
+    done = optimized(netpolc, GATEWAY, "--check")
     assert (done.status, done.stdout) == (1, "")
     assert "2 of 14 rules moved" in done.stderr
-    assert run(netpolc, run(netpolc, GATEWAY).stdout, "--check").status == 0
-    assert run(netpolc, GATEWAY, "--check", "-o", "new.save").status == 2
+    assert optimized(netpolc, optimized(netpolc, GATEWAY).stdout, "--check").status == 0
+    assert optimized(netpolc, GATEWAY, "--check", "-o", "new.save").status == 2
     assert not Path("new.save").exists()
 
 
 def test_written_whole_over_its_input_too(netpolc: Netpolc) -> None:
-    wanted = run(netpolc, GATEWAY).stdout
-    done = run(netpolc, GATEWAY, "-o", "rules.save")
+    wanted = optimized(netpolc, GATEWAY).stdout
+    done = optimized(netpolc, GATEWAY, "-o", "rules.save")
     assert (done.status, done.stdout) == (0, "")
     assert Path("rules.save").read_text() == wanted
 
@@ -134,7 +117,7 @@ def test_written_whole_over_its_input_too(netpolc: Netpolc) -> None:
     ],
 )
 def test_what_is_no_iptables_save(netpolc: Netpolc, text: str, place: str, message: str) -> None:
-    done = run(netpolc, text, "-o", "new.save")
+    done = optimized(netpolc, text, "-o", "new.save")
     assert done.status == 2
     assert f"rules.save:{place}: error: {message}" in done.stderr
     assert not Path("new.save").exists()
@@ -149,11 +132,11 @@ def test_without_counters_weights_are_an_estimate(netpolc: Netpolc) -> None:
         "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     ]
     text = "\n".join(["*filter", ":FORWARD DROP [0:0]", *lines, "COMMIT", ""])
-    done = run(netpolc, text, "--passes", "order")
+    done = optimized(netpolc, text, "--passes", "order")
     assert done.status == 0, done.stderr
     assert done.stderr.startswith("note: rules.save: weights are an estimate: no packets are counted\n")
     assert done.stdout.splitlines()[2:6] == [lines[n] for n in (2, 3, 1, 0)]
-    again = run(netpolc, done.stdout, "--check", "--passes", "order")
+    again = optimized(netpolc, done.stdout, "--check", "--passes", "order")
     assert again.status == 0, again.stderr
 
 
@@ -162,19 +145,19 @@ def test_by_an_estimate_too_all_is_done_at_once(netpolc: Netpolc) -> None:
     replies = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     others = [f"-A FORWARD -s 10.0.0.{n}/32 -m conntrack --ctstate NEW -j DROP" for n in (1, 3, 5, 8, 9)]
     text = "\n".join(["*filter", ":FORWARD ACCEPT [0:0]", replies, *others, "COMMIT", ""])
-    done = run(netpolc, text)
+    done = optimized(netpolc, text)
     assert done.status == 0, done.stderr
     assert done.stdout.splitlines()[2] == replies
     assert "\n1 rule fewer; " in done.stderr  # 8 and 9 are one block
-    assert run(netpolc, done.stdout, "--check").status == 0
+    assert optimized(netpolc, done.stdout, "--check").status == 0
 
 
 def test_nothing_to_put_in_order(netpolc: Netpolc) -> None:
     text = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -j ACCEPT\nCOMMIT\n"
-    done = run(netpolc, text)
+    done = optimized(netpolc, text)
     assert (done.status, done.stdout) == (0, text)
     assert done.stderr.endswith("there is nothing to put in order: no other chain has more than one rule\n")
-    assert run(netpolc, text, "--check").status == 0
+    assert optimized(netpolc, text, "--check").status == 0
 
 
 def test_files_that_are_none(netpolc: Netpolc) -> None:
@@ -188,14 +171,14 @@ def test_nothing_moves_past_what_is_not_understood(netpolc: Netpolc) -> None:
     rule = "[700:9] -A FORWARD -d 192.0.2.1/32 -j NFQUEUE --queue-num 0"
     lines = SMALL.splitlines(keepends=True)
     text = "".join([*lines[:3], f"{rule}\n", *lines[3:]])
-    done = run(netpolc, text, "--threshold", "0")
+    done = optimized(netpolc, text, "--threshold", "0")
     assert (done.status, done.stdout) == (0, text)
     assert f"note: rules.save:4: nothing moves past this rule: {rule}" in done.stderr
 
 
 def test_chains_that_rules_are_inserted_into_are_named(netpolc: Netpolc) -> None:
     text = SMALL.replace("-A FORWARD -s 10.0.0.2/32", "-I FORWARD -s 10.0.0.2/32")
-    done = run(netpolc, text, "--threshold", "0")
+    done = optimized(netpolc, text, "--threshold", "0")
     assert (done.status, done.stdout) == (0, text)
     assert "note: rules.save: filter FORWARD stays as it is" in done.stderr
 
@@ -203,12 +186,12 @@ def test_chains_that_rules_are_inserted_into_are_named(netpolc: Netpolc) -> None
 def test_what_cannot_be_proved_is_written_only_when_asked_for(netpolc: Netpolc) -> None:
     """Nobody says who belongs in the set."""
     text = SMALL.replace("-s 10.0.0.2/32", "-s 10.0.0.2/32 -m set --match-set friends dst")
-    done = run(netpolc, text, "-o", "new.save", "--threshold", "0")
+    done = optimized(netpolc, text, "-o", "new.save", "--threshold", "0")
     assert done.status == 2
     assert "friends" in done.stderr
     assert "--no-prove writes them" in done.stderr
     assert not Path("new.save").exists()
-    done = run(netpolc, text, "-o", "new.save", "--threshold", "0", "--no-prove")
+    done = optimized(netpolc, text, "-o", "new.save", "--threshold", "0", "--no-prove")
     assert done.status == 0
     assert "proved" not in done.stderr
     assert sorted(Path("new.save").read_text().splitlines()) == sorted(text.splitlines())
@@ -218,13 +201,13 @@ def test_what_cannot_be_proved_is_written_only_when_asked_for(netpolc: Netpolc) 
 def test_sets_are_read_for_the_proof(netpolc: Netpolc) -> None:
     text = SMALL.replace("-s 10.0.0.2/32", "-s 10.0.0.2/32 -m set --match-set friends dst")
     Path("sets").write_text("create friends hash:ip family inet\nadd friends 192.0.2.7\n")
-    done = run(netpolc, text, "--threshold", "0", "--sets", "sets")
+    done = optimized(netpolc, text, "--threshold", "0", "--sets", "sets")
     assert done.status == 0, done.stderr
     assert "proved: " in done.stderr
     assert done.stdout.index("friends") < done.stdout.index("10.0.0.1")
     for other, message in ((SMALL, "sets:1:1: error: "), ("table inet t {\n}\n", "sets:1:1: error: ")):
         Path("sets").write_text(other)
-        done = run(netpolc, text, "--threshold", "0", "--sets", "sets")
+        done = optimized(netpolc, text, "--threshold", "0", "--sets", "sets")
         assert (done.status, done.stdout) == (2, "")
         assert message in done.stderr
 
@@ -245,7 +228,7 @@ def test_an_order_that_does_something_else_is_a_defect(
     if name.startswith("ip6"):
         text, address = SMALL.replace("10.0.0.0/24", "fd00::/64").replace("/32", "/128"), "fd00::"
         text = text.replace("10.0.0.", "fd00::")
-    done = run(netpolc, text, "-o", "new.save", "--passes", "order", name=name)
+    done = optimized(netpolc, text, "-o", "new.save", "--passes", "order", name=name)
     assert done.status == 70
     assert "the new rules would do something else; please report this defect" in done.stderr
     assert f"\n{address}" in done.stderr
@@ -256,7 +239,7 @@ def test_an_order_that_does_something_else_is_a_defect(
 
 def test_ipv6(netpolc: Netpolc) -> None:
     text = SMALL.replace("10.0.0.0/24", "fd00::/64").replace("10.0.0.", "fd00::").replace("/32", "/128")
-    done = run(netpolc, text, "--threshold", "0", name="ip6tables.save")
+    done = optimized(netpolc, text, "--threshold", "0", name="ip6tables.save")
     assert done.status == 0, done.stderr
     assert done.stdout.index("fd00::2") < done.stdout.index("fd00::1")
     assert "proved: " in done.stderr
@@ -264,7 +247,7 @@ def test_ipv6(netpolc: Netpolc) -> None:
 
 def test_rules_that_are_not_needed_go(netpolc: Netpolc) -> None:
     """Told with their lines, why, and what is gained; with `--passes` only what is asked for."""
-    done = run(netpolc, OFFICE)
+    done = optimized(netpolc, OFFICE)
     assert done.status == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(OFFICE.splitlines()) - 6
     assert totals(done.stdout) == totals(OFFICE)
@@ -272,12 +255,12 @@ def test_rules_that_are_not_needed_go(netpolc: Netpolc) -> None:
     assert [line.split(":")[1] for line in told] == ["9", "11", "13", "15", "16", "19"]
     assert 'comment "laptop lost, ticket 4711" -j DROP' in told[1]
     assert "6 rules fewer; comparing costs 4.8% less by that" in done.stderr
-    assert run(netpolc, OFFICE, "--passes", "order").stdout.count("\n") == OFFICE.count("\n")
-    done = run(netpolc, OFFICE, "--passes", "shadow")
+    assert optimized(netpolc, OFFICE, "--passes", "order").stdout.count("\n") == OFFICE.count("\n")
+    done = optimized(netpolc, OFFICE, "--passes", "shadow")
     assert "3 rules fewer" in done.stderr
     assert " rules moved" not in done.stderr
     assert "one rule with" not in done.stderr
-    done = run(netpolc, OFFICE, "--passes", "shadow,sort")
+    done = optimized(netpolc, OFFICE, "--passes", "shadow,sort")
     assert done.status == 2
     assert "'sort' is no pass: normalize, shadow, merge, " in done.stderr
 
@@ -285,10 +268,10 @@ def test_rules_that_are_not_needed_go(netpolc: Netpolc) -> None:
 def test_many_rules_that_go_are_told_when_asked_for(netpolc: Netpolc) -> None:
     lines = "".join(f"[1:1] -A FORWARD -s 10.0.{n}.0/24 -p tcp -j REJECT\n" for n in range(0, 120, 2))
     text = f"*filter\n:FORWARD DROP [0:0]\n[60:60] -A FORWARD -s 10.0.0.0/16 -p tcp -j ACCEPT\n{lines}COMMIT\n"
-    done = run(netpolc, text)
+    done = optimized(netpolc, text)
     assert done.stderr.count(": removed: ") == 40
     assert "\n20 more are not told here: --verbose\n60 rules fewer; " in done.stderr
-    assert run(netpolc, text, "-v").stderr.count(": removed: ") == 60
+    assert optimized(netpolc, text, "-v").stderr.count(": removed: ") == 60
 
 
 def test_a_pass_that_does_something_else_is_a_defect(netpolc: Netpolc, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +285,7 @@ def test_a_pass_that_does_something_else_is_a_defect(netpolc: Netpolc, monkeypat
     monkeypatch.setattr(simplifying, "unreached", careless)
     text = SMALL.replace("-s 10.0.0.1/32 -j DROP", "-s 10.0.0.0/30 -m limit --limit 1/sec -j DROP")
     text = text.replace("-s 10.0.0.2/32 -j DROP", "-s 10.0.0.2/32 -j ACCEPT")
-    done = run(netpolc, text, "-o", "new.save")
+    done = optimized(netpolc, text, "-o", "new.save")
     assert done.status == 70
     assert "the new rules would do something else" in done.stderr
     assert not Path("new.save").exists()
@@ -316,7 +299,7 @@ def test_rules_of_many_tools(netpolc: Netpolc, file: Path) -> None:
     text = "".join(f"[{n**3}:9] {line}" if line[:2] == "-A" else line for n, line in enumerate(lines))
     for passes in ("order", ",".join(optimize.PASSES)):
         options = ("--threshold", "0", "--passes", passes)
-        done = run(netpolc, text, *options, name=file.name)
+        done = optimized(netpolc, text, *options, name=file.name)
         assert done.status == 0, done.stderr
         assert "\nproved: " in done.stderr
         assert done.stdout != text
@@ -324,7 +307,7 @@ def test_rules_of_many_tools(netpolc: Netpolc, file: Path) -> None:
             assert sorted(done.stdout.splitlines()) == sorted(text.splitlines())
         else:
             assert totals(done.stdout) == totals(text)
-        assert run(netpolc, done.stdout, *options, "--check", name=file.name).status == 0
+        assert optimized(netpolc, done.stdout, *options, "--check", name=file.name).status == 0
 
 
 @pytest.mark.kernel
@@ -332,7 +315,7 @@ def test_rules_of_many_tools(netpolc: Netpolc, file: Path) -> None:
 @pytest.mark.parametrize("tool", ["legacy", "nft"])
 def test_the_kernel_has_the_new_rules(netpolc: Netpolc, tool: str, text: str) -> None:
     """With their counters, in the words in which they were written; what it prints could not be better."""
-    assert run(netpolc, text, "-o", "new.save", "--tool", tool).status == 0
+    assert optimized(netpolc, text, "-o", "new.save", "--tool", tool).status == 0
     script = f"iptables-{tool}-restore --counters < new.save && iptables-{tool}-save -c -t filter"
     loaded = subprocess.run(
         ["unshare", "--net", "sh", "-ec", script], capture_output=True, text=True, check=True
@@ -341,157 +324,7 @@ def test_the_kernel_has_the_new_rules(netpolc: Netpolc, tool: str, text: str) ->
     assert sorted(line for line in loaded.splitlines() if line[0] in "[:") == sorted(kept)
     rules_ = [line for line in kept if line[0] == "["]
     assert [line for line in loaded.splitlines() if line[0] == "["] == rules_
-    assert run(netpolc, loaded, "--check", "--tool", tool, name="loaded.save").status == 0
-
-
-NFT = """table inet filter {
-	chain forward {
-		type filter hook forward priority filter; policy drop;
-		ip saddr 10.0.0.1 counter packets 1 bytes 60 drop # handle 2
-		ip saddr 10.0.0.2 counter packets 9 bytes 540 drop # handle 3
-		ip saddr 10.0.0.0/24 counter packets 5000 bytes 300000 accept comment "many"
-	}
-}
-"""
-
-
-@pytest.mark.parametrize("options", [(), ("--format", "nft")])
-def test_rules_of_nft_too(netpolc: Netpolc, options: tuple[str, ...]) -> None:
-    done = run(netpolc, NFT, "--threshold", "0", *options, name="ruleset.nft")
-    assert done.status == 0, done.stderr
-    lines = NFT.splitlines(keepends=True)
-    assert done.stdout == "".join([*lines[:3], lines[4], lines[3], *lines[5:]])
-    assert "\ninet filter forward      3      1     5010" in done.stderr
-    assert "proved: " in done.stderr
-    assert "no counter" not in done.stderr
-
-
-def test_rules_of_nft_without_a_counter_are_counted(netpolc: Netpolc) -> None:
-    done = run(netpolc, NFT.replace("counter packets 1 bytes 60 drop", "drop"), "--threshold", "0", name="ruleset.nft")
-    assert "note: ruleset.nft: 1 of 3 rules have no counter and weigh nothing\n" in done.stderr
-    assert done.stdout.index("10.0.0.2") < done.stdout.index("10.0.0.1")
-    plain = re.sub(r"counter packets \d+ bytes \d+ ", "", NFT)
-    done = run(netpolc, plain, name="ruleset.nft")
-    assert done.status == 0
-    assert "note: ruleset.nft: weights are an estimate: no packets are counted\n" in done.stderr
-    assert "weigh nothing" not in done.stderr
-
-
-def test_a_text_is_what_it_is_said_to_be(netpolc: Netpolc) -> None:
-    for text, format_, place in ((NFT, "iptables", "1:1"), (SMALL, "nft", "1:1")):
-        done = run(netpolc, text, "--format", format_, "-o", "new")
-        assert done.status == 2
-        assert f"rules.save:{place}: error: " in done.stderr
-        assert not Path("new").exists()
-    assert run(netpolc, NFT, "--tool", "nft").status == 2
-
-
-SHOP = (ROOT / "fixtures" / "optimize" / "shop.nft").read_text()
-
-
-def test_sets_and_verdict_maps_of_nft(netpolc: Netpolc) -> None:
-    done = run(netpolc, SHOP, name="shop.nft")
-    assert done.status == 0, done.stderr
-    assert "\t\ttcp dport { 80, 443, 8443 } accept\n" in done.stdout
-    assert "\nshop.nft:16: one rule with lines 17 and 18: tcp dport { 80, 443, 8443 } accept\n" in done.stderr
-    assert "tcp dport vmap { 53 : jump names, 80 : accept, 443 : accept, 25 : goto mail }\n" in done.stdout
-    assert "\nproved: " in done.stderr
-    assert totals(done.stdout) == totals(SHOP)
-    assert run(netpolc, SHOP, "--passes", "normalize,shadow,merge", name="shop.nft").stdout == SHOP
-    assert run(netpolc, done.stdout, "--check", name="shop.nft").status == 0
-
-
-def test_rules_that_count_become_one_where_that_is_asked_for(netpolc: Netpolc) -> None:
-    one = "\t\ttcp dport { 7, 9 } counter packets 8 bytes 480 drop\n"
-    assert one not in run(netpolc, SHOP, "--no-prove", name="shop.nft").stdout
-    done = run(netpolc, SHOP, "--merge-counters", name="shop.nft")
-    assert one in done.stdout
-    assert run(netpolc, done.stdout, "--check", "--merge-counters", name="shop.nft").status == 0
-
-
-def test_long_sets_are_told_in_short(netpolc: Netpolc) -> None:
-    rules = "".join(f"\t\tip saddr 10.0.{n // 256}.{n % 256} drop\n" for n in range(400))
-    text = f"table ip t {{\n\tchain c {{\n\t\ttype filter hook input priority 0; policy accept;\n{rules}\t}}\n}}\n"
-    done = run(netpolc, text, name="ruleset.nft")
-    assert done.status == 0, done.stderr
-    assert done.stdout.count("ip saddr") == 1
-    (line,) = (line for line in done.stderr.splitlines() if "one rule with" in line)
-    assert len(line) < 400
-    assert " ... " in line
-    assert line.endswith("10.0.1.143 } drop")
-
-
-@pytest.mark.kernel
-def test_scripts_of_our_own(netpolc: Netpolc) -> None:
-    """Another order, which the kernel takes over the old one."""
-    assert netpolc("compile", str(ROOT / "fixtures" / "examples" / "shop"), "--node", "node-a", "-o", "old").status == 0
-    old = Path("old/netpolc.nft").read_text()
-    done = netpolc("optimize", "old/netpolc.nft", "-o", "new.nft", "--passes", "order")
-    assert done.status == 0, done.stderr
-    assert "proved: " in done.stderr
-    new = Path("new.nft").read_text()
-    assert new != old
-    assert sorted(new.splitlines()) == sorted(old.splitlines())
-    subprocess.run(["unshare", "--net", "sh", "-ec", "nft -f old/netpolc.nft; nft -f new.nft"], check=True)
-
-
-OBJECTS = """table inet filter {
-	counter web {
-		packets 5 bytes 300
-	}
-
-	flowtable fast {
-		hook ingress priority filter
-		devices = { lo }
-	}
-
-	set banned {
-		type ipv4_addr
-		flags dynamic,timeout
-		elements = { 192.0.2.9 timeout 1d expires 20h }
-	}
-
-	chain forward {
-		type filter hook forward priority filter; policy drop;
-		ip protocol { tcp, udp } flow add @fast
-		ip saddr @banned counter packets 2 bytes 120 drop
-		tcp dport 80 counter name "web" accept
-		ip saddr 10.0.0.1 counter packets 1 bytes 60 drop
-		ip saddr 10.0.0.2 counter packets 900 bytes 54000 accept
-		ct count over 20 counter packets 3 bytes 180 drop
-	}
-}
-table bridge filter {
-	chain forward {
-		type filter hook forward priority filter; policy accept;
-		vlan id 5 counter packets 5 bytes 300 drop
-	}
-}
-"""
-
-
-def test_objects_and_rules_of_nft_that_are_not_understood(netpolc: Netpolc) -> None:
-    """They are in the new text, and in the proof each stands for itself."""
-    done = run(netpolc, OBJECTS, name="ruleset.nft")
-    assert done.status == 0, done.stderr
-    assert "proved: " in done.stderr
-    assert sorted(done.stdout.splitlines()) == sorted(OBJECTS.splitlines())
-    assert done.stdout.index("10.0.0.2") < done.stdout.index("10.0.0.1")
-    assert done.stdout.index("10.0.0.1") < done.stdout.index("over 20")
-    assert "ruleset.nft:19: nothing moves past this rule: ip protocol { tcp, udp } flow add @fast" in done.stderr
-
-
-@pytest.mark.kernel
-def test_the_kernel_has_rules_of_nft_in_their_new_order(netpolc: Netpolc) -> None:
-    """With their counters; what it prints needs no other order."""
-    assert run(netpolc, NFT, "-o", "new.nft", "--threshold", "0").status == 0
-    script = "nft -c -f new.nft && nft -f new.nft && nft -a list ruleset"
-    loaded = subprocess.run(
-        ["unshare", "--net", "sh", "-ec", script], capture_output=True, text=True, check=True
-    ).stdout
-    kept = [line.partition(" # ")[0] for line in Path("new.nft").read_text().splitlines() if "counter" in line]
-    assert [line.partition(" # ")[0] for line in loaded.splitlines() if "counter" in line] == kept
-    assert run(netpolc, loaded, "--check", "--threshold", "0", name="loaded.nft").status == 0
+    assert optimized(netpolc, loaded, "--check", "--tool", tool, name="loaded.save").status == 0
 
 
 def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
@@ -504,8 +337,8 @@ def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
 
 def test_relaxed_orders_are_proved_and_certify_no_bound(netpolc: Netpolc) -> None:
     text = SMALL.replace("-s 10.0.0.1/32 -j DROP", "-s 10.0.0.0/31 -j REJECT")
-    assert run(netpolc, text, "--passes", "order").stdout == text
-    done = run(netpolc, text, "--passes", "order", "--relax")
+    assert optimized(netpolc, text, "--passes", "order").stdout == text
+    done = optimized(netpolc, text, "--passes", "order", "--relax")
     assert done.status == 0
     # The last rule may pass the first, not the second; so the second comes first.
     assert [line.split()[-3] for line in done.stdout.splitlines()[2:5]] == ["10.0.0.2/32", "10.0.0.0/24", "10.0.0.0/31"]
@@ -517,15 +350,15 @@ def test_relaxed_orders_are_proved_and_certify_no_bound(netpolc: Netpolc) -> Non
 
 def test_a_page_with_pictures(netpolc: Netpolc) -> None:
     """Beside the rules; who asks for it has to say where these go."""
-    done = run(netpolc, GATEWAY, "-o", "new.save", "--report", "html")
+    done = optimized(netpolc, GATEWAY, "-o", "new.save", "--report", "html")
     assert done.status == 0
     assert done.stdout.startswith("<!doctype html>\n")
     assert done.stdout.endswith("</html>\n")
     assert "proved: with the new rules every packet fares as with the old" in done.stdout
     assert "filter FORWARD" in done.stdout
-    assert Path("new.save").read_text() == run(netpolc, GATEWAY).stdout
-    assert run(netpolc, GATEWAY, "--check", "--report", "html").stdout == done.stdout
-    assert "nothing changes" in run(netpolc, Path("new.save").read_text(), "--check", "--report", "html").stdout
-    refused = run(netpolc, GATEWAY, "--report", "html")
+    assert Path("new.save").read_text() == optimized(netpolc, GATEWAY).stdout
+    assert optimized(netpolc, GATEWAY, "--check", "--report", "html").stdout == done.stdout
+    assert "nothing changes" in optimized(netpolc, Path("new.save").read_text(), "--check", "--report", "html").stdout
+    refused = optimized(netpolc, GATEWAY, "--report", "html")
     assert (refused.status, refused.stdout) == (2, "")
     assert "-o FILE says where the rules go" in refused.stderr
