@@ -95,18 +95,18 @@ class Printed(NamedTuple):
 
 class Once(Generic[_Value, _Text]):
     """The text of a value, made when it is first asked for: rules of a large ruleset share their matches and verdicts.
-    It is known by the identity of both arguments, so these have to live as long as this."""
+    It is known by the identity of both arguments; the value is kept with it, so that no other gets its identity."""
 
     def __init__(self, made: Callable[[_Value, Family | None], _Text]) -> None:
         self._made = made
-        self._known: dict[tuple[int, int], _Text] = {}
+        self._known: dict[tuple[int, int], tuple[_Text, _Value]] = {}
 
     def __call__(self, value: _Value, family: Family | None) -> _Text:
         key = id(value), id(family)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._made(value, family)
-        return found
+            found = self._known[key] = self._made(value, family), value
+        return found[0]
 
 
 class Refusals:

@@ -159,8 +159,7 @@ def command(
         if format_ is Format.NFT and (tool or sets):
             raise click.UsageError("--tool and --sets are for rules of iptables")
         known = _listing(Source(name, text), format_, beside, TOOLS[tool or "legacy"])
-        weighed = profiles.weighed(known, profiles.read(profiles_), half_life)
-        guessed = not (profiles_ or _counted(known))
+        weighed, guessed = profiles.weighed(known, profiles.read(profiles_), half_life)
         found = _optimized(
             weighed, passes, Fraction(threshold, 100), guessed=guessed, counters=merge_counters, relax=relax
         )
@@ -200,10 +199,6 @@ def _listing(source: Source, format_: Format, sets: Iterable[tuple[str, str]], t
         problems.add(error.flaw)
         problems.check()
         raise
-
-
-def _counted(rules: Listing) -> bool:
-    return any(rule.packets for chain in rules.chains for rule in chain.rules)
 
 
 def _optimized(

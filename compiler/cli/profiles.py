@@ -51,9 +51,10 @@ def read(files: Sequence[str]) -> list[Profile]:
     return found
 
 
-def weighed(listing: Listing, profiles: Sequence[Profile], half_life: int) -> Listing:
-    """The listing with weights: by profiles if there are any, else by its own counters; by an estimate where nothing is
-    counted. Its notes tell. `half_life` in hours. Raises NetpolcError for profiles in another order."""
+def weighed(listing: Listing, profiles: Sequence[Profile], half_life: int) -> tuple[Listing, bool]:
+    """The listing with weights, and whether they are an estimate: by profiles if there are any, else by its own
+    counters; estimated where nothing is counted. Its notes tell. `half_life` in hours. Raises NetpolcError for
+    profiles in another order."""
     notes = list(listing.notes)
     if profiles:
         try:
@@ -64,12 +65,13 @@ def weighed(listing: Listing, profiles: Sequence[Profile], half_life: int) -> Li
         notes += _found(found.found, found.found + found.uncounted, found.strange, found.lost)
     every = [rule for chain in listing.chains for rule in chain.rules]
     silent = 0 if profiles else sum(not rule.counted for rule in every)
-    if every and not any(rule.matched for rule in every):
+    guessed = bool(every) and not any(rule.matched for rule in every)
+    if guessed:
         listing = estimated(listing)
         notes.append("weights are an estimate: no packets are counted")
     elif silent:
         notes.append(f"{silent} of {len(every)} rules have no counter and weigh nothing")
-    return replace(listing, notes=tuple(notes))
+    return replace(listing, notes=tuple(notes)), guessed
 
 
 def counted(files: Sequence[str], backend: Backend, half_life: int, threshold: int) -> Counted | None:

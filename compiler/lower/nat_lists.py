@@ -25,9 +25,11 @@ from compiler.policy import Origin
 from compiler.resources.language import (
     Conditional,
     Dnat,
+    Flow,
     KeepSource,
     Mark,
     Masquerade,
+    Matching,
     NatItem,
     NatWithin,
     Opaque,
@@ -35,6 +37,7 @@ from compiler.resources.language import (
     Redirect,
     Rule,
     Snat,
+    Statement,
 )
 
 _DESTINATIONS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
@@ -211,7 +214,7 @@ def _keeps(items: Iterable[NatItem]) -> bool:
 
 def _is_met_once(by: Conditional | None, asked: Asked) -> bool:
     """Whether no packet meets two of the questions: with `<->`, one between the ends meets those of both ways."""
-    flow = getattr(by, "flow", None)
+    flow = _flow(by)
     return not (flow is not None and flow.both_ways) and is_met_once(_ports(by), asked)
 
 
@@ -226,9 +229,13 @@ def _conditioned(item: NatItem, asked: Asked) -> Asked:
     ]
 
 
-def _ports(item: object) -> Ports:
-    found = item if hasattr(item, "ports") else getattr(item, "flow", None)
-    return getattr(found, "ports", None)
+def _flow(item: Statement | None) -> Flow | None:
+    return item.flow if isinstance(item, Snat | Masquerade | Redirect | KeepSource | Mark) else None
+
+
+def _ports(item: Statement | None) -> Ports:
+    flow = item if isinstance(item, Matching | Dnat) else _flow(item)
+    return flow.ports if flow is not None else None
 
 
 def _every(items: Iterable[NatItem]) -> Iterator[NatItem]:

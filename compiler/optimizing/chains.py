@@ -105,6 +105,13 @@ class Listing:
     chains: tuple[Chain, ...]
     notes: tuple[str, ...] = ()
 
+    def blocks(self) -> dict[int, list[Chain]]:
+        """The chains that rules may lead to each other from, by their number."""
+        found: dict[int, list[Chain]] = {}
+        for chain in self.chains:
+            found.setdefault(chain.block, []).append(chain)
+        return found
+
     def written(self) -> str:
         """The text, with the rules of each chain in its slots; what is left of these is cut out, a line if it has
         nothing else."""

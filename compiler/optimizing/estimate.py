@@ -37,8 +37,8 @@ _BROAD, _MOST = 1 / 1024, 64
 def estimated(listing: Listing) -> Listing:
     """The listing with weights by the estimate."""
     chains: list[Chain] = []
-    for number in dict.fromkeys(chain.block for chain in listing.chains):
-        chains += _block([chain for chain in listing.chains if chain.block == number])
+    for block in listing.blocks().values():
+        chains += _block(block)
     found = {(chain.block, chain.name): chain for chain in chains}
     return replace(listing, chains=tuple(found[chain.block, chain.name] for chain in listing.chains))
 

@@ -32,11 +32,8 @@ _GRAINS = 1 << 16
 def relaxing(listing: Listing, threshold: Fraction) -> Callable[[Chain, ChainOrder], ChainOrder]:
     """What makes a better order of a chain's order, or leaves it as it is: where the new one does not save more than
     the `threshold`, nor more than the old one."""
-    blocks: dict[int, list[Chain]] = {}
-    for chain in listing.chains:
-        blocks.setdefault(chain.block, []).append(chain)
     lines: dict[int, Sequence[Line]] = {}
-    for chains in blocks.values():
+    for chains in listing.blocks().values():
         own = Block(chains, {})
         lines.update((id(chain), found) for chain, found in zip(chains, own.lines, strict=True))
 

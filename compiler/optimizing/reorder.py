@@ -83,10 +83,7 @@ def reorder(
     found: list[ChainOrder] = []
     left: list[tuple[str, str, str]] = []
     chains: list[Chain] = []
-    blocks: dict[int, list[Chain]] = {}
-    for chain in listing.chains:
-        blocks.setdefault(chain.block, []).append(chain)
-    known = {number: shares(own) for number, own in blocks.items()}
+    known = {number: shares(own) for number, own in listing.blocks().items()}
     for chain in listing.chains:
         new = chain
         if len(chain.rules) > 1:

@@ -73,10 +73,7 @@ def optimize(
 def spent(listing: Listing) -> Fraction:
     """What all packets together spend on comparing, in the unit of `prices`, by the weights of rules and policies: also
     those that meet all rules of a chain."""
-    blocks: dict[int, list[Chain]] = {}
-    for chain in listing.chains:
-        blocks.setdefault(chain.block, []).append(chain)
-    return sum((_spent(chains, listing.tool) for chains in blocks.values()), Fraction(0))
+    return sum((_spent(chains, listing.tool) for chains in listing.blocks().values()), Fraction(0))
 
 
 def _spent(chains: Sequence[Chain], tool: Tool) -> Fraction:

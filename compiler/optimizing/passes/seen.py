@@ -6,11 +6,11 @@ of these changed, nor the rule itself, it is as it was.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from compiler.optimizing.passes.cover import Entry, Query, first_other
 from compiler.optimizing.passes.lines import Line
+from compiler.ordering.ordered import standing
 
 _FAR = 1 << 62
 #: Where more than one of so many changed, all are looked at.
@@ -37,7 +37,10 @@ class Seen:
         if any(line.rule.said is None for line in lines) or len(self._places) != len(self.lines):
             return None
         places = [self._places.get(key(line)) for line in lines]
-        stay = _row([(place, number) for number, place in enumerate(places) if place is not None])
+        numbers = {place: number for number, place in enumerate(places) if place is not None}
+        if len(numbers) + places.count(None) < len(lines):
+            return None
+        stay = {numbers[place] for place in standing(list(numbers))}
         changed = [line for number, line in enumerate(lines) if number not in stay]
         kept = {places[number] for number in stay}
         changed += (line for number, line in enumerate(self.lines) if number not in kept)
@@ -48,20 +51,3 @@ class Seen:
         met = first_other(entries, [Query(box, -1, _FAR, ()) for _, box in asked])
         again = {number for (number, _), one in zip(asked, met, strict=True) if one is not None}
         return again | (set(range(len(lines))) - stay)
-
-
-def _row(places: Sequence[tuple[int, int]]) -> set[int]:
-    """Of (place before, number now), by number: numbers of a longest row that keeps its order."""
-    ends: list[int] = []
-    rows: list[int] = []  # of rows of each length, which of `places` is the last
-    before: list[int] = []
-    for at, (place, _) in enumerate(places):
-        length = bisect_left(ends, place)
-        ends[length : length + 1] = [place]
-        rows[length : length + 1] = [at]
-        before.append(rows[length - 1] if length else -1)
-    found, at = set[int](), rows[-1] if rows else -1
-    while at >= 0:
-        found.add(places[at][1])
-        at = before[at]
-    return found

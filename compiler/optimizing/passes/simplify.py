@@ -86,13 +86,10 @@ class Simplifier:
         self._works: dict[int, _Work] = {}
 
     def simplify(self, listing: Listing) -> Simplified:
-        blocks: dict[int, list[Chain]] = {}
-        for chain in listing.chains:
-            blocks.setdefault(chain.block, []).append(chain)
         changes: list[Change] = []
         deserted: list[tuple[str, str]] = []
         new: dict[tuple[int, str], Chain] = {}
-        for number, chains in blocks.items():
+        for number, chains in listing.blocks().items():
             work = self._works.setdefault(number, _Work(self._passes, listing.tool, self._counters))
             chains, comes = work.done(chains)
             changes += work.changes

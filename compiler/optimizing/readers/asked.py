@@ -79,12 +79,12 @@ _PASSES = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TEE", "SET", "RA
 def asked(command: Command, known: Collection[str] = ()) -> Asked:
     """What a rule that is appended asks and does; `known` are chains that it may lead to."""
     options = [option._replace(name=NAMES_OF.get(option.name, option.name)) for option in command.options]
-    matches = [_word(one) for one in options if one.name == "-m"]
+    matches = [word(one) for one in options if one.name == "-m"]
     names = {option.name for option in options}
     kinds = [kind for name, kind in _HEADER.items() if name in names]
     kinds += [kind for kind in map(MATCHES.get, matches) if kind]
     target = next((one for one in options if one.name in ("-j", "-g")), None)
-    does = _word(target) if target else ""
+    does = word(target) if target else ""
     to = (does,) if does in known else ()
     ends = does in _ENDS or (target is not None and target.name == "-g")
     quiet = all(match in MATCHES for match in matches) and not any(STATEFUL.match(one.name) for one in options)
@@ -105,13 +105,14 @@ def _narrowing(options: Iterable[Option]) -> Narrowing:
     return found
 
 
-def _word(option: Option) -> str:
+def word(option: Option) -> str:
+    """Its first value, or nothing."""
     return option.values[0].text if option.values else ""
 
 
 def _narrow(option: Option) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
     """The dimensions that an option narrows, and to which intervals. ValueError, KeyError: not understood."""
-    text = _word(option)
+    text = word(option)
     match option.name:
         case "-s" | "-d":
             yield (SOURCE if option.name == "-s" else DESTINATION), (block(text),)
@@ -119,9 +120,9 @@ def _narrow(option: Option) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
             number = int(text) if text.isdecimal() else PROTOCOLS[text]
             yield PROTOCOL, ((number, number),)
         case "--dport" | "--sport":
-            yield (TO if option.name == "--dport" else FROM), (_ports(text),)
+            yield (TO if option.name == "--dport" else FROM), (ports(text),)
         case "--dports" | "--sports":
-            yield (TO if option.name == "--dports" else FROM), [_ports(part) for part in text.split(",")]
+            yield (TO if option.name == "--dports" else FROM), [ports(part) for part in text.split(",")]
         case "-i" | "-o":
             names = interfaces(text.removesuffix("+"), begins=text.endswith("+"))
             yield (IN if option.name == "-i" else OUT), (names,)
@@ -131,6 +132,10 @@ def _narrow(option: Option) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
                 yield STATE, [(state, state) for state in states]
 
 
-def _ports(text: str) -> tuple[int, int]:
+def ports(text: str) -> tuple[int, int]:
+    """Of `80` or `80:90`, either end of which may be left out. ValueError, also where the first is above the last."""
     low, colon, high = text.partition(":")
-    return int(low or 0), int(high or 65535) if colon else int(low)
+    found = int(low or 0), int(high or 65535) if colon else int(low)
+    if found[0] > found[1]:
+        raise ValueError(text)
+    return found

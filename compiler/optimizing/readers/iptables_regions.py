@@ -7,7 +7,7 @@ from itertools import dropwhile
 from typing import NamedTuple
 
 from compiler.net import Family, Intervals, intersect, parse_address, parse_prefix, subtract, union
-from compiler.optimizing.readers.asked import MATCHES, NAMES_OF, STATEFUL
+from compiler.optimizing.readers.asked import MATCHES, NAMES_OF, STATEFUL, ports, word
 from compiler.optimizing.regions import FRAGMENT, UNIVERSE, Region, boxes
 from compiler.ordering.dimensions import (
     DESTINATION,
@@ -72,7 +72,7 @@ def parts(command: Command) -> tuple[tuple[Option, ...], tuple[Asking, ...]]:
         if option.name in _HEADER:
             header.append(option)
         elif option.name == "-m":
-            matches.append(Asking(_word(option), option, ()))
+            matches.append(Asking(word(option), option, ()))
         elif option.name not in _BESIDES:
             last = matches.pop() if matches else Asking(_OF_PROTOCOL.get(protocol(header), ""), None, ())
             matches.append(last._replace(options=(*last.options, option)))
@@ -93,7 +93,7 @@ def version(commands: Iterator[Command]) -> int:
     """4 or 6: of the addresses in a table's rules; 4 without any."""
     for command in commands:
         for option in command.options:
-            if NAMES_OF.get(option.name, option.name) in ("-s", "-d") and ":" in _word(option):
+            if NAMES_OF.get(option.name, option.name) in ("-s", "-d") and ":" in word(option):
                 return 6
     return 4
 
@@ -110,7 +110,7 @@ def asks_a_family(command: Command) -> bool:
 
 def port_spans(text: str) -> Intervals:
     """The ports of `80`, `80:90` or `80,8000:8010`. ValueError."""
-    return union(*((_ports(one),) for one in text.split(",")))
+    return union(*((ports(one),) for one in text.split(",")))
 
 
 class _Reading:
@@ -167,7 +167,7 @@ class _Reading:
 def _narrowed(match: str, option: Option, version: int) -> tuple[int, Intervals] | tuple[()] | None:
     """The dimension that an option speaks of, and the numbers it names there; () for all packets, None for what no
     dimension can say. ValueError, KeyError: not understood."""
-    text = _word(option)
+    text = word(option)
     name = option.name
     if len(option.values) > 1:
         return None
@@ -215,14 +215,6 @@ def _types(match: str, text: str, negated: bool) -> tuple[int, Intervals] | tupl
     return TO, ((low, low if given else low | 255),)
 
 
-def _ports(text: str) -> tuple[int, int]:
-    low, colon, high = text.partition(":")
-    found = int(low or 0), int(high or 65535) if colon else int(low)
-    if found[0] > found[1]:
-        raise ValueError(text)
-    return found
-
-
 def _address(text: str, version: int) -> int:
     family, value = parse_address(text)
     if family.value != version:
@@ -233,10 +225,6 @@ def _address(text: str, version: int) -> int:
 def protocol(header: Sequence[Option]) -> int:
     for option in header:
         if option.name == "-p" and not option.negated:
-            text = _word(option)
+            text = word(option)
             return int(text) if text.isdecimal() else PROTOCOLS.get(text, 0)
     return 0
-
-
-def _word(option: Option) -> str:
-    return option.values[0].text if option.values else ""
