@@ -22,8 +22,8 @@ UV_COMPILE = uv pip compile --quiet --python-version 3.11 --universal --generate
 	--no-header --no-annotate --no-emit-index-url
 
 lock:
-	$(UV_COMPILE) pyproject.toml --group build --output-file requirements/run.txt
-	$(UV_COMPILE) pyproject.toml --extra editor --group build --group test --constraint requirements/run.txt \
+	$(UV_COMPILE) pyproject.toml --extra enforcer --group build --output-file requirements/run.txt
+	$(UV_COMPILE) pyproject.toml --extra editor --extra enforcer --group build --group test --constraint requirements/run.txt \
 		--output-file requirements/dev.txt
 	$(UV_COMPILE) --group analyzer --output-file requirements/analyzer.txt
 

@@ -159,6 +159,22 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.profiles",
         "compiler.weighing",
     ),
+    # The pipeline, kept up to date by what changes.
+    "compiler.live": (
+        "grammar.source",
+        "compiler.sources",
+        "compiler.resources",
+        "compiler.snapshot",
+        "compiler.policy",
+        "compiler.net",
+        "compiler.translate",
+        "compiler.resolve",
+        "compiler.ir",
+        "compiler.lower",
+        "compiler.passes",
+        "compiler.backends",
+        "compiler.pipeline",
+    ),
     "compiler.cli": (
         "grammar",
         "compiler.errors",
@@ -181,11 +197,30 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.weighing",
     ),
     "compiler": (),
-    "enforcer": (),
+    # The daemon. Values first: what was seen, what is to be done.
+    "enforcer.dataplane": ("compiler.profiles",),
+    "enforcer": (
+        "grammar",
+        "compiler.errors",
+        "compiler.net",
+        "compiler.resources",
+        "compiler.sources",
+        "compiler.snapshot",
+        "compiler.policy",
+        "compiler.ir",
+        "compiler.backends",
+        "compiler.pipeline",
+        "compiler.live",
+        "compiler.profiles",
+        "compiler.semantics",
+        "compiler.analysis",
+    ),
 }
 
-#: The only part that reads files, writes them, prints and exits.
-SHELL = "compiler.cli"
+#: The only parts that read files, write them, print, listen and exit.
+SHELLS = ("compiler.cli", "enforcer")
+#: What of the daemon is as pure as the compiler.
+PURE_IN_SHELLS: tuple[str, ...] = ("enforcer.dataplane",)
 
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
 #: comes from a seeded generator that the caller passes in.
@@ -229,11 +264,17 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 MODULES = dict(modules())
-CORE = [name for name in MODULES if not (f"{name}.").startswith(f"{SHELL}.")]
 
 
 def inside(name: str, prefix: str) -> bool:
     return f"{name}.".startswith(f"{prefix}.")
+
+
+CORE = [
+    name
+    for name in MODULES
+    if any(inside(name, part) for part in PURE_IN_SHELLS) or not any(inside(name, shell) for shell in SHELLS)
+]
 
 
 def governing(name: str) -> str:
