@@ -71,13 +71,15 @@ CAPABILITIES = {
 @dataclass(frozen=True, slots=True)
 class Target:
     """`node` None: every pod of the input is a subject. `mark_mask`: adjacent bits of marks that are ours. `counters`:
-    rules count packets, also those of nft, which counts only when it is told to."""
+    rules count packets, also those of nft, which counts only when it is told to. `log_group`: the NFLOG group (0-65535)
+    that gets copies of packets that are denied; None: nobody is told."""
 
     backend: Backend = Backend.NFTABLES
     node: str | None = None
     families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
     mark_mask: int = INBOUND_MASK
     counters: bool = False
+    log_group: int | None = None
 
     @property
     def capabilities(self) -> Capabilities:

@@ -69,6 +69,13 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     default=None,
     help="Rules of nft count packets; those of iptables always do.  [default: with --profile]",
 )
+@click.option(
+    "--log-denied",
+    "log_group",
+    metavar="GROUP",
+    type=click.IntRange(0, 65535),
+    help="Copy packets that are denied to this NFLOG group, ten a second at most.",
+)
 @profiles.profile_options
 @click.option(
     "--threshold",
@@ -90,6 +97,7 @@ def command(
     failsafe: bool,
     mark_mask: int,
     counters: bool | None,
+    log_group: int | None,
     profiles_: tuple[str, ...],
     half_life: int,
     threshold: int,
@@ -121,7 +129,7 @@ def command(
     try:
         found, program = cluster.read_all(inputs, lenient)
         counting = bool(profiles_) if counters is None else counters
-        target = Target(Backend(backend), node, _FAMILIES[family], mark_mask, counting)
+        target = Target(Backend(backend), node, _FAMILIES[family], mark_mask, counting, log_group)
         counted = profiles.counted(profiles_, target.backend, half_life, threshold)
         compiler, artifacts = _made(found, program, failsafe, target, counted)
         if not explain_layout:

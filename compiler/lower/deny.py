@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from compiler.backends.target import Capabilities
-from compiler.ir.match import Field, HasBit, InPrefix, InSet, IsProtocol, NeighbourDiscovery
+from compiler.ir.effects import Effect, Log
+from compiler.ir.match import Field, HasBit, InPrefix, InSet, IsProtocol, NeighbourDiscovery, Per, Rate
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import Answer, Chain, Drop, Goto, Reject, Return, Rule, Set
 from compiler.net import TCP, Family, Prefix
@@ -23,6 +24,9 @@ _ROW = 16  # address rules in a row before a tree is cheaper
 _LEVEL = 4  # bits a level
 _NOTE = "a pod always reaches itself"
 _PAIR = (Field.SOURCE, Field.DESTINATION)
+#: What copies of denied packets are marked with, and how many there are at most.
+DENIED = "netpolc denied"
+LOG_RATE = Rate(10, Per.SECOND, 20)
 _NEAREST = dict.fromkeys((Answer.NET_PROHIBITED, Answer.HOST_PROHIBITED), Answer.ADMIN_PROHIBITED)
 
 
@@ -46,7 +50,7 @@ def answering(answer: Answer) -> str:
 class Deny:
     """`chains` and `sets` of the end of denied packets; the first chain is `deny`. `by_hand`: the addresses of the
     pods are not known yet, so their pairs are a set to be filled; without sets of pairs, both addresses are compared
-    bit by bit."""
+    bit by bit. `log_group`: the NFLOG group that gets copies of denied packets, `LOG_RATE` at most."""
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Deny:
         capabilities: Capabilities,
         by_hand: bool = False,
         denials: Denials = NONE_BESIDES,
+        log_group: int | None = None,
     ) -> None:
         self._namer = Namer()
         self._families = families
@@ -66,9 +71,10 @@ class Deny:
         self._by_hand = by_hand
         self.sets = list(self._sets())
         self._below: list[Chain] = []
-        drop = self._chain(DENY, (Rule((), Drop()),), f"what no policy allows; {_NOTE}")
+        told = () if log_group is None else (Log(DENIED, log_group, LOG_RATE),)
+        drop = self._chain(DENY, (Rule((), Drop(), effects=told),), f"what no policy allows; {_NOTE}")
         ends = [
-            self._chain(answering(answer), tuple(rejecting(answer)), f"what a policy rejects; {_NOTE}")
+            self._chain(answering(answer), tuple(rejecting(answer, told)), f"what a policy rejects; {_NOTE}")
             for answer in denials.answers
         ]
         self.chains = (drop, *ends, *self._below)
@@ -114,13 +120,13 @@ class Deny:
             yield Rule((InPrefix(Field.DESTINATION, prefix),), Goto(name), family)
 
 
-def rejecting(answer: Answer) -> Iterator[Rule]:
-    """Rules that end every packet. Where the family has no such answer it is the nearest (RFC 7915, 4.2); a reset is
-    for TCP alone."""
+def rejecting(answer: Answer, effects: tuple[Effect, ...] = ()) -> Iterator[Rule]:
+    """Rules that end every packet, after these effects. Where the family has no such answer it is the nearest (RFC
+    7915, 4.2); a reset is for TCP alone."""
     matches = (IsProtocol(TCP),) if answer is Answer.TCP_RESET else ()
-    yield Rule(matches, Reject(answer), answer.family)
+    yield Rule(matches, Reject(answer), answer.family, effects=effects)
     if matches or answer.family is not None:
-        yield Rule((), Reject(_NEAREST.get(answer, Answer.PORT_UNREACHABLE)))
+        yield Rule((), Reject(_NEAREST.get(answer, Answer.PORT_UNREACHABLE)), effects=effects)
 
 
 def _of(family: Family, ends: Sequence[Rule]) -> Iterator[Rule]:

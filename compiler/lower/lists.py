@@ -55,13 +55,14 @@ class _Lists:
     def __init__(self, inventory: Inventory, target: Target) -> None:
         self._inventory = inventory
         self._families = target.families
+        self._log_group = target.log_group
         self._capabilities = target.capabilities
         self._namer = Namer()
         self._sets: dict[str, Set] = {}
 
     def ruleset(self, policies: Sequence[Policy], denials: Denials) -> Ruleset:
         stages = {direction: self._stage(policies, direction) for direction in Direction}
-        deny = Deny((), self._families, self._capabilities, by_hand=True, denials=denials)
+        deny = Deny((), self._families, self._capabilities, True, denials, self._log_group)
         jumps = {d: [Line((), Jump(d.value))] if stages[d] else [] for d in Direction}
         return Ruleset(
             chains=(

@@ -87,7 +87,13 @@ class _Lowering:
         class_chains = tuple(self._class_chain(one) for one in lowered if one.chain != DENY)
         egress, ingress = (tuple(self._dispatch(lowered, d)) for d in (Direction.EGRESS, Direction.INGRESS))
         concerned = [one.pods for one in lowered]
-        deny = Deny(concerned, self._target.families, self._target.capabilities, denials=denials)
+        deny = Deny(
+            concerned,
+            self._target.families,
+            self._target.capabilities,
+            denials=denials,
+            log_group=self._target.log_group,
+        )
         return Ruleset(
             chains=(*hook_chains(known, egress, ingress), *class_chains, *self._ports.chains, *deny.chains),
             sets=(*self._sets.values(), *self._ports.sets, *deny.sets),

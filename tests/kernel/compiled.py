@@ -29,6 +29,7 @@ def files(
     source: str = "objects.json",
     program: str = "",
     failsafe: bool | Sequence[Session] = False,
+    log_group: int | None = None,
 ) -> Mapping[str, str]:
     """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading. `program`: a text of
     the policy language, beside the objects; `failsafe` may name SSH sessions."""
@@ -39,7 +40,7 @@ def files(
     written = language.load([("edge.np", program.encode())], lambda _, __: "nothing is there")
     sessions = (() if failsafe else None) if isinstance(failsafe, bool) else failsafe
     compiler = Compiler(found.policies, snapshot, written, sessions)
-    return compiler.compile(Target(Backend(BACKEND[flavour]), node, families)).files
+    return compiler.compile(Target(Backend(BACKEND[flavour]), node, families, log_group=log_group)).files
 
 
 def policy(namespace: str, name: str, selects: str = "", **spec: object) -> Object:
