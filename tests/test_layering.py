@@ -220,7 +220,7 @@ WALLS: dict[str, tuple[str, ...]] = {
 #: The only parts that read files, write them, print, listen and exit.
 SHELLS = ("compiler.cli", "enforcer")
 #: What of the daemon is as pure as the compiler.
-PURE_IN_SHELLS: tuple[str, ...] = ("enforcer.dataplane",)
+PURE_IN_SHELLS: tuple[str, ...] = ("enforcer.dataplane", "enforcer.denials")
 
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
 #: comes from a seeded generator that the caller passes in.

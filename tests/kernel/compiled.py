@@ -12,7 +12,7 @@ from compiler.pipeline import Compiler
 from compiler.resolve.failsafe import Session
 from compiler.snapshot import build
 from compiler.sources import language
-from compiler.sources.manifests import load
+from compiler.sources.manifests import Manifests, load
 from tests.kernel.rig import BACKEND
 
 Object = dict[str, Any]
@@ -33,14 +33,19 @@ def files(
 ) -> Mapping[str, str]:
     """What `netpolc compile SOURCE --node NODE` writes, by file name, in the order of loading. `program`: a text of
     the policy language, beside the objects; `failsafe` may name SSH sessions."""
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)
-    found = load([(source, text.encode())], lenient=lenient)
+    found = loaded(objects, source, lenient=lenient)
     referred = {space for p in found.policies if (space := p.value.metadata.namespace)}
     snapshot = build((*found.pods, *found.templates), found.namespaces, found.nodes, referred)
     written = language.load([("edge.np", program.encode())], lambda _, __: "nothing is there")
     sessions = (() if failsafe else None) if isinstance(failsafe, bool) else failsafe
     compiler = Compiler(found.policies, snapshot, written, sessions)
     return compiler.compile(Target(Backend(BACKEND[flavour]), node, families, log_group=log_group)).files
+
+
+def loaded(objects: Sequence[Object], source: str = "objects.json", *, lenient: bool = False) -> Manifests:
+    """The objects as they are read from a file."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=1)
+    return load([(source, text.encode())], lenient=lenient)
 
 
 def policy(namespace: str, name: str, selects: str = "", **spec: object) -> Object:
