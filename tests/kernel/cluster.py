@@ -141,9 +141,9 @@ class Cluster:
         )
 
 
-def _to_pods(node: int, ways: tuple[str, str]) -> tuple[str, str]:
+def _to_pods(node: int, ways: tuple[str, ...]) -> tuple[str, str]:
     return f"route add 10.1.{node}.0/24 via {ways[0]}", f"route add fd00:1:{node}::/64 via {ways[1]}"
 
 
-def _default(gateways: tuple[str, str]) -> tuple[str, str]:
+def _default(gateways: tuple[str, ...]) -> tuple[str, str]:
     return f"route add default via {gateways[0]}", f"route add ::/0 via {gateways[1]}"

@@ -20,10 +20,10 @@ ALLOWED_WITHIN = 5.0
 
 @dataclass(slots=True)
 class Machine:
-    """A namespace with a stack of its own. `ips` are IPv4, IPv6."""
+    """A namespace with a stack of its own. `ips` are IPv4, IPv6, where it has both."""
 
     name: str
-    ips: tuple[str, str]
+    ips: tuple[str, ...]
     namespace: Namespace = field(default_factory=Namespace)
     sockets: list[socket.socket] = field(default_factory=list)
 
