@@ -9,29 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
+from compiler.backends.steps import Step, Tool
 from compiler.profiles.profiles import Profile
 
-
-class Tool(Enum):
-    """Who reads a text."""
-
-    NFT = "nft"
-    IPSET = "ipset"
-    IPTABLES = "iptables"
-    IP6TABLES = "ip6tables"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One text for one tool, which takes all of it or (nft, iptables) nothing. What comes behind waits until it is
-    in force. `settle`: no packet may still be among the rules of before when the next step begins."""
-
-    tool: Tool
-    text: str
-    settle: bool = False
+__all__ = ["Actual", "Busy", "Dataplane", "Foreign", "Refused", "Step", "Tool"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ WALLS: dict[str, tuple[str, ...]] = {
     "compiler.ir": ("compiler.policy", "compiler.net"),
     # Not a back end, but what any of them can do: the value that passes and lowering get to see.
     "compiler.backends.target": ("compiler.net",),
+    # Nor this: what they hand to whoever runs the tools.
+    "compiler.backends.steps": (),
     "compiler.lower": (
         "compiler.policy",
         "compiler.resolve",
@@ -75,6 +77,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     ),
     "compiler.backends": (
         "grammar.source",
+        "compiler.backends.steps",
         "compiler.backends.target",
         "compiler.ir",
         "compiler.errors",
@@ -198,7 +201,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     ),
     "compiler": (),
     # The daemon. Values first: what was seen, what is to be done.
-    "enforcer.dataplane": ("compiler.profiles",),
+    "enforcer.dataplane": ("compiler.profiles", "compiler.backends.steps"),
     "enforcer": (
         "grammar",
         "compiler.errors",
@@ -220,7 +223,15 @@ WALLS: dict[str, tuple[str, ...]] = {
 #: The only parts that read files, write them, print, listen and exit.
 SHELLS = ("compiler.cli", "enforcer")
 #: What of the daemon is as pure as the compiler.
-PURE_IN_SHELLS: tuple[str, ...] = ("enforcer.dataplane", "enforcer.denials")
+PURE_IN_SHELLS: tuple[str, ...] = (
+    "enforcer.cache",
+    "enforcer.dataplane",
+    "enforcer.denials",
+    "enforcer.objects",
+    "enforcer.refused",
+    "enforcer.source",
+    "enforcer.wire",
+)
 
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance
 #: comes from a seeded generator that the caller passes in.
@@ -242,6 +253,8 @@ BESIDES: dict[str, frozenset[str]] = {
     "compiler.sources.fields": frozenset({"socket"}),
     "compiler.semantics.diagrams.ends": frozenset({"socket"}),
     "compiler.semantics.rules.numbers": frozenset({"socket"}),
+    "enforcer.objects": frozenset({"marshal"}),
+    "enforcer.wire": frozenset({"msgspec"}),
 }
 #: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `marshal`, bytes and never a
 #: file; of `sys`, nothing that reads or writes.
