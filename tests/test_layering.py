@@ -203,6 +203,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     # The daemon. Values first: what was seen, what is to be done.
     "enforcer.dataplane": ("compiler.profiles", "compiler.backends.steps"),
     "enforcer": (
+        "enforcer.dataplane",
         "grammar",
         "compiler.errors",
         "compiler.net",
