@@ -16,6 +16,7 @@ from compiler.backends.text import comments
 from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
 from compiler.lower import holding
+from compiler.lower.asking import Asking
 from compiler.lower.deny import NONE_BESIDES, Denials
 from compiler.lower.items import of_blocks, placed
 from compiler.lower.lists import lower_lists
@@ -172,8 +173,9 @@ class Compiler:
         else:
             ends = self._ends_of(target)
             ruleset = self._lower(target, denials(self.program, ends, target))
-            ruleset = ProgramFront(self.program, ends, target, lines).before(ruleset)
-            ruleset = beside(ruleset, self.program, ends, target, exempted)
+            asking = Asking(ends, target.capabilities)
+            ruleset = ProgramFront(self.program, asking, target, lines).before(ruleset)
+            ruleset = beside(ruleset, self.program, asking, target, exempted)
             mask, asked = target.capabilities.inbound_mask, asked_behind_routing(ruleset)
             if mask is not None and asked:
                 check_carried(self.program, mask, len(asked), room(mask))

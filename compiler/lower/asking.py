@@ -89,10 +89,10 @@ def once(made: Mapping[Family, Sequence[Question]]) -> list[tuple[Family | None,
 
 
 class Asking:
-    """Makes questions of rules, and collects the sets that they ask."""
+    """Makes questions of rules of all tables, and collects the sets that they ask."""
 
     def __init__(self, ends: Ends, capabilities: Capabilities) -> None:
-        self._ends = ends
+        self.ends = ends
         self._capabilities = capabilities
         #: Rules for the prefixes of two ends, in place of a set: they have more to ask.
         self._most = capabilities.inline_prefixes // 2
@@ -134,8 +134,8 @@ class Asking:
         """The ways in which a packet of the family can go from the one end to the other with these ports, asked by a
         statement. `answering`: they are the source's."""
         self._note = f"asked by {by.text} ({by.span.file_line})"
-        sources = self._ends.alternatives(begin, family, sides[0])
-        targets = self._ends.alternatives(end, family, sides[1])
+        sources = self.ends.alternatives(begin, family, sides[0])
+        targets = self.ends.alternatives(end, family, sides[1])
         found: list[Question] = []
         for one, other in product(sources, targets):
             begins, ends = self._ways(one, Inbound), self._ways(other, Outbound)
@@ -298,7 +298,7 @@ class Asking:
     def _serving(self, wanted: ModelPort, family: Family, targets: Intervals) -> set[tuple[int, int, int]]:
         """(address, protocol, port) of every pod among the targets that has a port of that name."""
         found: set[tuple[int, int, int]] = set()
-        for group in self._ends.inventory.serving(wanted.name):
+        for group in self.ends.inventory.serving(wanted.name):
             for protocol, port, _ in group.resolve(wanted):
                 own = (a for a in group.addresses(family) if any(low <= a <= high for low, high in targets))
                 found.update((address, protocol, port) for address in own)

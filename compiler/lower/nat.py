@@ -19,7 +19,6 @@ from compiler.lower.asking import Asking, Question
 from compiler.lower.flows import SHORT, Asked, Entry, Flows, Way, base, first_match, guarded, origin, ways
 from compiler.lower.nat_lists import NatLists, hooks, is_flat
 from compiler.net import Family, Prefix, parse_prefix
-from compiler.resolve.ends import Ends
 from compiler.resources.language import (
     Dnat as DnatStatement,
 )
@@ -45,11 +44,10 @@ _ROW = 8
 class Nat:
     """The chains of a program's nat statements; none without a statement."""
 
-    def __init__(self, program: Program, ends: Ends, asking: Asking, target: Target) -> None:
+    def __init__(self, program: Program, asking: Asking, target: Target) -> None:
         self._statements = tuple(enumerate(program.nat))
         self._items = program.nat
-        self._ends = ends
-        self._asking = asking
+        self._asking, self._ends = asking, asking.ends
         self._flows = Flows(asking, target), Flows(asking, target, admitted=True)
         self._families = target.families
         self._namer = Namer()

@@ -76,10 +76,9 @@ def denials(program: Program, ends: Ends, target: Target) -> Denials:
 class ProgramFront:
     """What a program puts in front of a ruleset. `failsafe`: rules in front of the lists of the node itself."""
 
-    def __init__(self, program: Program, ends: Ends, target: Target, failsafe: Iterable[Rule] = ()) -> None:
+    def __init__(self, program: Program, asking: Asking, target: Target, failsafe: Iterable[Rule] = ()) -> None:
         self._target = target
-        self._ends = ends
-        self._asking = Asking(ends, target.capabilities)
+        self._asking, self._ends = asking, asking.ends
         self._blocks = tuple(of_blocks(program))
         saved = placed(failsafe, "node", "failsafe")
         self._forward, self._node = placed(program.forward, "forward"), (*saved, *placed(program.node, "node"))

@@ -15,23 +15,21 @@ from compiler.lower.asking import Asking
 from compiler.lower.flows import Flows
 from compiler.lower.nat import Nat
 from compiler.lower.packets import mangle_chains, raw_chains
-from compiler.resolve.ends import Ends
 from compiler.resources.language import Program, Rule
 
 
-def beside(ruleset: Ruleset, program: Program, ends: Ends, target: Target, exempt: Sequence[Rule] = ()) -> Ruleset:
+def beside(ruleset: Ruleset, program: Program, asking: Asking, target: Target, exempt: Sequence[Rule] = ()) -> Ruleset:
     """The ruleset and the program's other tables. `exempt`: what raw statements never drop."""
-    asking = Asking(ends, target.capabilities)
     flows = Flows(asking, target)
     chains = (
         *raw_chains(program, flows, exempt),
         *mangle_chains(program, flows),
-        *Nat(program, ends, asking, target).chains(),
+        *Nat(program, asking, target).chains(),
     )
     if not chains:
         return ruleset
     sets: dict[str, Set | PrefixSet] = {one.name: one for one in ruleset.sets}
-    for one in asking.sets:  # names are digests of what is in them, so others may have asked the same
+    for one in asking.sets:  # names are digests of what is in them, so filter may have asked the same
         known = sets.setdefault(one.name, one)
         assert known.elements == one.elements, f"{one.name}: two sets of one name"
     return replace(ruleset, chains=(*ruleset.chains, *chains), sets=tuple(sets.values()))

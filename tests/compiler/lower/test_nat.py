@@ -13,6 +13,7 @@ from compiler.ir.check import check
 from compiler.ir.match import Field, Inbound, InPrefix, OneIn
 from compiler.ir.nat import Dnat
 from compiler.ir.ruleset import Accept, Chain, Goto, Rule, Ruleset
+from compiler.lower.asking import Asking
 from compiler.lower.tables import beside
 from compiler.net import Family, parse_prefix
 from compiler.resolve.ends import Ends
@@ -28,7 +29,8 @@ def lowered(text: str, pods: int = 0, target: Target = TARGET) -> Ruleset:
     """The program's tables alone, well formed."""
     program = language.load([("p.np", text.encode())], lambda _, __: "nothing is there")
     cluster = build([pod(f"p{n}", "app=web", str(ip_address("10.1.0.0") + n)) for n in range(1, pods + 1)])
-    found = beside(Ruleset((), families=target.families), program, Ends(Inventory(cluster), None), target)
+    asking = Asking(Ends(Inventory(cluster), None), target.capabilities)
+    found = beside(Ruleset((), families=target.families), program, asking, target)
     check(found)
     return found
 

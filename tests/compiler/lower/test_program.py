@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from compiler.backends.target import Backend, Target
 from compiler.errors import Unsupported
 from compiler.ir.ruleset import Ruleset
+from compiler.lower.asking import Asking
 from compiler.lower.pods import lower
 from compiler.lower.program import ProgramFront, denials
 from compiler.net import PROTOCOLS, Family
@@ -43,7 +44,7 @@ def ruleset(world: World, program: Program, target: Target) -> Ruleset:
     needs = denials(program, ends, target)
     policies = with_blocks(world.policies, program, Ends(inventory, None))
     found = lower(classes(inventory, policies, target.node), Reacher(inventory), target, needs)
-    return ProgramFront(program, ends, target).before(found)
+    return ProgramFront(program, Asking(ends, target.capabilities), target).before(found)
 
 
 def files(world: World, program: Program, backend: Backend) -> Mapping[str, str]:
