@@ -38,12 +38,13 @@ class NotProved(NetpolcError):
 @dataclass(frozen=True, slots=True)
 class Proof:
     """`witnesses` in words, several lines each; none when the rules mean what was wanted, "the policies say" or that of
-    a program, too. `given`: on what that hangs."""
+    a program, too. `given`: on what that hangs. `ends`: addresses that the witnesses' packets come from and go to."""
 
     families: tuple[int, ...]
     witnesses: tuple[str, ...] = ()
     given: str = ""
     wanted: str = "the policies say"
+    ends: frozenset[str] = frozenset()
 
     @property
     def equal(self) -> bool:
@@ -95,7 +96,8 @@ class Prover:
             return Proof(found.families, given=found.given, wanted=self._wanted)
         quotes = Quotes(self._policies)
         told = (_told_of_table(one) if isinstance(one, TableWitness) else _told(one, quotes) for one in found.witnesses)
-        return Proof(tuple(families), tuple("\n".join(lines) for lines in told))
+        ends = frozenset(end for one in found.witnesses for end in (one.case.packet.src, one.case.packet.dst))
+        return Proof(tuple(families), tuple("\n".join(lines) for lines in told), ends=ends)
 
 
 def understood(texts: Iterable[tuple[str, str]], partly: bool = False) -> Ruleset:

@@ -24,6 +24,15 @@ class Batch:
     nodes: Mapping[str, Node | None] = field(default_factory=dict)
     policies: Mapping[PolicyKey, Located | None] = field(default_factory=dict)
 
+    def then(self, later: Batch) -> Batch:
+        """Both as one, of which `later` came behind."""
+        return Batch(
+            {**self.pods, **later.pods},
+            {**self.namespaces, **later.namespaces},
+            {**self.nodes, **later.nodes},
+            {**self.policies, **later.policies},
+        )
+
     def __bool__(self) -> bool:
         """Whether anything has changed."""
         return any((self.pods, self.namespaces, self.nodes, self.policies))
