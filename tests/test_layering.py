@@ -218,6 +218,8 @@ WALLS: dict[str, tuple[str, ...]] = {
         "compiler.profiles",
         "compiler.semantics",
         "compiler.analysis",
+        "compiler.cli.inputs",
+        "compiler.cli.outputs",
     ),
 }
 
@@ -226,10 +228,15 @@ SHELLS = ("compiler.cli", "enforcer")
 #: What of the daemon is as pure as the compiler.
 PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.cache",
+    "enforcer.compiling",
     "enforcer.dataplane",
     "enforcer.denials",
+    "enforcer.fake",
     "enforcer.objects",
+    "enforcer.picture",
+    "enforcer.plan",
     "enforcer.refused",
+    "enforcer.saved",
     "enforcer.source",
     "enforcer.wire",
 )

@@ -1,0 +1,93 @@
+"""What should be in force on a node: everything compiled from scratch, and proved before anybody may load it.
+
+A ruleset that does not mean what the policies say is never loaded. The pods of the packets that tell are closed: nobody
+else's rules need wait for a defect of netpolc, and no packet gets through by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from compiler.analysis.proof import Proof, Prover
+from compiler.backends.target import Target
+from compiler.errors import NetpolcError
+from compiler.pipeline import Artifacts, Compiler
+from compiler.resources.cluster import Pod
+from compiler.resources.language import Program
+from compiler.snapshot import Snapshot
+from compiler.sources.manifests import Located
+from enforcer.picture import barring
+from enforcer.plan import Desired, whole
+
+#: So many times pods are closed because of what a proof found; then the rules that are there stay.
+ROUNDS = 8
+
+
+class Mismatch(NetpolcError):
+    """Rules that do not mean what the policies say, also with the pods closed that packets were found for. A defect of
+    netpolc; `witnesses` are for its report."""
+
+    def __init__(self, witnesses: Sequence[str]) -> None:
+        self.witnesses = tuple(witnesses)
+        super().__init__("the rules do not mean what the policies say; this is a defect of netpolc")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """`desired` is proved when `proved` says so. `barred`: addresses that are closed because of `witnesses`, in words;
+    empty when nothing was found. `remarks`: what somebody must know (`Compiler.remarks`)."""
+
+    desired: Desired
+    remarks: tuple[str, ...]
+    proved: bool
+    barred: frozenset[str] = frozenset()
+    witnesses: tuple[str, ...] = ()
+
+
+class Whole:
+    """Compiles everything each time. `proving` False: nothing is proved, for whoever asked for it."""
+
+    def __init__(self, target: Target, proving: bool = True) -> None:
+        assert target.node is not None, "the daemon is a node's"
+        self._target, self._node, self._proving = target, target.node, proving
+
+    def compile(self, policies: Sequence[Located], snapshot: Snapshot, program: Program) -> Compiled:
+        """The rules of the node. Raises NetpolcError for a program that cannot be compiled, NotProved for rules of
+        which nothing can be said, Mismatch."""
+        barred: frozenset[str] = frozenset()
+        witnesses: tuple[str, ...] = ()
+        for _ in range(ROUNDS):
+            seen = barring(snapshot, self._node, barred) if barred else snapshot
+            compiler = Compiler(policies, seen, program)
+            made = compiler.compile(self._target)
+            proof = self._proof(policies, seen, program, made)
+            if proof is None or proof.equal:
+                desired = Desired(whole(made.files))
+                return Compiled(desired, tuple(compiler.remarks()), proof is not None, barred, witnesses)
+            witnesses += proof.witnesses
+            more = self._concerned(proof, snapshot) - barred
+            if not more:
+                break
+            barred |= more
+        raise Mismatch(witnesses)
+
+    def _proof(
+        self, policies: Sequence[Located], snapshot: Snapshot, program: Program, made: Artifacts
+    ) -> Proof | None:
+        if not self._proving:
+            return None
+        prover = Prover(policies, snapshot, program)
+        families = [family.value for family in made.target.families]
+        return prover.prove(self._node, made.files.items(), families, made.failsafe, made.exempt, made.target.mark_mask)
+
+    def _concerned(self, proof: Proof, snapshot: Snapshot) -> frozenset[str]:
+        """Addresses of this node's pods that packets of the proof come from or go to, and of pods like them: what is
+        wrong for one is wrong for all that no policy tells from it."""
+        ours = [pod for pod in snapshot.pods if pod.node == self._node and pod.holds_addresses]
+        alike = {_kind(pod) for pod in ours if not proof.ends.isdisjoint(pod.ips)}
+        return frozenset(address for pod in ours if _kind(pod) in alike for address in pod.ips)
+
+
+def _kind(pod: Pod) -> Hashable:
+    return pod.namespace, frozenset(pod.labels.items())

@@ -1,0 +1,59 @@
+"""The cluster as the daemon knows it: batches put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
+from typing import TypeVar
+
+from compiler.live.batch import Batch, PodKey, PolicyKey
+from compiler.resources.cluster import Namespace, Node, Pod
+from compiler.snapshot import Snapshot, build
+from compiler.sources.manifests import Located
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+#: The namespace of pods that close an address. No API server has it: names have no dots (DNS labels).
+BARRED = "netpolc.io"
+
+
+class Picture:
+    """What all batches taken so far leave."""
+
+    def __init__(self) -> None:
+        self._pods: dict[PodKey, Pod] = {}
+        self._namespaces: dict[str, Namespace] = {}
+        self._nodes: dict[str, Node] = {}
+        self._policies: dict[PolicyKey, Located] = {}
+
+    def take(self, batch: Batch) -> None:
+        _put(self._pods, batch.pods)
+        _put(self._namespaces, batch.namespaces)
+        _put(self._nodes, batch.nodes)
+        _put(self._policies, batch.policies)
+
+    @property
+    def policies(self) -> tuple[Located, ...]:
+        """In the order of their keys."""
+        return tuple(located for _, located in sorted(self._policies.items()))
+
+    def snapshot(self) -> Snapshot:
+        """The cluster at this moment."""
+        own = {namespace for kind, namespace, _ in self._policies if kind == "NetworkPolicy"}
+        return build(self._pods.values(), self._namespaces.values(), self._nodes.values(), own)
+
+
+def barring(snapshot: Snapshot, node: str, addresses: frozenset[str]) -> Snapshot:
+    """The snapshot, in which somebody else on the node claims these addresses, too. They are nobody's then, and
+    nothing may connect from or to them (docs/SEMANTICS.md)."""
+    ghosts = (Pod(BARRED, f"barred-{n}", ips=(address,), node=node) for n, address in enumerate(sorted(addresses)))
+    return replace(snapshot, pods=(*snapshot.pods, *ghosts))
+
+
+def _put(known: MutableMapping[_Key, _Value], changed: Mapping[_Key, _Value | None]) -> None:
+    for key, value in changed.items():
+        if value is None:
+            known.pop(key, None)
+        else:
+            known[key] = value
