@@ -144,7 +144,7 @@ class _Lowering:
         if exact:
             rules.append(self._lookup("a", one, exact, "other ends by address"))
         for shared, ports in one.reach.shared:
-            matches = (InSet((other,), self._shared_set(shared, other)),)
+            matches = (InSet((other,), self._shared_set(shared)),)
             rules.append(Rule(matches, self._verdict(ports, one), one.family, origins))
         nets = [(prefix, ports) for prefix, ports in one.reach.nets if prefix.length]
         if len(nets) > self._target.capabilities.inline_prefixes:
@@ -164,12 +164,13 @@ class _Lowering:
     def _verdict(self, ports: PortSet, one: Lowered) -> Verdict:
         return self._ports.verdict(ports, one.chain, _origins([one.pods]))
 
-    def _shared_set(self, shared: SharedSet, field: Field) -> str:
+    def _shared_set(self, shared: SharedSet) -> str:
+        """The name of its set, which is asked for sources and for destinations."""
         chosen = shared.selector
         name = self._namer.name(f"s{shared.family.value}", str(chosen.pods), repr(chosen))
         if name not in self._sets:
             elements = tuple((address,) for address in shared.addresses)
-            self._sets[name] = Set(name, shared.family, (field,), elements, (str(chosen),))
+            self._sets[name] = Set(name, shared.family, (Field.SOURCE,), elements, (str(chosen),))
         return name
 
 

@@ -6,6 +6,9 @@ among many verdicts, there is now
 - for hosts and chains to jump to, as pods and their classes are: a set for the commonest chain, and for the others a
   tree of chains over the address, four bits a level;
 - for anything else: a set for each verdict, asked in turn.
+
+For rulesets that move (`expand_steadily`) names come from what a set means and not from what else there is, and only
+maps to chains to jump to, which the pods of a node alone change, become rules in a row.
 """
 
 from __future__ import annotations
@@ -30,9 +33,20 @@ def expand_maps(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
     return ruleset if capabilities.verdict_maps else _Expansion(ruleset).result()
 
 
+def expand_steadily(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
+    """The same for a ruleset whose elements come and go: an element of a map is one of a set, whose name stays."""
+    return ruleset if capabilities.verdict_maps else _Expansion(ruleset, steady=True).result()
+
+
+def set_of(map_: str, verdict: Verdict) -> str:
+    """The steady name of the set of what a map has with a verdict: of chains to go to or to jump to, and Return."""
+    return f"{map_}-{verdict.chain if isinstance(verdict, Jump | Goto) else 'ok'}"
+
+
 class _Expansion:
-    def __init__(self, ruleset: Ruleset) -> None:
+    def __init__(self, ruleset: Ruleset, steady: bool = False) -> None:
         self._ruleset = ruleset
+        self._steady = steady
         self._maps = {found.name: found for found in ruleset.maps}
         self._sets: dict[str, Set | PrefixSet] = {found.name: found for found in ruleset.sets}
         self._trees: dict[str, Chain] = {}
@@ -58,9 +72,10 @@ class _Expansion:
     def _expand(self, lookup: Lookup) -> Iterator[Rule]:
         found = self._maps[lookup.map]
         hosts = all(prefix.length == found.family.bits for prefix, _ in found.elements)
-        if hosts and len(found.elements) <= _ROW:
+        jumps = all(isinstance(verdict, Jump) for _, verdict in found.elements)
+        if hosts and len(found.elements) <= _ROW and (jumps or not self._steady):
             yield from self._row(lookup, found.elements)
-        elif hosts and all(isinstance(verdict, Jump) for _, verdict in found.elements):
+        elif hosts and jumps:
             yield from self._dispatch(lookup, found)
         else:
             yield from self._sets_by_verdict(lookup, found)
@@ -74,13 +89,17 @@ class _Expansion:
         for prefix, verdict in found.elements:
             order.setdefault(verdict, []).append(prefix)
         exact = all(prefix.length == found.family.bits for prefix, _ in found.elements)
-        for number, (verdict, prefixes) in enumerate(order.items()):
-            name = f"{found.name}{number}"
+        named = {verdict: self._name(found, verdict, number) for number, verdict in enumerate(order)}
+        for verdict in sorted(order, key=named.__getitem__) if self._steady else order:
+            name, prefixes = named[verdict], order[verdict]
             if exact:
                 yield self._hosts(name, lookup, prefixes, verdict, found.notes)
                 continue
             self._sets[name] = PrefixSet(name, found.family, tuple(_only(found, verdict)), found.notes)
             yield Rule((InSet((lookup.field,), name),), verdict, found.family, lookup.origins, lookup.weight)
+
+    def _name(self, found: PrefixMap, verdict: Verdict, number: int) -> str:
+        return set_of(found.name, verdict) if self._steady else f"{found.name}{number}"
 
     def _hosts(
         self, name: str, lookup: Lookup, hosts: Sequence[Prefix], verdict: Verdict, notes: tuple[str, ...]
@@ -96,7 +115,7 @@ class _Expansion:
         rest = found.elements
         if count > _ROW:
             hosts = [prefix for prefix, verdict in found.elements if verdict == commonest]
-            yield self._hosts(f"{found.name}0", lookup, hosts, commonest, found.notes)
+            yield self._hosts(self._name(found, commonest, 0), lookup, hosts, commonest, found.notes)
             rest = tuple(element for element in found.elements if element[1] != commonest)
         if len(rest) <= _ROW:
             yield from self._row(lookup, rest)
