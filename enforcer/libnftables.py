@@ -1,0 +1,71 @@
+"""libnftables in this process: what `nft -f` does, without starting one, and with its knowledge of the tables kept.
+
+See libnftables(3). The context's socket belongs to the network namespace of the thread that makes it. Other threads
+run on while a text is taken.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+_LIBRARY = "libnftables.so.1"
+_PLAIN = 0  # NFT_CTX_DEFAULT
+#: What is freed behind a text of so many characters is given back to the system: the library takes some 1.6 kB for
+#: each element that it is told.
+_LARGE = 1 << 20
+
+
+class Missing(Exception):
+    """The library is not on this machine; says which."""
+
+
+class NotTaken(Exception):
+    """What the library says about a text that it did not take, whole and untouched."""
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(_LIBRARY)
+    except OSError as error:
+        raise Missing(str(error)) from None
+    library.nft_ctx_new.argtypes, library.nft_ctx_new.restype = [ctypes.c_uint32], ctypes.c_void_p
+    library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    library.nft_ctx_set_dry_run.argtypes = [ctypes.c_void_p, ctypes.c_bool]
+    for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+    for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+        getattr(library, name).argtypes, getattr(library, name).restype = [ctypes.c_void_p], ctypes.c_char_p
+    return library
+
+
+class Context:
+    """One context, for one thread at a time. Raises Missing."""
+
+    def __init__(self) -> None:
+        self._library = _library()
+        self._context: int | None = self._library.nft_ctx_new(_PLAIN)
+        self._library.nft_ctx_buffer_output(self._context)
+        self._library.nft_ctx_buffer_error(self._context)
+
+    def run(self, text: str, check: bool = False) -> str:
+        """Takes a text as one transaction, or (`check`) only asks the kernel whether it would; what is printed. Raises
+        NotTaken."""
+        assert self._context is not None, "closed"
+        library = self._library
+        library.nft_ctx_set_dry_run(self._context, check)
+        status = library.nft_run_cmd_from_buffer(self._context, text.encode())
+        printed: bytes = library.nft_ctx_get_output_buffer(self._context)
+        said: bytes = library.nft_ctx_get_error_buffer(self._context)
+        if len(text) > _LARGE:
+            ctypes.CDLL(None).malloc_trim(0)
+        if status:
+            raise NotTaken(said.decode(errors="replace").strip())
+        return printed.decode(errors="replace")
+
+    def close(self) -> None:
+        """Gives the context back."""
+        if self._context is not None:
+            self._library.nft_ctx_free(self._context)
+            self._context = None
