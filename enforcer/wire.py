@@ -1,0 +1,264 @@
+"""Lists and events of an API server -> plain objects, holding what is asked for and nothing else.
+
+Of a pod of three kilobytes, some two hundred bytes are kept, and the rest is never made into values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from sys import intern
+from typing import Any, NamedTuple, TypeAlias, TypedDict
+
+import msgspec
+
+#: Namespace (empty where there is none) and name.
+Key: TypeAlias = tuple[str, str]
+#: A decoded object: dicts, lists, str, int, float, bool and None.
+Object: TypeAlias = dict[str, Any]
+
+
+class Malformed(Exception):
+    """What the server sent is no list, event or object: whatever it was about is unknown."""
+
+
+class Ended(Exception):
+    """The server ended a watch by an event of type ERROR: `code` is an HTTP status, `said` its message."""
+
+    def __init__(self, code: int, said: str) -> None:
+        self.code, self.said = code, said
+        super().__init__(f"{said or 'no reason given'} (status {code})")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of objects and where they are. `version`: "v1", or a group and a version. `optional`: a custom resource,
+    which a cluster may lack."""
+
+    name: str
+    resource: str
+    version: str
+    optional: bool = False
+
+    @property
+    def path(self) -> str:
+        """Where the objects of all namespaces are listed."""
+        return f"/{'apis' if '/' in self.version else 'api'}/{self.version}/{self.resource}"
+
+    def place(self, key: Key) -> str:
+        """`networkpolicy shop/backend`, as messages name an object."""
+        return f"{self.name.lower()} {'/'.join(filter(None, key))}"
+
+
+PODS = Kind("Pod", "pods", "v1")
+NAMESPACES = Kind("Namespace", "namespaces", "v1")
+NODES = Kind("Node", "nodes", "v1")
+_V1ALPHA1 = "policy.networking.k8s.io/v1alpha1"
+POLICIES = (
+    Kind("NetworkPolicy", "networkpolicies", "networking.k8s.io/v1"),
+    Kind("ClusterNetworkPolicy", "clusternetworkpolicies", "policy.networking.k8s.io/v1alpha2", optional=True),
+    Kind("AdminNetworkPolicy", "adminnetworkpolicies", _V1ALPHA1, optional=True),
+    Kind("BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", _V1ALPHA1, optional=True),
+)
+#: Everything that is watched. Services are not: rules ask where a packet goes once it has been translated.
+KINDS = (*POLICIES, NAMESPACES, NODES, PODS)
+
+
+class Page(NamedTuple):
+    """Some objects of a list as of `version`; `more` is the token that the next ones are asked for with."""
+
+    objects: list[Object]
+    version: int
+    more: str
+
+
+class Event(NamedTuple):
+    """ADDED, MODIFIED, DELETED or BOOKMARK, and the object as it is, or was last."""
+
+    type: str
+    object: Object
+
+
+class _Meta(TypedDict, total=False):
+    name: str
+    namespace: str
+    resourceVersion: str
+    labels: dict[str, str]
+
+
+class _Noted(_Meta, total=False):
+    annotations: dict[str, str]
+
+
+class _Port(TypedDict, total=False):
+    name: str
+    containerPort: int
+    protocol: str
+
+
+class _Container(TypedDict, total=False):
+    restartPolicy: str
+    ports: list[_Port]
+
+
+class _PodSpec(TypedDict, total=False):
+    nodeName: str
+    hostNetwork: bool
+    containers: list[_Container]
+    initContainers: list[_Container]
+
+
+class _PodIP(TypedDict, total=False):
+    ip: str
+
+
+class _PodStatus(TypedDict, total=False):
+    phase: str
+    podIP: str
+    podIPs: list[_PodIP]
+
+
+class _Pod(TypedDict, total=False):
+    metadata: _Meta
+    spec: _PodSpec
+    status: _PodStatus
+
+
+class _Namespace(TypedDict, total=False):
+    metadata: _Noted
+
+
+class _NodeSpec(TypedDict, total=False):
+    podCIDR: str
+    podCIDRs: list[str]
+
+
+class _Address(TypedDict, total=False):
+    type: str
+    address: str
+
+
+class _NodeStatus(TypedDict, total=False):
+    addresses: list[_Address]
+
+
+class _Node(TypedDict, total=False):
+    metadata: _Meta
+    spec: _NodeSpec
+    status: _NodeStatus
+
+
+class _Policy(TypedDict, total=False):
+    metadata: _Noted
+    spec: Any
+
+
+class _ListMeta(msgspec.Struct):
+    resourceVersion: str
+    more: str = msgspec.field(default="", name="continue")
+
+
+class _RawList(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None
+
+
+class _RawEvent(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct):
+    """metav1.Status, as far as it says what is wrong."""
+
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+#: Kind -> the shape of an object, and of a list of them.
+_SHAPES: dict[str, tuple[Any, Any]] = {
+    "Pod": (_Pod, list[_Pod] | None),
+    "Namespace": (_Namespace, list[_Namespace] | None),
+    "Node": (_Node, list[_Node] | None),
+}
+_RAW_LIST = msgspec.json.Decoder(_RawList)
+_EVENT = msgspec.json.Decoder(_RawEvent)
+_STATUS = msgspec.json.Decoder(_Status)
+
+
+class Decoder:
+    """Reads lists and events of one kind. An object that is not of its kind's shape is decoded whole: what is wrong
+    with it is told where its meaning is asked for."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        shape, objects = _SHAPES.get(kind.name, (_Policy, list[_Policy] | None))
+        listed = msgspec.defstruct("List", [("metadata", _ListMeta), ("items", objects)])
+        self._list = msgspec.json.Decoder(listed)
+        self._one = msgspec.json.Decoder(shape)
+
+    def page(self, data: bytes) -> Page:
+        """A page of a list. Raises Malformed."""
+        try:
+            found: Any = self._list.decode(data)
+            objects = found.items or []
+        except msgspec.DecodeError:
+            found = self._decoded(_RAW_LIST, data)
+            objects = [self._object(item) for item in found.items or ()]
+        return Page(objects, version(found.metadata.resourceVersion), found.metadata.more)
+
+    def event(self, data: bytes) -> Event:
+        """One event of a watch. Raises Malformed, and Ended."""
+        found = self._decoded(_EVENT, data)
+        if found.type == "ERROR":
+            status = self._decoded(_STATUS, found.object)
+            raise Ended(status.code, status.message or status.reason)
+        if found.type not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
+            raise Malformed(f"{self.kind.resource}: event of unknown type {found.type!r}")
+        return Event(found.type, self._object(found.object))
+
+    def identity(self, found: Object) -> tuple[Key, int]:
+        """Which object this is, and its resourceVersion. Raises Malformed."""
+        metadata = found.get("metadata")
+        name, namespace = (metadata.get("name"), metadata.get("namespace")) if isinstance(metadata, dict) else (0, 0)
+        if not isinstance(name, str) or not name or not isinstance(namespace, str | None):
+            raise Malformed(f"{self.kind.resource}: an object without a name")
+        return (intern(namespace or ""), name), version_of(found)
+
+    def _object(self, data: msgspec.Raw) -> Object:
+        try:
+            found: Object = self._one.decode(data)
+        except msgspec.DecodeError:
+            found = self._decoded(msgspec.json.Decoder(), data)
+        if not isinstance(found, dict):
+            raise Malformed(f"{self.kind.resource}: an object was expected")
+        return found
+
+    def _decoded(self, decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw) -> Any:
+        try:
+            return decoder.decode(data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Malformed(f"{self.kind.resource}: {error}") from None
+
+
+def version_of(found: Object) -> int:
+    """metadata.resourceVersion. Raises Malformed."""
+    metadata = found.get("metadata")
+    return version(metadata.get("resourceVersion") if isinstance(metadata, dict) else None)
+
+
+def version(text: object) -> int:
+    """A resourceVersion as a number: "resource versions [...] are comparable" as decimal integers (KEP-5504), and
+    always have been in what Kubernetes is built with. Raises Malformed."""
+    if not isinstance(text, str) or not text.isascii() or not text.isdecimal():
+        raise Malformed(f"resourceVersion {text!r} is no number")
+    return int(text)
+
+
+def complaint(data: bytes) -> str:
+    """What a server says about a request that it refuses: the message of a Status, else the beginning of the text."""
+    try:
+        status = _STATUS.decode(data)
+        return status.message or status.reason
+    except msgspec.DecodeError:
+        return data[:200].decode("utf-8", "replace").strip()
