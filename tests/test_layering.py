@@ -227,11 +227,13 @@ WALLS: dict[str, tuple[str, ...]] = {
 SHELLS = ("compiler.cli", "enforcer")
 #: What of the daemon is as pure as the compiler.
 PURE_IN_SHELLS: tuple[str, ...] = (
+    "enforcer.bypass",
     "enforcer.cache",
     "enforcer.compiling",
     "enforcer.dataplane",
     "enforcer.denials",
     "enforcer.fake",
+    "enforcer.jumps",
     "enforcer.objects",
     "enforcer.picture",
     "enforcer.plan",
@@ -239,6 +241,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.saved",
     "enforcer.source",
     "enforcer.wire",
+    "enforcer.xtables",
 )
 
 #: What the core may use of the standard library. None of these does I/O, reads a clock or knows the machine; chance

@@ -1,0 +1,41 @@
+"""Rules of others in the hooks of iptables that matter to ours: what is accepted in front of our jump never meets it.
+Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compiler.backends.iptables_rules import PREFIX
+from enforcer.dataplane import Foreign
+from enforcer.xtables import HOOKS, Chains
+
+_ACCEPTS = "it can accept packets before our rules see them"
+_IN_FRONT = "it stands in front of our jump"
+_GONE = "our jump is not there"
+
+
+def bypasses(tool: str, table: str, chains: Chains, listed: Sequence[str]) -> Iterator[Foreign]:
+    """Of a table as it is in the kernel and as the tool prints it (`-A CHAIN ...`). Where our base chain is there, its
+    jump should be the first rule of the hook."""
+    for hook in HOOKS:
+        rules, own = chains.get(hook, ()), PREFIX + hook
+        if own not in chains:
+            continue
+        place = f"{tool} {table} {hook}"
+        texts = [line for line in listed if line.startswith(f"-A {hook} ")]
+        jump = next((n for n, rule in enumerate(rules) if rule.target == own), None)
+        if jump is None:
+            if chains[own]:
+                yield Foreign(place, "", _GONE)
+            continue
+        for rule, text in zip(rules[:jump], texts, strict=False):
+            yield Foreign(place, text, _ACCEPTS if _accepts(rule.target, chains, frozenset()) else _IN_FRONT)
+
+
+def _accepts(target: str, chains: Chains, above: frozenset[str]) -> bool:
+    """Whether a packet that is led there can be accepted."""
+    if target == "ACCEPT":
+        return True
+    if target not in chains or target in above:
+        return False
+    return any(_accepts(rule.target, chains, above | {target}) for rule in chains[target])

@@ -1,0 +1,329 @@
+"""The firewall of a node that uses iptables: chains by iptables-restore, sets by ipset.
+
+One restore replaces the chains that it declares in one step. Sets are changed element by element, in the order of the
+steps. iptables-legacy tells nobody about changes and neither does ipset, so `wait` looks again each second: at tables,
+and at how many elements sets have.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from enum import Enum
+
+from compiler.backends.ipset import PREFIX as SET_PREFIX
+from compiler.backends.iptables_rules import PREFIX
+from compiler.net import Family
+from compiler.profiles.profiles import Profile
+from enforcer import ipset_list
+from enforcer.bypass import bypasses
+from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
+from enforcer.ipset import Failed, Ipset
+from enforcer.iptables_counts import Counters
+from enforcer.iptables_legacy import LegacyReader
+from enforcer.iptables_nft import NftReader
+from enforcer.jumps import Place, leading, placed, removing, wanted
+from enforcer.netlink import Netlink
+from enforcer.settle import settle
+from enforcer.xtables import TOOLS, Chains, Reader
+
+_TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
+_FAMILY = {tool: family for family, tool in _TOOL.items()}
+#: Seconds: how long another may hold the lock of legacy tables before we say so; and until a tool must be done.
+_LOCK, _PATIENCE = 1, 120
+#: Seconds between two looks at what tells nothing by itself.
+LOOK = 1.0
+#: What a tool says when the same may work in a moment: the lock, a table that changed meanwhile, a full buffer.
+_PASSING = ("xtables lock", "Resource temporarily unavailable", "No buffer space available", "Message too long")
+_LOCKED = 4  # exit status (RESOURCE_PROBLEM)
+
+
+class Variant(Enum):
+    """Which iptables; the value is in its tools' names."""
+
+    LEGACY = "legacy"
+    NFT = "nft"
+
+
+class Iptables:
+    """The dataplane (enforcer/dataplane.py) of the network namespace of the calling thread."""
+
+    def __init__(self, variant: Variant, families: Sequence[Family] = tuple(Family)) -> None:
+        self.variant = variant
+        self._families = tuple(families)
+        self._netlink = Netlink()
+        self._ipset = Ipset()
+        self._names: dict[int, str] = {}
+        self._reader: Reader = (
+            LegacyReader(self._set_name) if variant is Variant.LEGACY else NftReader(self._set_name, PREFIX)
+        )
+        self._counters = Counters(self._reader, self._listed)
+        #: The jumps that we brought in: their words, and what the kernel made of them.
+        self._jumps: dict[tuple[Family, Place], tuple[str, bytes]] = {}
+        #: Digests of rules and of sets as they were after our last step; None: since then nobody has looked.
+        self._rules: str | None = None
+        self._sets: str | None = None
+        #: Whether somebody may have changed rules since they were looked at.
+        self._look_at_rules = True
+
+    # What is there
+
+    def read(self, deep: bool = False) -> Actual:
+        """Raises Busy while rules change faster than they are read."""
+        try:
+            chains, rules = self._rules_there()
+            sets = self._headers()
+            counted = _digest(_sets_text(sets))
+            self._rules, self._sets = self._rules or rules, self._sets or counted
+            digest = _digest((rules, counted))
+            if deep:
+                members = [ipset_list.digest(self._netlink, header.name) for header in sets]
+                digest = "deep " + _digest((digest, *members))
+        except OSError as error:
+            raise _unread(error) from error
+        if not (chains or sets):
+            return Actual()
+        return Actual(frozenset(chains), frozenset(header.name for header in sets), digest)
+
+    def _rules_there(self) -> tuple[list[str], str]:
+        """Names of our chains, and a digest of them and of the jumps to them."""
+        self._learn_sets()
+        names: list[str] = []
+        parts: list[bytes] = []
+        for family in self._families:
+            for table in self._reader.tables(family):
+                for chain, rules in sorted(self._reader.chains(family, table).items()):
+                    name = f"{TOOLS[family]} {table} {chain}"
+                    if chain.startswith(PREFIX):
+                        names.append(name)
+                        parts += [name.encode(), *(rule.content for rule in rules)]
+                    else:  # where our jumps stand; others may do behind them what they like
+                        jumps = ((n, rule) for n, rule in enumerate(rules) if rule.target.startswith(PREFIX))
+                        parts += (b"%s %d %s" % (name.encode(), n, rule.content) for n, rule in jumps)
+        return names, _digest_bytes(parts)
+
+    def _headers(self) -> Sequence[ipset_list.Header]:
+        try:
+            return ipset_list.headers(self._netlink, SET_PREFIX)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):  # a kernel without ipset has no sets
+                return ()
+            raise
+
+    def _learn_sets(self) -> None:
+        """Numbers of our sets, as rules have them."""
+        self._names = {}
+        for header in self._headers():
+            with suppress(FileNotFoundError):
+                self._names[ipset_list.index(self._netlink, header.name)] = header.name
+
+    def _set_name(self, number: int) -> str:
+        return self._names.get(number, f"{number}")
+
+    # Changing it
+
+    def apply(self, steps: Sequence[Step]) -> None:
+        """Raises Refused, and Busy for what passes."""
+        for number, step in enumerate(steps):
+            if step.tool is Tool.IPSET:
+                self._sets = None
+                self._fill(step.text, number)
+            elif step.tool in _FAMILY:
+                self._rules = None
+                self._restore(_FAMILY[step.tool], step.text, number)
+            else:
+                raise Refused(f"iptables does not read texts of {step.tool.value}", number)
+            if step.settle and self.variant is Variant.NFT:  # legacy waits by itself for packets in an old table
+                settle()
+
+    def _fill(self, text: str, number: int) -> None:
+        try:
+            self._ipset.run(text)
+        except Failed as error:
+            raise (Busy if error.passing else Refused)(str(error), number) from error
+
+    def _restore(self, family: Family, text: str, number: int) -> None:
+        if family not in self._families:
+            return
+        try:
+            for again in (True, False):
+                there, stale = self._stale_jumps(family, text)
+                try:
+                    self._run(f"{TOOLS[family]}-{self.variant.value}-restore", "--noflush", "-w", f"{_LOCK}",
+                              stdin=placed(text, there, stale), number=number)  # fmt: skip
+                    break
+                except Refused as error:
+                    # Somebody else deleted what we were about to delete.
+                    if not (again and stale) or isinstance(error, Busy):
+                        raise
+            self._remember_jumps(family, text, there)
+        except OSError as error:
+            raise _unread(error, number) from error
+
+    def _stale_jumps(self, family: Family, text: str) -> tuple[list[Place], dict[str, list[str]]]:
+        """Where the jumps that a text wants stand as they should, and the rules that lead to its base chains, or to
+        chains that it deletes, and should not, by table."""
+        said = wanted(text)
+        tables = self._reader.tables(family)
+        there: list[Place] = []
+        leave: dict[str, set[str]] = {}
+        for place, words in said.jumps.items():
+            if place.table not in tables:
+                continue
+            target = PREFIX + place.hook
+            rules = self._reader.chains(family, place.table, place.hook).get(place.hook, ())
+            found = [n for n, rule in enumerate(rules) if rule.target == target]
+            if words and found == [0] and self._jumps.get((family, place)) == (words, rules[0].content):
+                there.append(place)
+            elif found:
+                leave.setdefault(place.table, set()).add(target)
+        for table, gone in said.gone.items():
+            if table in tables and _lead_to(self._reader.chains(family, table), gone):
+                leave.setdefault(table, set()).update(gone)
+        return there, {table: list(leading(self._listed(family, table), names)) for table, names in leave.items()}
+
+    def _remember_jumps(self, family: Family, text: str, there: Iterable[Place]) -> None:
+        for place, words in wanted(text).jumps.items():
+            if place not in there:
+                rules = self._reader.chains(family, place.table, place.hook).get(place.hook, ()) if words else ()
+                self._jumps.pop((family, place), None)
+                if rules and rules[0].target == PREFIX + place.hook:
+                    self._jumps[family, place] = words, rules[0].content
+
+    def _listed(self, family: Family, table: str) -> list[str]:
+        """Rules of a table that is there, as the tool prints them."""
+        command = f"{TOOLS[family]}-{self.variant.value}-save"
+        return [line for line in self._run(command, "-t", table).splitlines() if line.startswith("-A ")]
+
+    def _run(self, *command: str, stdin: str = "", number: int = 0) -> str:
+        found = shutil.which(command[0])
+        if found is None:
+            raise Refused(f"{command[0]} is not installed", number)
+        try:
+            done = subprocess.run(
+                (found, *command[1:]),
+                input=stdin,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_PATIENCE,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except subprocess.TimeoutExpired:
+            raise Busy(f"{command[0]}: no answer in {_PATIENCE} s", number) from None
+        except OSError as error:
+            raise Refused(f"{command[0]} cannot be started: {error.strerror}", number) from None
+        if done.returncode:
+            said = done.stderr.strip() or f"{command[0]} ends with {done.returncode}"
+            passing = done.returncode == _LOCKED or any(words in said for words in _PASSING)
+            raise (Busy if passing else Refused)(said, number)
+        return done.stdout
+
+    def sweep(self, keep: Actual) -> Sequence[Step]:
+        """Chains and the jumps to them first, then sets."""
+        there = self.read()
+        steps = []
+        for family in self._families:
+            tables: dict[str, list[str]] = {}
+            for name in sorted(there.chains - keep.chains):
+                tool, table, chain = name.split(" ")
+                if tool == TOOLS[family]:
+                    tables.setdefault(table, []).append(chain)
+            text = "".join(removing(table, chains) for table, chains in tables.items())
+            if text:
+                steps.append(Step(_TOOL[family], text))
+        unused = sorted(there.sets - keep.sets)
+        if unused:
+            steps.append(Step(Tool.IPSET, "".join(f"destroy {name}\n" for name in unused)))
+        return steps
+
+    def remove(self) -> None:
+        """Tables stay, even if they came by us: who else uses them is not known."""
+        self.apply(self.sweep(Actual()))
+
+    # What is going on
+
+    def counters(self, at: float) -> Sequence[Profile]:
+        """Of rules in our chains."""
+        try:
+            self._learn_sets()
+            return [self._counters.profile(family, at) for family in self._families]
+        except OSError as error:
+            raise _unread(error) from error
+
+    def foreign(self) -> Iterable[Foreign]:
+        """In tables where we have chains."""
+        try:
+            found: list[Foreign] = []
+            for family in self._families:
+                for table in self._reader.tables(family):
+                    chains = self._reader.chains(family, table)
+                    if any(chain.startswith(PREFIX) for chain in chains):
+                        found += bypasses(TOOLS[family], table, chains, self._listed(family, table))
+            return found
+        except OSError as error:
+            raise _unread(error) from error
+
+    def wait(self, seconds: float) -> bool:
+        """What others do between our last step and the first look behind it, here or in `read`, is taken for ours."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                if self._is_changed():
+                    return True
+            except OSError:  # rules change faster than they are read: next time
+                pass
+            rest = until - time.monotonic()
+            if rest <= 0:
+                return False
+            self._look_at_rules |= self._reader.heard(min(LOOK, rest))
+
+    def _is_changed(self) -> bool:
+        """Whether what is there is not what we left; that is what is known from now on."""
+        sets = _digest(_sets_text(self._headers()))
+        known_sets, self._sets = self._sets, sets
+        changed = known_sets is not None and known_sets != sets
+        if self._look_at_rules or self._rules is None:
+            self._look_at_rules = False
+            _, rules = self._rules_there()
+            known_rules, self._rules = self._rules, rules
+            changed = changed or (known_rules is not None and known_rules != rules)
+        return changed
+
+    def close(self) -> None:
+        self._reader.close()
+        self._ipset.close()
+        self._netlink.close()
+
+
+def _unread(error: OSError, number: int = 0) -> Busy:
+    """Rules that change faster than they are read, in most cases."""
+    return Busy(f"rules and sets cannot be read: {error.strerror or error}", number)
+
+
+def _lead_to(chains: Chains, gone: frozenset[str]) -> bool:
+    """Whether rules of others lead to one of these chains."""
+    others = (rules for name, rules in chains.items() if not name.startswith(PREFIX))
+    return any(rule.target in gone for rules in others for rule in rules)
+
+
+def _sets_text(headers: Iterable[ipset_list.Header]) -> Iterator[str]:
+    """How many rules ask a set is their business."""
+    return (f"{header.name} {header.declared} {header.elements}" for header in headers)
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return _digest_bytes(part.encode() for part in parts)
+
+
+def _digest_bytes(parts: Iterable[bytes]) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(b"%d:" % len(part) + part)
+    return whole.hexdigest()
