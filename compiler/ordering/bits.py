@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import compress
+from operator import lshift
 
 #: Where one in so many is a member, all numbers are looked at faster than members are found one by one.
 _DENSE = 6
@@ -45,8 +46,10 @@ class Sums:
         for number, value in enumerate(values):
             for digit in members(value):
                 planes[digit] |= 1 << number
-        self._planes = [(digit, plane) for digit, plane in enumerate(planes) if plane]
+        self._digits = [digit for digit, plane in enumerate(planes) if plane]
+        self._planes = [planes[digit] for digit in self._digits]
 
     def over(self, mask: int) -> int:
         """The sum over the members of a set."""
-        return sum((mask & plane).bit_count() << digit for digit, plane in self._planes)
+        counts = map(int.bit_count, map(mask.__and__, self._planes))
+        return sum(map(lshift, counts, self._digits)) if mask else 0

@@ -17,13 +17,15 @@ before the other's end in every row, such as all that end at the same job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from operator import itemgetter
 
 from compiler.ordering.bits import Sums
 from compiler.ordering.closure import Transport
 from compiler.ordering.jobs import Jobs
+
+#: For so many strings at a time sets of them are known of every job, to bound the memory.
+_AT_A_TIME = 16_384
 
 
 def bound(block: Jobs, after: Sequence[int]) -> Fraction:
@@ -39,28 +41,51 @@ def bound(block: Jobs, after: Sequence[int]) -> Fraction:
     total = sum(value * price for value, price in zip(values, prices, strict=True))
     total += (even * even - sum(own * own for own in level)) // 2 + whole * even
     total += (whole * whole + sum(amount * amount for amount in amounts)) // 2
-    return Fraction(total + _twice(strings, block.before, after, level), weight * cost) if weight else Fraction(0)
+    return Fraction(total + _twice(strings, block, after, level), weight * cost) if weight else Fraction(0)
 
 
-def _twice(
-    strings: Sequence[tuple[int, int, int]], before: Sequence[int], after: Sequence[int], level: Sequence[int]
-) -> int:
+def _twice(strings: Sequence[tuple[int, int, int]], block: Jobs, after: Sequence[int], level: Sequence[int]) -> int:
     """What every row pays a second time."""
-    if not strings:
-        return 0
-    of_end, of_job = itemgetter(*(end for _, end, _ in strings)), itemgetter(*(job for job, _, _ in strings))
-    #: Strings that begin before a job in every row, and that end after one.
-    begun = {job: _chosen(before[job], of_end, len(level)) for job in {job for job, _, _ in strings}}
-    open_ = {end: _chosen(after[end], of_job, len(level)) for end in {end for _, end, _ in strings}}
-    amounts, levels = Sums([amount for _, _, amount in strings]), Sums(level)
+    levels = Sums(level)
     pairs = inside = 0
+    for first in range(0, len(strings), _AT_A_TIME):
+        few = strings[first : first + _AT_A_TIME]
+        amounts = Sums([amount for _, _, amount in few])
+        begun, open_ = _begun(few, block), _open(few, block)
+        for job, end, amount in strings:
+            pairs += amount * amounts.over(begun[job] & open_[end])
     for job, end, amount in strings:
-        pairs += amount * (amounts.over(begun[job] & open_[end]) - amount)
-        inside += amount * levels.over(before[job] & after[end])
+        pairs -= amount * amount
+        inside += amount * levels.over(block.before[job] & after[end])
     return pairs // 2 + inside
 
 
-def _chosen(jobs: int, of: Callable[[str], Sequence[str]], count: int) -> int:
-    """The strings of which the job, one of `count`, that `of` takes out for each of them is in the set."""
-    digits = bin(jobs)[:1:-1].ljust(count, "0")
-    return int("".join(of(digits))[::-1], 2)
+def _begun(strings: Sequence[tuple[int, int, int]], block: Jobs) -> list[int]:
+    """For each job the set of strings that begin before it in every row."""
+    at = _where((end for _, end, _ in strings), block)
+    found: list[int] = []
+    for direct in block.direct:
+        begun = 0
+        for other in direct:
+            begun |= found[other] | at[other]
+        found.append(begun)
+    return found
+
+
+def _open(strings: Sequence[tuple[int, int, int]], block: Jobs) -> list[int]:
+    """For each job the set of strings that end after it in every row."""
+    at = _where((job for job, _, _ in strings), block)
+    found = [0] * len(at)
+    for job in range(len(at) - 1, -1, -1):
+        behind = found[job] | at[job]
+        for other in block.direct[job]:
+            found[other] |= behind
+    return found
+
+
+def _where(jobs: Iterable[int], block: Jobs) -> list[int]:
+    """For each job of the block the set of those numbers at which it stands."""
+    found = [0] * len(block.direct)
+    for number, job in enumerate(jobs):
+        found[job] |= 1 << number
+    return found

@@ -86,6 +86,8 @@ class Simplifier:
         self._works: dict[int, _Work] = {}
 
     def simplify(self, listing: Listing) -> Simplified:
+        if not self._passes:
+            return Simplified(listing, ())
         changes: list[Change] = []
         deserted: list[tuple[str, str]] = []
         new: dict[tuple[int, str], Chain] = {}
