@@ -33,8 +33,8 @@ _Moved = TypeVar("_Moved", frozenset[Key], frozenset[Prefix], dict[Prefix, Verdi
 @dataclass(frozen=True, slots=True)
 class Change:
     """`sets`, `maps`: new ones, whole. `added`, `mapped`: elements of sets and maps that are there; what a map knew
-    with another verdict is replaced in one step. `chains`: new ones and those with other rules, whole. `removed`,
-    `unmapped`: elements that go. `gone`: names of chains, sets and maps that nothing asks any more.
+    with another verdict is replaced in one step, and in `unmapped`, too. `chains`: new ones and those with other rules,
+    whole. `removed`, `unmapped`: elements that go. `gone`: names of chains, sets and maps that nothing asks any more.
 
     Sets and maps of prefixes do not move: no two of their elements could be exchanged without a gap. With other content
     they have other names."""
@@ -103,11 +103,10 @@ def _moved_map(found: PrefixMap, mapped: Mapping[Prefix, Verdict], unmapped: fro
     before = dict(found.elements)
     assert all(is_host(prefix) for prefix in (*before, *mapped)), f"{found.name}: prefixes do not move"
     assert all(before.get(prefix) != verdict for prefix, verdict in mapped.items()), f"{found.name}: known"
-    assert unmapped <= before.keys() - mapped.keys(), f"{found.name}: goes, and is not there"
-    after = {**before, **mapped}
-    return replace(
-        found, elements=tuple(sorted(((p, v) for p, v in after.items() if p not in unmapped), key=itemgetter(0)))
-    )
+    assert unmapped <= before.keys(), f"{found.name}: goes, and is not there"
+    assert before.keys() & mapped.keys() <= unmapped, f"{found.name}: comes, and is there"
+    after = {prefix: verdict for prefix, verdict in before.items() if prefix not in unmapped} | {**mapped}
+    return replace(found, elements=tuple(sorted(after.items(), key=itemgetter(0))))
 
 
 def difference(before: Ruleset, after: Ruleset) -> Change:
@@ -136,7 +135,7 @@ def difference(before: Ruleset, after: Ruleset) -> Change:
         one, two = dict(known.elements), dict(map_.elements)
         assert all(is_host(prefix) for prefix in (*one, *two)), f"{map_.name}: prefixes do not move"
         mapped[map_.name] = {prefix: verdict for prefix, verdict in two.items() if one.get(prefix) != verdict}
-        unmapped[map_.name] = frozenset(one.keys() - two.keys())
+        unmapped[map_.name] = frozenset(prefix for prefix, verdict in one.items() if two.get(prefix) != verdict)
     names = {found.name for part in (after.chains, after.sets, after.maps) for found in part}
     return Change(
         sets=tuple(found for found in after.sets if found.name not in old_sets),
