@@ -7,7 +7,7 @@ and the chains move over to it in one step of iptables-restore. Loading the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from compiler.backends.text import comments, refuse
 from compiler.ir.match import Field
@@ -62,22 +62,41 @@ def emit(sets: Sequence[Set | PrefixSet], names: Mapping[str, str], notes: Seque
 def _lines(sets: Sequence[Set | PrefixSet], names: Mapping[str, str], notes: Sequence[str]) -> Iterator[str]:
     yield from comments(*notes, f"Load first: ipset restore < {FILE}   (sets that are there already stay as they are)")
     for found in sets:
-        name = names[found.name]
         yield ""
         title, *details = found.notes or ("",)
         yield from comments(f"{found.name}: {title}", *details)
-        yield f"create {name} {_declared(found)} -exist"
-        for element in found.elements:
-            yield f"add {name} {_element(found, element)} -exist"
+        yield from filling(found, names[found.name])
 
 
-def _element(found: Set | PrefixSet, element: tuple[object, ...]) -> str:
+def filling(found: Set | PrefixSet, name: str) -> Iterator[str]:
+    """The lines that make a set and fill it."""
+    yield f"create {name} {_declared(found)} -exist"
     if isinstance(found, PrefixSet):
-        prefix, member = element
-        return f"{prefix}" if member else f"{prefix} nomatch"
-    assert found.family is not None, "every ipset holds addresses"
-    values = dict(zip(found.key, element, strict=True))
-    shown = [address_text(found.family, int(str(values[field]))) for field in found.key if field in _ADDRESSES]
-    if Field.PORT in values:
-        shown.insert(1, f"{PROTOCOL_NAMES[int(str(values[Field.PROTOCOL]))]}:{values[Field.PORT]}")
-    return ",".join(shown)
+        for prefix, member in found.elements:
+            yield f"add {name} {prefix}{'' if member else ' nomatch'} -exist"
+    else:
+        yield from moving("add", found, name, found.elements)
+
+
+def moving(command: str, found: Set, name: str, elements: Iterable[tuple[int, ...]]) -> Iterator[str]:
+    """The lines that add or delete (`del`) elements, whether they are there or not."""
+    shown = _shown(found)
+    for element in elements:
+        yield f"{command} {name} {shown(element)} -exist"
+
+
+def _shown(found: Set) -> Callable[[tuple[int, ...]], str]:
+    """How elements of the set are written."""
+    family = found.family
+    assert family is not None, "every ipset holds addresses"
+    addresses = [at for at, field in enumerate(found.key) if field in _ADDRESSES]
+    first, *others = addresses
+    if Field.PORT not in found.key:
+        return lambda element: address_text(family, element[first])
+    protocol, port = found.key.index(Field.PROTOCOL), found.key.index(Field.PORT)
+
+    def shown(element: tuple[int, ...]) -> str:
+        asked = f"{address_text(family, element[first])},{PROTOCOL_NAMES[element[protocol]]}:{element[port]}"
+        return ",".join([asked, *(address_text(family, element[at]) for at in others)])
+
+    return shown

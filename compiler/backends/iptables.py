@@ -70,27 +70,44 @@ def _lines(ruleset: Ruleset, family: Family, words: Words, refusals: Refusals) -
 
 def _section(table: Table, chains: Sequence[Chain], family: Family, words: Words, refusals: Refusals) -> Iterator[str]:
     yield f"*{table.value}"
-    yield from (f":{chain_name(chain)} - [0:0]" for chain in chains)
+    yield from map(declared, chains)
     for chain in chains:
         yield ""
         yield from comments(*chain.notes)
-        append, by_jump = f"-A {chain_name(chain)}", _answered_by_jump(chain)
-        own = [rule for rule in chain.rules if _is_of(rule, chain, family) and rule is not by_jump]
-        for note, rule in noted(own):
-            assert isinstance(rule, Rule), "lookups were expanded"
+        for note, line in appended(chain, family, words, refusals):
             if note:
                 yield from comments(note)
-            for text in refusals.texts(words.texts, rule, family):
-                yield f"{append} {text}"
+            yield line
     yield ""
-    hooks = [chain for chain in chains if chain.hook and chain.rules]
-    if hooks:
+    jumps = [line for chain in chains if (line := jump(chain))]
+    if jumps:
         yield from comments("Our chains come first in their hooks.")
-    for chain in hooks:
-        assert chain.hook is not None
-        replies = " -m conntrack ! --ctstate ESTABLISHED,RELATED" if _answered_by_jump(chain) else ""
-        yield f"-I {chain.hook.name} 1{replies} -j {chain_name(chain)}"
+    yield from jumps
     yield "COMMIT"
+
+
+def declared(chain: Chain) -> str:
+    """The line that makes the chain, or empties it."""
+    return f":{chain_name(chain)} - [0:0]"
+
+
+def appended(chain: Chain, family: Family, words: Words, refusals: Refusals) -> Iterator[tuple[str, str]]:
+    """The lines that fill the chain for the family, each with the note to print above it; not what its jump asks."""
+    append, by_jump = f"-A {chain_name(chain)}", _answered_by_jump(chain)
+    own = [rule for rule in chain.rules if _is_of(rule, chain, family) and rule is not by_jump]
+    for note, rule in noted(own):
+        assert isinstance(rule, Rule), "lookups were expanded"
+        for text in refusals.texts(words.texts, rule, family):
+            yield note, f"{append} {text}"
+            note = ""
+
+
+def jump(chain: Chain) -> str:
+    """The line that has the hook ask the chain; nothing where that is not needed."""
+    if not (chain.hook and chain.rules):
+        return ""
+    replies = " -m conntrack ! --ctstate ESTABLISHED,RELATED" if _answered_by_jump(chain) else ""
+    return f"-I {chain.hook.name} 1{replies} -j {chain_name(chain)}"
 
 
 def _is_of(rule: Rule | Lookup, chain: Chain, family: Family) -> bool:

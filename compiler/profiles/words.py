@@ -37,8 +37,9 @@ OPTIONS = {
 _DEFAULTS = {("--nflog-group", "0"), ("--limit-burst", "5"), ("-p", "all"), ("-p", "0")}
 #: As the tools know them (/etc/protocols), beside those of PROTOCOLS.
 _PROTOCOLS = {**PROTOCOLS, "igmp": 2, "ipv4": 4, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ospf": 89, "vrrp": 112}
-#: What netpolc calls sets of iptables: the digest behind is of their content.
-_SET = re.compile(r"(netpolc-.*)-[0-9a-f]{10}")
+#: What netpolc calls sets of iptables: behind is a digest of their content, or the tag of a generation. Of longer names
+#: not all is in front of the digest.
+_SET = re.compile(r"(netpolc-.{1,12}).*-(?:[0-9a-f]{10}|[0-9a-z]{1,2})")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _PLAIN = re.compile(r'[^\s"!-][^\s"]*')
 _NFT_WORD = re.compile(r'"[^"\n]*"|#[^\n]*|[^\s"#]+')
@@ -109,7 +110,7 @@ def _value(name: str, text: str) -> str:
             return f"{float(text):.6f}"
         case "--match-set":
             found = _SET.fullmatch(text)
-            return found[1] if found else text
+            return found[1].rstrip("-") if found else text
         case _:
             return _HEX.sub(lambda digits: hex(int(digits[0], 16)), text).removesuffix("/0xffffffff")
 
