@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGES.md", *sorted((ROOT / "docs").glob("*.md"))]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 SCRIPTS = [ROOT / name for name in ("run/setup", "run/demo", "run/tests", ".ci/run")]
-KERNEL_TOOLS = ("nft", "ipset", "iptables-restore", "ip6tables-restore", "run/demo")
+KERNEL_TOOLS = ("nft", "ipset", "iptables-restore", "ip6tables-restore", "run/demo", "netpolc enforce")
 ELLIPSIS = "..."
 #: What ARCHITECTURE names as the place of things to come, and what only a run writes.
 PLANNED = {"grammar/dsl.py", "compiler/sources/dsl.py", "build/demo"}

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-#: Command -> module with a click command of the same name.
+#: Command -> module with a click command of the same name, by name alone: the daemon's are in another package.
 COMMANDS = {
     "compile": "compiler.cli.compile",
     "explain": "compiler.cli.explain",
@@ -23,6 +23,10 @@ COMMANDS = {
     "lsp": "compiler.cli.lsp",
     "import": "compiler.cli.importing",
     "optimize": "compiler.cli.optimize",
+    "enforce": "enforcer.cli.enforce",
+    "status": "enforcer.cli.status",
+    "snapshot": "enforcer.cli.snapshot",
+    "cleanup": "enforcer.cli.cleanup",
 }
 HELP = {
     "compile": "Turn policies into the rules of a node.",
@@ -35,6 +39,10 @@ HELP = {
     "lsp": "Serve editors of the policy language.",
     "import": "Turn rules of iptables or nftables into the policy language.",
     "optimize": "Put rules of iptables in the order that costs least.",
+    "enforce": "Keep a node's rules equal to what the policies mean.",
+    "status": "Tell what the enforcer of this machine does.",
+    "snapshot": "Print what the enforcer sees, as manifests.",
+    "cleanup": "Remove everything of netpolc from the kernel.",
 }
 
 #: Exit statuses beside click's 2 (usage) and the commands' own: sysexits.h and the shell's 128 + signal. Never 1:

@@ -1,0 +1,147 @@
+"""The daemon: a source, a dataplane and the reconciler between them, and everybody who wants to know how it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
+
+from enforcer.answers import Answer, Answers, Server, as_json, text
+from enforcer.dataplane import Dataplane
+from enforcer.logs import utc
+from enforcer.manifests import objects
+from enforcer.notify import Notifier
+from enforcer.place import Place
+from enforcer.reconcile import Compile, Pace, Reconciler
+from enforcer.source import Source
+
+log = logging.getLogger("netpolc")
+
+#: Seconds without a turn after which something hangs. The first compile of a large cluster takes some.
+HANGS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`cluster`: what the source is, in words. `listen`: address and port for everybody; None: only the socket."""
+
+    node: str
+    backend: str
+    cluster: str
+    listen: tuple[str, int] | None
+    once: bool = False
+
+
+class Daemon:
+    """`place` is taken by whoever makes it."""
+
+    def __init__(
+        self, settings: Settings, source: Source, dataplane: Dataplane, compiler: Compile, place: Place
+    ) -> None:
+        self._settings, self._source, self._dataplane, self._place = settings, source, dataplane, place
+        self._reconciler = Reconciler(source, dataplane, compiler, time.monotonic, Pace())
+        self._notifier = Notifier()
+        self._started = time.time()
+        self._stopping = ""
+
+    def run(self) -> int:
+        """Until a signal asks to stop; `once`: until the rules are in force. Exit status 0; 1 when `once` and something
+        is wrong. The rules stay."""
+        with ExitStack() as ending:
+            ending.enter_context(self._signals())
+            ending.callback(self._dataplane.close)
+            ending.callback(self._notifier.stopping)
+            ending.callback(Server(self._place.socket, self._answers(local=True)).close)
+            if self._settings.listen is not None:
+                ending.callback(Server(self._settings.listen, self._answers(local=False)).close)
+            self._source.start()
+            ending.callback(self._source.stop)
+            log.info("started", extra={"data": {**asdict(self._settings), "pid": os.getpid()}})
+            return self._turns()
+
+    def _turns(self) -> int:
+        state, ready = self._reconciler.state, False
+        while not self._stopping:
+            self._reconciler.turn()
+            self._notifier.alive()
+            self._notifier.status(self._summary())
+            if state.in_sync and not ready:
+                ready = True
+                self._notifier.ready()
+            failed = self._settings.once and bool(self._reconciler.problems())
+            if self._settings.once and (state.in_sync or failed):
+                return 1 if failed else 0
+        log.info("stopped by %s; the rules stay", self._stopping)
+        return 1 if self._settings.once else 0
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stopping = signal.Signals(number).name
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # For others
+
+    def _summary(self) -> str:
+        state = self._reconciler.state
+        if not state.synced:
+            return "waiting for the cluster; nothing is written before"
+        problems = len(self._reconciler.problems())
+        wrong = f", {problems} problem{'s' * (problems > 1)}" if problems else ""
+        return f"{'in sync' if state.in_sync else 'not in sync'}{wrong}"
+
+    def _answers(self, local: bool) -> Answers:
+        everybody: Answers = {"/healthz": self._health, "/readyz": self._readiness}
+        return {**everybody, "/status": self._status, "/snapshot": self._snapshot} if local else everybody
+
+    def _health(self) -> Answer:
+        behind = time.monotonic() - self._reconciler.state.turned_at
+        return text(200, "ok") if behind < HANGS or not self._reconciler.state.turned_at else text(503, "hangs")
+
+    def _readiness(self) -> Answer:
+        return text(200 if self._reconciler.state.in_sync else 503, self._summary())
+
+    def _status(self) -> Answer:
+        state, view = self._reconciler.state, self._reconciler.state.view
+        found: dict[str, object] = {
+            "node": self._settings.node,
+            "backend": self._settings.backend,
+            "cluster": self._settings.cluster,
+            "pid": os.getpid(),
+            "started": utc(self._started),
+            "summary": self._summary(),
+            "synced": state.synced,
+            "in_sync": state.in_sync,
+            "proved": state.proved,
+            "problems": [asdict(problem) for problem in self._reconciler.problems()],
+            "remarks": list(state.remarks),
+            "closed": sorted(state.barred),
+            "chains": len(state.actual.chains),
+            "sets": len(state.actual.sets),
+            "counts": asdict(state.counts),
+        }
+        if state.applied_at is not None:
+            found["last_change"] = utc(time.time() - (time.monotonic() - state.applied_at))
+        if view is not None:
+            local = sum(pod.node == self._settings.node for pod in view.snapshot.pods)
+            found |= {"policies": len(view.policies), "pods": len(view.snapshot.pods), "local_pods": local}
+        return as_json(found)
+
+    def _snapshot(self) -> Answer:
+        view = self._reconciler.state.view
+        if view is None:
+            return text(503, "no rules of this run are in force yet")
+        lines = (json.dumps(one, ensure_ascii=False) for one in objects(view.policies, view.snapshot))
+        return 200, "application/yaml", "".join(f"---\n{line}\n" for line in lines).encode()

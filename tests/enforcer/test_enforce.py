@@ -1,0 +1,216 @@
+"""`netpolc enforce --cluster DIR` on a node of its own: real processes, real rules, real connections."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.enforcer.process import Enforcer, netpolc, until
+from tests.kernel.cluster import Cluster
+from tests.kernel.machines import Attempt, Machine, attempts, broken, judge
+from tests.kernel.rig import FLAVOURS, clear
+
+pytestmark = pytest.mark.kernel
+
+PORT, OTHER = 8080, 9090
+FOREIGN = """\
+table inet others {
+	set netpolc-not { type ipv4_addr ; elements = { 192.0.2.77 } }
+	chain forward {
+		type filter hook forward priority filter ; policy accept ;
+		ip daddr 192.0.2.77 counter accept
+	}
+}
+"""
+NODE = """\
+apiVersion: v1
+kind: Node
+metadata: {name: node1}
+spec: {podCIDRs: [10.1.1.0/24, "fd00:1:1::/64"]}
+status: {addresses: [{type: InternalIP, address: 192.0.2.1}, {type: InternalIP, address: "2001:db8::1"}]}
+---
+"""
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: shop, labels: {{app: {name}}}}}
+spec: {{nodeName: node1}}
+status: {{phase: Running, podIPs: [{{ip: {ips[0]}}}, {{ip: "{ips[1]}"}}]}}
+---
+"""
+POLICY = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: web, namespace: shop}}
+spec: {{podSelector: {{matchLabels: {{app: web}}}}, ingress: [{{ports: [{{port: {port}}}]}}]}}
+---
+"""
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cluster]:
+    with Cluster() as cluster:
+        cluster.add_pod("shop/web")
+        cluster.add_pod("shop/client")
+        yield cluster
+
+
+class World:
+    def __init__(self, cluster: Cluster, folder: Path, backend: str) -> None:
+        self.node = cluster.node()
+        self.web, self.client = cluster.pods["shop/web"], cluster.pods["shop/client"]
+        self.manifests = folder / "cluster"
+        self.manifests.mkdir()
+        pods = "".join(POD.format(name=pod.name.partition("/")[2], ips=pod.ips) for pod in (self.web, self.client))
+        (self.manifests / "pods.yaml").write_text(NODE + pods)
+        options = ("--cluster", str(self.manifests), "--node", "node1", "--backend", backend)
+        self.enforcer = Enforcer(self.node.namespace, folder, *options)
+
+    def policy(self, port: int) -> None:
+        (self.manifests / "policies.yaml").write_text(POLICY.format(port=port))
+
+    def opens(self, port: int, server: Machine | None = None) -> list[Attempt]:
+        return attempts(self.client, server or self.web, port, True)
+
+    def stays_shut(self, port: int) -> list[Attempt]:
+        return attempts(self.client, self.web, port, False)
+
+    def only(self, port: int, but: int) -> None:
+        """Waits until one port is open and the other is not."""
+        until(lambda: all(judge(self.opens(port))) and not any(judge(self.stays_shut(but))), f"{port} alone is open")
+
+
+@pytest.fixture
+def world(shared: Cluster, tmp_path: Path, flavour: str) -> Iterator[World]:
+    found = World(shared, tmp_path, flavour)
+    yield found
+    found.enforcer.end(signal.SIGKILL)
+    clear(found.node.namespace)
+
+
+@pytest.fixture(params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_connections_follow_the_files(world: World) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        assert not broken(world.opens(PORT), world.stays_shut(OTHER))
+        kept = world.web.listen(7)
+        with kept:
+            world.policy(OTHER)
+            world.only(OTHER, but=PORT)
+        (world.manifests / "policies.yaml").unlink()
+        until(lambda: all(judge(world.opens(PORT) + world.opens(OTHER))), "both are open")
+        assert enforcer.status["counts"]["applied"] == 3
+        assert enforcer.end() == 0
+    assert "stopped by SIGTERM; the rules stay" in enforcer.log
+
+
+def test_rules_stay_whatever_ends_the_daemon(world: World) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        enforcer.end(signal.SIGKILL)
+        assert not broken(world.opens(PORT), world.stays_shut(OTHER))
+        world.policy(OTHER)
+        enforcer.start()
+        world.only(OTHER, but=PORT)
+        enforcer.end(signal.SIGINT)
+        assert not broken(world.opens(OTHER), world.stays_shut(PORT))
+
+
+def test_rules_of_an_earlier_run_stay_until_everything_was_seen(world: World) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        enforcer.end()
+        (world.manifests / "broken.yaml").write_text("kind: [")
+        enforcer.start()
+        until(lambda: bool(enforcer.status.get("problems")), "it complains")
+        assert "broken.yaml:1" in enforcer.status["problems"][0]["text"]
+        assert not enforcer.status["synced"]
+        assert "waiting for the cluster" in enforcer.command("status", status=1)
+        assert not broken(world.opens(PORT), world.stays_shut(OTHER))
+        (world.manifests / "broken.yaml").unlink()
+        enforcer.in_sync()
+
+
+def test_a_broken_file_leaves_the_rules_as_they_are(world: World) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        (world.manifests / "policies.yaml").write_text(POLICY.format(port="70000"))
+        until(lambda: bool(enforcer.status["problems"]), "it complains")
+        assert "policies.yaml:4:" in enforcer.command("status", status=1)
+        assert not broken(world.opens(PORT), world.stays_shut(OTHER))
+        world.policy(OTHER)
+        world.only(OTHER, but=PORT)
+        assert not enforcer.status["problems"]
+
+
+def test_nobody_else_may_enforce_here(world: World) -> None:
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        said = enforcer.command("enforce", "--cluster", str(world.manifests), "--listen", "off", status=3)
+        assert "an enforcer runs in this network namespace already" in said
+        assert "stop it first" in enforcer.command("cleanup", status=3)
+        enforcer.end(signal.SIGKILL)
+        enforcer.start()
+        enforcer.in_sync()
+
+
+def test_cleanup_removes_ours_and_nothing_else(world: World, flavour: str) -> None:
+    run = world.node.namespace.run
+    run("nft", "-f", "-", stdin=FOREIGN)
+    run("ipset", "create", "others", "hash:ip")
+    variant = flavour.removeprefix("iptables-") if flavour != "nftables" else "legacy"
+    run(f"iptables-{variant}", "-N", "OTHERS")
+    run(f"iptables-{variant}", "-A", "FORWARD", "-d", "192.0.2.77", "-j", "OTHERS")
+    before = state(world, variant)
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        assert not broken(world.stays_shut(OTHER))
+        assert state(world, variant) != before
+        enforcer.end()
+        enforcer.command("cleanup")
+        assert state(world, variant) == before
+        assert not broken(world.opens(PORT), world.opens(OTHER))
+        enforcer.command("cleanup")
+        assert "no enforcer runs" in enforcer.command("status", status=3)
+
+
+def state(world: World, variant: str) -> list[str]:
+    """All rules and sets of the node, without what counts; empty tables of iptables are nobody's."""
+    run = world.node.namespace.run
+    saved = run(f"iptables-{variant}-save").splitlines()
+    rules = [line for line in saved if line.startswith("-") or " - " in line]
+    tables = [line for line in run("nft", "list", "tables").splitlines() if " inet " in line]
+    others = run("nft", "-s", "list", "table", "inet", "others").splitlines()
+    return [*tables, *others, *rules, run("ipset", "list", "-n")]
+
+
+def test_rules_are_proved_by_the_snapshot(world: World, tmp_path: Path) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        seen = str(tmp_path / "seen.yaml")
+        enforcer.command("snapshot", "-o", seen)
+        assert "equal" in netpolc(world.node.namespace, "verify", seen, "--node", "node1", "--live")
+
+
+def test_once(world: World) -> None:
+    world.policy(PORT)
+    once = ("enforce", "--cluster", str(world.manifests), "--node", "node1", "--listen", "off", "--once")
+    backend = world.enforcer._options[-1]
+    world.enforcer.command(*once, "--backend", backend)
+    assert not broken(world.opens(PORT), world.stays_shut(OTHER))
+    (world.manifests / "broken.yaml").write_text("kind: [")
+    world.enforcer.command(*once, "--backend", backend, status=1)
+    assert not broken(world.opens(PORT), world.stays_shut(OTHER))
