@@ -23,7 +23,7 @@ from compiler.ir.match import (
     WithinRate,
 )
 from compiler.ir.nat import Dnat, Redirect, Snat
-from compiler.ir.ruleset import PrefixMap, PrefixSet, Reject, Rule, Set
+from compiler.ir.ruleset import PrefixMap, PrefixSet, Reject, Set, Verdict
 from compiler.net import Family
 
 #: The largest numbers of what an element may hold beside addresses.
@@ -33,13 +33,15 @@ _NUMBERED = (Dnat, Snat, Reject, Redirect)
 _MOST = 1_000_000_000
 
 
-def check_numbers(rule: Rule, where: str, family: Family | None) -> None:
-    """AssertionError when a number in effects or the verdict is out of bounds, or the verdict needs a family that the
-    rule has not."""
-    if isinstance(rule.verdict, _NUMBERED):
-        _check_verdict(rule.verdict, where, family)
-    for effect in rule.effects:
-        assert _in_bounds(effect), f"{where}: {effect} is out of bounds"
+def check_verdict(verdict: Verdict, where: str, family: Family | None) -> None:
+    """AssertionError when a number in it is out of bounds, or it needs a family that the rule has not."""
+    if isinstance(verdict, _NUMBERED):
+        _check_numbered(verdict, where, family)
+
+
+def check_effect(effect: Effect, where: str) -> None:
+    """AssertionError when a number in it is out of bounds."""
+    assert _in_bounds(effect), f"{where}: {effect} is out of bounds"
 
 
 def check_match(match: Match, where: str, family: Family | None) -> None:
@@ -52,7 +54,7 @@ def check_match(match: Match, where: str, family: Family | None) -> None:
     assert _in_bounds(match), f"{where}: {match} is out of bounds"
 
 
-def _check_verdict(verdict: Dnat | Snat | Reject | Redirect, where: str, family: Family | None) -> None:
+def _check_numbered(verdict: Dnat | Snat | Reject | Redirect, where: str, family: Family | None) -> None:
     match verdict:
         case Dnat(address) | Snat(address):
             assert family is not None, f"{where}: an address without family"

@@ -148,9 +148,10 @@ class ProgramFront:
         if hook is Hook.INPUT and not any(map(self._ends.own_pods, self._target.families)):
             return ()
 
+        ends = {"allow": allow, "deny": Jump(DENY), "pass": behind}
+
         def verdict(rule: Rule) -> Verdict:
-            ends = {"allow": allow, "deny": Jump(DENY), "reject": Jump(answering(_answer(rule))), "pass": behind}
-            return ends[rule.verb]
+            return ends[rule.verb] if rule.verb != "reject" else Jump(answering(_answer(rule)))
 
         note = "the policy blocks of a program, the first rule that matches decides"
         found = ItemChains(names, note, self._asking, hook, self._target.families, verdict, behind)
@@ -171,9 +172,10 @@ class ProgramFront:
         """The chains of a list that spares nobody, and that allows by ending itself. `last`: nothing of ours in the
         hook is behind it, so that nftables' accept is the same; iptables' would pass by rules of others."""
 
+        ends: dict[str, Verdict] = {"deny": Drop()}
+
         def verdict(rule: Rule) -> Verdict:
-            ends: dict[str, Verdict] = {"deny": Drop(), "reject": Goto(_plainly(_answer(rule)))}
-            return ends.get(rule.verb, Return())
+            return ends.get(rule.verb, Return()) if rule.verb != "reject" else Goto(_plainly(_answer(rule)))
 
         name = f"{names[1]}-allow"
         accepts = last and self._target.backend is Backend.NFTABLES

@@ -9,6 +9,7 @@ from itertools import permutations
 import pytest
 
 from compiler.ir.check import check, targets
+from compiler.ir.effects import SetMark
 from compiler.ir.match import Field, InPrefix, InSet, NeighbourDiscovery, Replies, ToPorts
 from compiler.ir.nat import Dnat, Masquerade
 from compiler.ir.ruleset import (
@@ -85,6 +86,7 @@ def test_a_well_formed_ruleset_passes() -> None:
     check(Ruleset(()))
 
 
+_TO_FOUR, _OF_FOUR = Jump("four"), InPrefix(SOURCE, TEN)
 _LOOP = PrefixMap("m", V4, ((TEN, Jump("a")),))
 MALFORMED = {
     # Names
@@ -158,6 +160,18 @@ MALFORMED = {
         "x: rule of the other family",
     ),
     "a jump to a chain of the other": (rules(Rule((), Jump("four"), V6)), "added: four is of the other family"),
+    "a jump that both families share": (
+        rules(Rule((), _TO_FOUR, V4), Rule((), _TO_FOUR, V6)),
+        "added: four is of the other family",
+    ),
+    "a match that both families share": (
+        rules(Rule((_OF_FOUR,), Drop(), V4), Rule((_OF_FOUR,), Drop(), V6)),
+        "is of the other family",
+    ),
+    "a rule like one that does something, but without it": (
+        rules(Rule((), Continue(), effects=(SetMark(1, 1),)), Rule((), Continue())),
+        "added: a rule that does nothing",
+    ),
     "a jump of both to a chain of one": (rules(Rule((), Jump("four"))), "added: four is of the other family"),
     "a map to a chain of the other": (
         maps(PrefixMap("x", V6, ((Prefix(6, 0, 0), Goto("four")),))),
