@@ -1,8 +1,8 @@
 """The firewall of a node that uses iptables: chains by iptables-restore, sets by ipset.
 
 One restore replaces the chains that it declares in one step. Sets are changed element by element, in the order of the
-steps. iptables-legacy tells nobody about changes and neither does ipset, so `wait` looks again each second: at tables,
-and at how many elements sets have.
+steps. iptables-legacy tells nobody about changes and neither does ipset, so `wait` looks again twice a second: at
+tables, and at how many elements sets have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 
@@ -24,13 +24,13 @@ from compiler.profiles.profiles import Profile
 from enforcer import ipset_list
 from enforcer.bypass import bypasses
 from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
+from enforcer.grace import settle
 from enforcer.ipset import Failed, Ipset
 from enforcer.iptables_counts import Counters
 from enforcer.iptables_legacy import LegacyReader
 from enforcer.iptables_nft import NftReader
 from enforcer.jumps import Place, leading, placed, removing, wanted
 from enforcer.netlink import Netlink
-from enforcer.settle import settle
 from enforcer.xtables import TOOLS, Chains, Reader
 
 _TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
@@ -38,7 +38,7 @@ _FAMILY = {tool: family for family, tool in _TOOL.items()}
 #: Seconds: how long another may hold the lock of legacy tables before we say so; and until a tool must be done.
 _LOCK, _PATIENCE = 1, 120
 #: Seconds between two looks at what tells nothing by itself.
-LOOK = 1.0
+LOOK = 0.5
 #: What a tool says when the same may work in a moment: the lock, a table that changed meanwhile, a full buffer.
 _PASSING = ("xtables lock", "Resource temporarily unavailable", "No buffer space available", "Message too long")
 _LOCKED = 4  # exit status (RESOURCE_PROBLEM)
@@ -52,33 +52,36 @@ class Variant(Enum):
 
 
 class Iptables:
-    """The dataplane (enforcer/dataplane.py) of the network namespace of the calling thread."""
+    """The dataplane (enforcer/dataplane.py) of the network namespace of the calling thread. Raises FileNotFoundError
+    for a tool that is not installed."""
 
     def __init__(self, variant: Variant, families: Sequence[Family] = tuple(Family)) -> None:
         self.variant = variant
         self._families = tuple(families)
+        for tool in (*(f"{TOOLS[family]}-{variant.value}-restore" for family in self._families), "ipset"):
+            if shutil.which(tool) is None:
+                raise FileNotFoundError(errno.ENOENT, f"{tool} is not installed")
         self._netlink = Netlink()
         self._ipset = Ipset()
         self._names: dict[int, str] = {}
-        self._reader: Reader = (
-            LegacyReader(self._set_name) if variant is Variant.LEGACY else NftReader(self._set_name, PREFIX)
-        )
+        self._reader: Reader = LegacyReader(self._set_name) if variant is Variant.LEGACY else NftReader(self._set_name)
         self._counters = Counters(self._reader, self._listed)
         #: The jumps that we brought in: their words, and what the kernel made of them.
         self._jumps: dict[tuple[Family, Place], tuple[str, bytes]] = {}
         #: Digests of rules and of sets as they were after our last step; None: since then nobody has looked.
         self._rules: str | None = None
         self._sets: str | None = None
-        #: Whether somebody may have changed rules since they were looked at.
-        self._look_at_rules = True
+        self._looked_at = 0.0
+        #: Our chains as they were, and a digest of them, with the stamp of then.
+        self._seen: tuple[Hashable, list[str], str] = (None, [], "")
 
     # What is there
 
     def read(self, deep: bool = False) -> Actual:
         """Raises Busy while rules change faster than they are read."""
         try:
-            chains, rules = self._rules_there()
             sets = self._headers()
+            chains, rules = self._rules_there(sets)
             counted = _digest(_sets_text(sets))
             self._rules, self._sets = self._rules or rules, self._sets or counted
             digest = _digest((rules, counted))
@@ -91,9 +94,12 @@ class Iptables:
             return Actual()
         return Actual(frozenset(chains), frozenset(header.name for header in sets), digest)
 
-    def _rules_there(self) -> tuple[list[str], str]:
+    def _rules_there(self, sets: Iterable[ipset_list.Header]) -> tuple[list[str], str]:
         """Names of our chains, and a digest of them and of the jumps to them."""
-        self._learn_sets()
+        stamp = self._reader.stamp(self._families)
+        if stamp == self._seen[0]:
+            return self._seen[1:]
+        self._learn(sets)
         names: list[str] = []
         parts: list[bytes] = []
         for family in self._families:
@@ -106,7 +112,8 @@ class Iptables:
                     else:  # where our jumps stand; others may do behind them what they like
                         jumps = ((n, rule) for n, rule in enumerate(rules) if rule.target.startswith(PREFIX))
                         parts += (b"%s %d %s" % (name.encode(), n, rule.content) for n, rule in jumps)
-        return names, _digest_bytes(parts)
+        self._seen = stamp, names, _digest_bytes(parts)  # a change meanwhile has another stamp
+        return self._seen[1:]
 
     def _headers(self) -> Sequence[ipset_list.Header]:
         try:
@@ -116,10 +123,10 @@ class Iptables:
                 return ()
             raise
 
-    def _learn_sets(self) -> None:
+    def _learn(self, sets: Iterable[ipset_list.Header]) -> None:
         """Numbers of our sets, as rules have them."""
         self._names = {}
-        for header in self._headers():
+        for header in sets:
             with suppress(FileNotFoundError):
                 self._names[ipset_list.index(self._netlink, header.name)] = header.name
 
@@ -202,12 +209,9 @@ class Iptables:
         return [line for line in self._run(command, "-t", table).splitlines() if line.startswith("-A ")]
 
     def _run(self, *command: str, stdin: str = "", number: int = 0) -> str:
-        found = shutil.which(command[0])
-        if found is None:
-            raise Refused(f"{command[0]} is not installed", number)
         try:
             done = subprocess.run(
-                (found, *command[1:]),
+                command,
                 input=stdin,
                 capture_output=True,
                 text=True,
@@ -252,7 +256,7 @@ class Iptables:
     def counters(self, at: float) -> Sequence[Profile]:
         """Of rules in our chains."""
         try:
-            self._learn_sets()
+            self._learn(self._headers())
             return [self._counters.profile(family, at) for family in self._families]
         except OSError as error:
             raise _unread(error) from error
@@ -271,29 +275,27 @@ class Iptables:
             raise _unread(error) from error
 
     def wait(self, seconds: float) -> bool:
-        """What others do between our last step and the first look behind it, here or in `read`, is taken for ours."""
+        """Looks every LOOK seconds, however often it is called. What others do between our last step and the first
+        look behind it, here or in `read`, is taken for ours."""
         until = time.monotonic() + seconds
         while True:
-            try:
-                if self._is_changed():
-                    return True
-            except OSError:  # rules change faster than they are read: next time
-                pass
-            rest = until - time.monotonic()
-            if rest <= 0:
+            now = time.monotonic()
+            if now >= self._looked_at + LOOK:
+                self._looked_at = now
+                with suppress(OSError):  # rules change faster than they are read: next time
+                    if self._is_changed():
+                        return True
+            if now >= until:
                 return False
-            self._look_at_rules |= self._reader.heard(min(LOOK, rest))
+            time.sleep(max(0.0, min(until, self._looked_at + LOOK) - now))
 
     def _is_changed(self) -> bool:
         """Whether what is there is not what we left; that is what is known from now on."""
-        sets = _digest(_sets_text(self._headers()))
-        known_sets, self._sets = self._sets, sets
-        changed = known_sets is not None and known_sets != sets
-        if self._look_at_rules or self._rules is None:
-            self._look_at_rules = False
-            _, rules = self._rules_there()
-            known_rules, self._rules = self._rules, rules
-            changed = changed or (known_rules is not None and known_rules != rules)
+        headers = self._headers()
+        _, rules = self._rules_there(headers)
+        sets = _digest(_sets_text(headers))
+        changed = (self._rules or rules, self._sets or sets) != (rules, sets)
+        self._rules, self._sets = rules, sets
         return changed
 
     def close(self) -> None:

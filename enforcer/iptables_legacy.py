@@ -1,18 +1,21 @@
 """Tables of iptables-legacy, read by libiptc through the low-level handle of python-iptables. Never written by it:
 that loses targets. A handle is a copy of a table at one moment, made for one look and given back.
 
-The kernel tells nobody when a table changes. Only one thread may be here: libiptc keeps errors and iterators of all
-handles in common.
+The kernel tells nobody when a table changes: whoever wants to know copies all of it, which is quick, and compares.
+Only one thread may be here: libiptc keeps errors and iterators of all handles in common.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import os
+import socket
 import struct
-import time
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +41,12 @@ class _Layout(NamedTuple):
 
 
 _LAYOUTS = {Family.IPV4: _Layout(84, 88, 96, 112), Family.IPV6: _Layout(136, 140, 152, 168)}
-_OFFSETS, _COUNTERS = struct.Struct("=HH"), struct.Struct("=QQ")
+_SIZE, _OFFSETS, _COUNTERS = struct.Struct("=H"), struct.Struct("=HH"), struct.Struct("=QQ")
+#: Of sockets (linux/netfilter_ipv4/ip_tables.h): struct ipt_getinfo is so long and ends with the size of all entries,
+#: and ipt_get_entries has so much in front of them.
+_GET_INFO, _GET_ENTRIES, _INFO, _HEAD = 64, 65, 84, 40
+_TRIES = 10
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Library(NamedTuple):
@@ -70,6 +78,7 @@ class LegacyReader:
 
     def __init__(self, named: Callable[[int], str]) -> None:
         self._named = named
+        self._sockets: dict[Family, socket.socket] = {}
 
     def tables(self, family: Family) -> Sequence[str]:
         try:
@@ -89,12 +98,48 @@ class LegacyReader:
         finally:
             library.free(handle)
 
-    def heard(self, seconds: float) -> bool:
-        time.sleep(seconds)
-        return True
+    def stamp(self, families: Sequence[Family]) -> Hashable:
+        return tuple(
+            (family, table, self._entries(family, table)) for family in families for table in self.tables(family)
+        )
 
     def close(self) -> None:
-        """Nothing is open between two looks."""
+        for opened in self._sockets.values():
+            opened.close()
+
+    def _entries(self, family: Family, table: str) -> bytes:
+        """A digest of a table that is there, as the kernel hands it out, without counters."""
+        layout = _LAYOUTS[family]
+        data = self._copy(family, table)
+        whole = hashlib.sha256()
+        at, end = 0, len(data)
+        while at < end:
+            (following,) = _SIZE.unpack_from(data, at + layout.offsets + 2)
+            whole.update(data[at : at + layout.counters])
+            whole.update(data[at + layout.matches : at + following])
+            at += following
+        return whole.digest()
+
+    def _copy(self, family: Family, table: str) -> bytes:
+        """All entries (IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES). Bytes that the kernel leaves out stay zero."""
+        name = table.encode().ljust(32, b"\0")
+        for _ in range(_TRIES):
+            size = int.from_bytes(self._option(family, _GET_INFO, name, _INFO)[-4:], sys.byteorder)
+            asked = name + size.to_bytes(4, sys.byteorder)
+            with suppress(BlockingIOError):  # it became larger or smaller meanwhile
+                return self._option(family, _GET_ENTRIES, asked, _HEAD + size)[_HEAD:]
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _option(self, family: Family, number: int, given: bytes, size: int) -> bytes:
+        if family not in self._sockets:
+            kind = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
+            self._sockets[family] = socket.socket(kind, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
+        buffer = ctypes.create_string_buffer(given, size)
+        length = ctypes.c_uint32(size)
+        level = socket.IPPROTO_IP if family is Family.IPV4 else socket.IPPROTO_IPV6
+        if _LIBC.getsockopt(self._sockets[family].fileno(), level, number, buffer, ctypes.byref(length)):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return buffer.raw
 
     def _rules(self, library: Library, handle: Any, family: Family, chain: bytes) -> Iterator[Held]:
         layout = _LAYOUTS[family]

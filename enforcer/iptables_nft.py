@@ -7,19 +7,14 @@ of matches and targets of xtables.
 from __future__ import annotations
 
 import struct
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from compiler.net import Family
-from enforcer.netlink import Lost, Message, Netlink, attribute, attributes, each, text, word
-from enforcer.xtables import HOOKS, TABLES, Chains, Held
+from enforcer.netlink import Netlink, attribute, attributes, each, text, word
+from enforcer.xtables import TABLES, Chains, Held
 
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_NEW_TABLE, _GET_TABLE, _DEL_TABLE, _NEW_CHAIN, _GET_CHAIN, _DEL_CHAIN, _NEW_RULE, _GET_RULE, _DEL_RULE = (
-    _SUBSYSTEM | n for n in range(9)
-)
-_GET_GENERATION = _SUBSYSTEM | 16
-_NOTIFICATIONS = 7  # NFNLGRP_NFTABLES
+_GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_GENERATION = (_SUBSYSTEM | n for n in (1, 4, 7, 16))
 _FAMILY = {Family.IPV4: 2, Family.IPV6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
 _TABLE, _CHAIN_NAME = 1, 3  # NFTA_TABLE_NAME and NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME
 _RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 4, 7
@@ -29,13 +24,11 @@ _TRIES = 10
 
 
 class NftReader:
-    """`named`: the name of the set that rules know by this number. `prefix`: of our chains."""
+    """`named`: the name of the set that rules know by this number."""
 
-    def __init__(self, named: Callable[[int], str], prefix: str) -> None:
+    def __init__(self, named: Callable[[int], str]) -> None:
         self._named = named
-        self._prefix = prefix
         self._netlink = Netlink()
-        self._ears: Netlink | None = None
 
     def tables(self, family: Family) -> Sequence[str]:
         found = {text(attributes(m.payload)[_TABLE]) for m in self._netlink.dump(_GET_TABLE, _FAMILY[family])}
@@ -50,40 +43,15 @@ class NftReader:
                 return found
         raise InterruptedError("rules change all the time")
 
-    def heard(self, seconds: float) -> bool:
-        """Whose change it was does not matter here. The first call begins to listen."""
-        if self._ears is None:
-            self._ears = Netlink(_NOTIFICATIONS)
-            return True
-        until = time.monotonic() + seconds
-        while (rest := until - time.monotonic()) > 0:
-            try:
-                if any(map(self._concerns, self._ears.heard(rest))):
-                    return True
-            except Lost:
-                return True
-        return False
+    def stamp(self, families: Sequence[Family]) -> Hashable:
+        return self._generation()
 
     def close(self) -> None:
         self._netlink.close()
-        if self._ears is not None:
-            self._ears.close()
 
     def _generation(self) -> bytes:
         (found,) = self._netlink.ask(_GET_GENERATION, 0)
         return found.payload
-
-    def _concerns(self, message: Message) -> bool:
-        if message.family not in _FAMILY.values():
-            return False
-        said = attributes(message.payload)
-        if message.kind in (_NEW_RULE, _DEL_RULE):
-            name = text(said[_RULE_CHAIN])
-        elif message.kind in (_NEW_CHAIN, _DEL_CHAIN):
-            name = text(said[_CHAIN_NAME])
-        else:
-            return message.kind == _DEL_TABLE
-        return name in HOOKS or name.startswith(self._prefix)
 
     def _chains(self, family: Family, table: str, only: str) -> Chains:
         number = _FAMILY[family]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,9 +40,9 @@ class Reader(Protocol):
         """All chains of a table that is there; `only` one of them and it is there alone, if at all. OSError when the
         kernel refuses."""
 
-    def heard(self, seconds: float) -> bool:
-        """Waits for a sign that somebody changed a chain of ours or of a hook, or so long. Always True where the
-        kernel gives no signs: whoever wants to know has to look."""
+    def stamp(self, families: Sequence[Family]) -> Hashable:
+        """A value that is another one after every change of these tables, by whomever; looking at it costs a small part
+        of reading them."""
 
     def close(self) -> None:
         """Gives back what is open."""
