@@ -233,6 +233,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.dataplane",
     "enforcer.denials",
     "enforcer.fake",
+    "enforcer.flows",
     "enforcer.jumps",
     "enforcer.objects",
     "enforcer.picture",
@@ -240,6 +241,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.refused",
     "enforcer.saved",
     "enforcer.source",
+    "enforcer.walk",
     "enforcer.wire",
     "enforcer.xtables",
 )

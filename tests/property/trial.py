@@ -45,7 +45,7 @@ class Trial:
         referred = {p.value.metadata.namespace or "default" for p in found.policies if p.value.kind == "NetworkPolicy"}
         self.located = found.policies
         self.snapshot = seen_as(build(found.pods, found.namespaces, found.nodes, referred))
-        self._wiring = Wiring(self.snapshot)
+        self.wiring = Wiring(self.snapshot)
         self.policies = values = tuple(policy.value for policy in found.policies)
         self.oracle = Oracle(values, self.snapshot)
         # What policies say of two addresses is asked again for every port: remembered here, not in the oracle.
@@ -73,7 +73,7 @@ class Trial:
     def expected(self) -> Mapping[int, Mapping[Crossing, bool]]:
         """Packet number -> hook -> whether the oracle lets it pass there."""
         return {
-            n: {at: self.oracle.at_node(packet, at.node).allowed for at in self._wiring.crossings(packet)}
+            n: {at: self.oracle.at_node(packet, at.node).allowed for at in self.wiring.crossings(packet)}
             for n, packet in enumerate(self.packets)
         }
 
@@ -83,7 +83,7 @@ class Trial:
         backend = Backend(BACKEND[flavour])
         found = kernel_verdicts(
             rigs,
-            self._wiring,
+            self.wiring,
             lambda node: [trial.compiled(node, backend).files for trial in (before, self) if trial is not None],
             flavour,
             self.packets,
@@ -96,11 +96,11 @@ class Trial:
     def against_ruleset(self, backend: Backend, families: tuple[Family, ...] = tuple(Family)) -> Iterator[Disagreement]:
         """Where the ruleset, before it becomes text, decides otherwise. Packets of other families than those that it
         was compiled for must pass."""
-        walkers = {node: Walker(self.compiled(node, backend, families).ruleset) for node in self._wiring.nodes}
+        walkers = {node: Walker(self.compiled(node, backend, families).ruleset) for node in self.wiring.nodes}
         for n, hooks in self.expected.items():
             packet = self.packets[n]
             for at, allowed in hooks.items():
-                local = packet.src in self._wiring.addresses(at.node)
+                local = packet.src in self.wiring.addresses(at.node)
                 wanted = allowed or Family(packet.version) not in families
                 if walkers[at.node].accepts(seen(packet, local), at.hook) != wanted:
                     yield Disagreement(packet, at, wanted)
@@ -109,7 +109,7 @@ class Trial:
         """Where the ruleset for all pods, of whatever node, decides otherwise on a connection as a whole."""
         walker = Walker(self.compiled(None, backend).ruleset)
         for packet in self.packets:
-            for at in self._wiring.crossings(packet)[-1:]:  # the hook at its destination, if that is a node's or pod's
+            for at in self.wiring.crossings(packet)[-1:]:  # the hook at its destination, if that is a node's or pod's
                 allowed = self.oracle.connection(packet).allowed
                 if walker.accepts(seen(packet, at.hook is Hook.OUTPUT), at.hook) != allowed:
                     yield Disagreement(packet, at, allowed)
