@@ -2,6 +2,7 @@
 
 /healthz    200 when it works, 503 when it has not come around for long
 /readyz     200 when the rules are what the cluster asks for, else 503 with the reason
+/metrics    how it is, for Prometheus
 /status     what runs, as JSON; /snapshot: what it sees, as manifests. On the socket in the state folder alone.
 """
 

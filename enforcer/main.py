@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from enforcer.answers import Answer, Answers, Server, as_json, text
 from enforcer.dataplane import Dataplane
 from enforcer.logs import utc
 from enforcer.manifests import objects
+from enforcer.metrics import CONTENT_TYPE, Metrics, Seen
 from enforcer.notify import Notifier
 from enforcer.place import Place
 from enforcer.reconcile import Compile, Pace, Reconciler
@@ -25,6 +27,7 @@ log = logging.getLogger("netpolc")
 
 #: Seconds without a turn after which something hangs. The first compile of a large cluster takes some.
 HANGS = 120
+VERSION = importlib.metadata.version("netpolc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Daemon:
         self._settings, self._source, self._dataplane, self._place = settings, source, dataplane, place
         self._reconciler = Reconciler(source, dataplane, compiler, time.monotonic, Pace())
         self._notifier = Notifier()
+        self._meter = Metrics(self._seen)
         self._started = time.time()
         self._stopping = ""
 
@@ -103,7 +107,7 @@ class Daemon:
         return f"{'in sync' if state.in_sync else 'not in sync'}{wrong}"
 
     def _answers(self, local: bool) -> Answers:
-        everybody: Answers = {"/healthz": self._health, "/readyz": self._readiness}
+        everybody: Answers = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._metrics}
         return {**everybody, "/status": self._status, "/snapshot": self._snapshot} if local else everybody
 
     def _health(self) -> Answer:
@@ -112,6 +116,14 @@ class Daemon:
 
     def _readiness(self) -> Answer:
         return text(200 if self._reconciler.state.in_sync else 503, self._summary())
+
+    def _metrics(self) -> Answer:
+        return 200, CONTENT_TYPE, self._meter.page()
+
+    def _seen(self) -> Seen:
+        state, problems = self._reconciler.state, len(self._reconciler.problems())
+        applied_at = None if state.applied_at is None else _since_1970(state.applied_at)
+        return Seen(self._settings.node, self._settings.backend, VERSION, state, problems, applied_at)
 
     def _status(self) -> Answer:
         state, view = self._reconciler.state, self._reconciler.state.view
@@ -133,7 +145,7 @@ class Daemon:
             "counts": asdict(state.counts),
         }
         if state.applied_at is not None:
-            found["last_change"] = utc(time.time() - (time.monotonic() - state.applied_at))
+            found["last_change"] = utc(_since_1970(state.applied_at))
         if view is not None:
             local = sum(pod.node == self._settings.node for pod in view.snapshot.pods)
             found |= {"policies": len(view.policies), "pods": len(view.snapshot.pods), "local_pods": local}
@@ -145,3 +157,8 @@ class Daemon:
             return text(503, "no rules of this run are in force yet")
         lines = (json.dumps(one, ensure_ascii=False) for one in objects(view.policies, view.snapshot))
         return 200, "application/yaml", "".join(f"---\n{line}\n" for line in lines).encode()
+
+
+def _since_1970(at: float) -> float:
+    """The seconds of a moment that the clock of the daemon, which never goes back, gave."""
+    return time.time() - (time.monotonic() - at)
