@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import product
 
 from compiler.backends import ipset
 from compiler.backends.text import Once, interface, log_prefix, refuse
@@ -67,7 +68,7 @@ _ANSWERS = {
 _SCALE, _CREDITS, _MOST = 10_000, 32_000, 1 << 32
 #: Matches whose option may be said once.
 _SAID_ONCE = (InPrefix, HasBit)
-_AGAIN = re.compile(r"(?<= )-p (\S+)( .*)? -p \1(?= |$)")
+_AGAIN = re.compile(r"(?<!\S)-p (\S+)( .*)? -p \1(?= |$)")
 
 
 class Words:
@@ -80,19 +81,20 @@ class Words:
     def texts(self, rule: Rule, family: Family | None) -> list[str]:
         """The rule for packets of the family; several texts when a match has several. It has one effect or a verdict
         (`passes.split_effects`)."""
-        texts = [""]
+        options = self._matches(rule.matches, family)
         asked: list[Field] = []
-        for match in rule.matches:
-            found = self._matches(match, family)
+        for n, match in enumerate(rule.matches):
             if isinstance(match, _SAID_ONCE):
-                found = _again(match) if match.field in asked else found
+                if match.field in asked:
+                    options[n] = _again(match)
                 asked.append(match.field)
-            texts = [f"{before} {text}" for before in texts for text in found]
-        statements = [_effect(effect, _known(family)) for effect in rule.effects]
-        if not isinstance(rule.verdict, Continue):
-            statements.append(("", self._verdicts(rule.verdict, family)))
-        ((asks, does),) = statements
-        return [f"{_once(f'{text} {asks}' if asks else text)} {does}".lstrip() for text in texts]
+        if rule.effects:
+            assert isinstance(rule.verdict, Continue), "one effect or a verdict"
+            ((asks, does),) = [_effect(effect, _known(family)) for effect in rule.effects]
+            options += ([asks],) if asks else ()
+        else:
+            (does,) = self._verdicts((rule.verdict,), family)
+        return [f"{_once(' '.join(said))} {does}".lstrip() for said in product(*options)]
 
 
 def _known(family: Family | None) -> Family:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from compiler.backends.nftables_rules import (
     ADDRESS,
@@ -78,7 +79,7 @@ def elements(verb: str, name: str, texts: Iterable[str]) -> Iterator[str]:
 def filled_set(found: Set | PrefixSet, naming: Naming) -> Filled:
     if not isinstance(found, Set):
         raise refuse("a prefix set", BACKEND)
-    texts = tuple(key_text(found.key, found.family, element) for element in found.elements)
+    texts = tuple(key_texts(found.key, found.family, found.elements))
     remark = _remark(found.notes)
     declaration = f"type {_key_type(found.key, found.family)} ; " + (f'comment "{remark}" ; ' if remark else "")
     if not found.by_hand:
@@ -96,16 +97,25 @@ def hashes(found: PrefixMap, naming: Naming) -> Iterator[tuple[int, Filled]]:
         yield length, Filled("map", name, f"type {_address_type(found.family)} : verdict ; ", found.notes, texts)
 
 
+def key_texts(key: Sequence[Field], family: Family | None, elements: Iterable[Sequence[int]]) -> Iterator[str]:
+    """Elements of a set."""
+    texts = [_value_text(field, family) for field in key]
+    for element in elements:
+        yield " . ".join([text(value) for text, value in zip(texts, element, strict=True)])
+
+
 def key_text(key: Sequence[Field], family: Family | None, element: Sequence[int]) -> str:
     """An element of a set."""
-    parts = []
-    for field, value in zip(key, element, strict=True):
-        if field in ADDRESS:
-            assert family is not None, "a set of addresses has a family"
-            parts.append(address_text(family, value))
-        else:
-            parts.append(PROTOCOL_NAMES[value] if field is Field.PROTOCOL else str(value))
-    return " . ".join(parts)
+    (text,) = key_texts(key, family, (element,))
+    return text
+
+
+def _value_text(field: Field, family: Family | None) -> Callable[[int], str]:
+    """How values of a field are written."""
+    if field in ADDRESS:
+        assert family is not None, "a set of addresses has a family"
+        return partial(address_text, family)
+    return PROTOCOL_NAMES.__getitem__ if field is Field.PROTOCOL else str
 
 
 def mapped_text(prefix: Prefix, verdict: Verdict) -> str:
@@ -135,6 +145,7 @@ class Printer:
         self, sets: Mapping[str, str], maps: Mapping[str, Mapping[int, str]], counted: bool, refusals: Refusals
     ) -> None:
         self._maps = maps
+        self._counted = counted
         self._words = Words(sets, Words({name: name for name in sets}) if counted else None)
         self._refusals = refusals
 
@@ -147,8 +158,9 @@ class Printer:
             if isinstance(rule, Lookup):
                 lines += ["\t\t" + line for line in _lookup(rule, self._maps[rule.map])]
             else:
-                printed = self._words.counted if is_counted(rule, chain) else self._words.texts
-                lines += ["\t\t" + text for text in self._refusals.texts(printed, rule, chain.family)]
+                printed = self._words.counted if self._counted and is_counted(rule, chain) else self._words.texts
+                for text in self._refusals.texts(printed, rule, chain.family):
+                    lines.append(f"\t\t{text}")
         lines.append("\t}")
         return lines
 
@@ -169,9 +181,8 @@ class Words:
         return (" ".join(self._parts(rule, chain_family)),)
 
     def counted(self, rule: Rule, chain_family: Family | None) -> tuple[str]:
-        """The same of a rule that counts, if any do."""
-        if self._lasting is None:
-            return self.texts(rule, chain_family)
+        """The same of a rule that counts."""
+        assert self._lasting is not None, "rules count"
         counter = () if isinstance(rule.verdict, Drop | Reject) else ("counter",)  # these have a counter always
         parts = self._parts(rule, chain_family, counter)
         return (" ".join((*parts, self._lasting.comment(rule, chain_family))),)
@@ -185,8 +196,7 @@ class Words:
         family = rule.family or chain_family
         parts: list[str] = []
         known = chain_family is not None or rule.family is None
-        for match in rule.matches:
-            text, asks = self._matches(match, family)
+        for text, asks in self._matches(rule.matches, family):
             parts.append(text)
             known = known or asks
         if not known and family is not None:
@@ -194,8 +204,8 @@ class Words:
         parts += counter
         if rule.effects:
             parts += [effect_text(effect, family) for effect in rule.effects]
-        verdict = self._verdicts(rule.verdict, family)
-        return [*parts, verdict] if verdict else parts
+        parts += filter(None, self._verdicts((rule.verdict,), family))
+        return parts
 
 
 def is_counted(rule: Rule, chain: Chain) -> bool:

@@ -94,19 +94,22 @@ class Printed(NamedTuple):
 
 
 class Once(Generic[_Value, _Text]):
-    """The text of a value, made when it is first asked for: rules of a large ruleset share their matches and verdicts.
-    It is known by the identity of both arguments; the value is kept with it, so that no other gets its identity."""
+    """The texts of values, each made when it is first asked for: rules of a large ruleset share their matches and
+    verdicts. A value is known by its identity, and kept, so that no other gets that."""
 
     def __init__(self, made: Callable[[_Value, Family | None], _Text]) -> None:
         self._made = made
-        self._known: dict[tuple[int, int], tuple[_Text, _Value]] = {}
+        self._known: dict[Family | None, dict[int, tuple[_Text, _Value]]] = {None: {}, **{one: {} for one in Family}}
 
-    def __call__(self, value: _Value, family: Family | None) -> _Text:
-        key = id(value), id(family)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._made(value, family), value
-        return found[0]
+    def __call__(self, values: Iterable[_Value], family: Family | None) -> list[_Text]:
+        """The text of each, in a rule of that family."""
+        known, texts = self._known[family], []
+        for value in values:
+            found = known.get(id(value))
+            if found is None:
+                found = known[id(value)] = self._made(value, family), value
+            texts.append(found[0])
+        return texts
 
 
 class Refusals:
