@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.analysis.quotes import title
 from compiler.resources.cluster import Namespace, Node, Pod
 from compiler.semantics.oracle import Oracle
-from compiler.semantics.packet import ICMP, ICMPV6, PORTED, Packet
+from compiler.semantics.packet import ICMP, ICMPV6, PORTED, SCTP, TCP, UDP, Packet
 from compiler.semantics.verdict import AnyPolicy, Because, Direction, Ruling
 from compiler.snapshot import build
 
@@ -22,6 +22,7 @@ from compiler.snapshot import build
 #: byte, in units of eight bytes beyond the first eight: hop-by-hop options, routing, destination options.
 _EXTENSIONS = frozenset({0, 43, 60})
 _FRAGMENT = 44
+_NAMES = {ICMP: "icmp", ICMPV6: "icmpv6", TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Denial:
     destination: str
     policies: tuple[str, ...]
     why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        seen = self.packet
+        port = f":{seen.dport}" if seen.proto in PORTED else ""
+        return f"{_NAMES.get(seen.proto, seen.proto)} {self.source or seen.src} -> {self.destination or seen.dst}{port}"
 
     def fields(self) -> dict[str, object]:
         """For a line of a log."""
@@ -74,7 +80,8 @@ def _seen(payload: bytes, protocol: int, at: int, ends: tuple[int, int, int], ho
     source, destination = (str(ipaddress.ip_address(payload[a:b])) for a, b in ((first, middle), (middle, last)))
     whole = not int.from_bytes(fragment, "big") & 0x1FFF
     if protocol in PORTED and whole:
-        return Packet(source, destination, protocol, *struct.unpack_from("!HH", payload, at), hop_limit=hops)
+        sport, dport = struct.unpack_from("!HH", payload, at)
+        return Packet(source, destination, protocol, sport, dport, hop_limit=hops)
     if protocol in (ICMP, ICMPV6) and whole:
         kind, code = payload[at], payload[at + 1]
         return Packet(source, destination, protocol, icmp_type=kind, icmp_code=code, hop_limit=hops)
@@ -113,7 +120,7 @@ def _name(pod: Pod | None) -> str:
 
 
 def _why(direction: Direction, ruling: Ruling) -> str:
-    where, names = direction.value.lower(), " and ".join(title(policy) for policy in ruling.policies)
+    where, names = direction.value.lower(), _listed([title(policy) for policy in ruling.policies])
     match ruling.because:
         case Because.RULE:
             return f"{where}: {where}[{ruling.rule}] of {names} denies it"
@@ -123,3 +130,8 @@ def _why(direction: Direction, ruling: Ruling) -> str:
             return f"{where}: {names} {verb} the pod and {allows}"
         case _:
             return f"{where}: {ruling.because.value}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names or [""]
+    return f"{', '.join(others)} and {last}" if others else last

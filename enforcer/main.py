@@ -15,6 +15,7 @@ from types import FrameType
 
 from enforcer.answers import Answer, Answers, Server, as_json, text
 from enforcer.dataplane import Dataplane
+from enforcer.hearing import Hearing
 from enforcer.logs import utc
 from enforcer.manifests import objects
 from enforcer.metrics import CONTENT_TYPE, Metrics, Seen
@@ -32,13 +33,15 @@ VERSION = importlib.metadata.version("netpolc")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`cluster`: what the source is, in words. `listen`: address and port for everybody; None: only the socket."""
+    """`cluster`: what the source is, in words. `listen`: address and port for everybody; None: only the socket.
+    `log_group`: the NFLOG group that rules copy denied packets to; None: nobody tells of them."""
 
     node: str
     backend: str
     cluster: str
     listen: tuple[str, int] | None
     once: bool = False
+    log_group: int | None = None
 
 
 class Daemon:
@@ -53,6 +56,7 @@ class Daemon:
         self._meter = Metrics(self._seen)
         self._started = time.time()
         self._stopping = ""
+        self._hearing: Hearing | None = None
 
     def run(self) -> int:
         """Until a signal asks to stop; `once`: until the rules are in force. Exit status 0; 1 when `once` and something
@@ -64,6 +68,8 @@ class Daemon:
             ending.callback(Server(self._place.socket, self._answers(local=True)).close)
             if self._settings.listen is not None:
                 ending.callback(Server(self._settings.listen, self._answers(local=False)).close)
+            if (hearing := self._hear()) is not None:
+                ending.callback(hearing.close)
             self._source.start()
             ending.callback(self._source.stop)
             log.info("started", extra={"data": {**asdict(self._settings), "pid": os.getpid()}})
@@ -83,6 +89,17 @@ class Daemon:
                 return 1 if failed else 0
         log.info("stopped by %s; the rules stay", self._stopping)
         return 1 if self._settings.once else 0
+
+    def _hear(self) -> Hearing | None:
+        """Begins to tell of denied packets. Where somebody else hears of them already, nobody does here."""
+        group = self._settings.log_group
+        if group is None:
+            return None
+        try:
+            self._hearing = Hearing(group, self._settings.node, lambda: self._reconciler.state.view)
+        except OSError as error:
+            log.warning("denied packets are not told of: NFLOG group %d: %s", group, error.strerror)
+        return self._hearing
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -123,7 +140,8 @@ class Daemon:
     def _seen(self) -> Seen:
         state, problems = self._reconciler.state, len(self._reconciler.problems())
         applied_at = None if state.applied_at is None else _since_1970(state.applied_at)
-        return Seen(self._settings.node, self._settings.backend, VERSION, state, problems, applied_at)
+        told = 0 if self._hearing is None else self._hearing.told
+        return Seen(self._settings.node, self._settings.backend, VERSION, state, problems, applied_at, told)
 
     def _status(self) -> Answer:
         state, view = self._reconciler.state, self._reconciler.state.view

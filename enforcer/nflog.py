@@ -54,11 +54,15 @@ class Listener:
     def close(self) -> None:
         self._socket.close()
 
+    def wait(self, seconds: float) -> bool:
+        """Waits until there is a message, so long at most. Whether there is."""
+        return bool(self._poll.poll(seconds * 1000))
+
     def messages(self, seconds: float = 0.05) -> list[Message]:
         """Everything since the last time, until nothing has come for so long. What did not fit the socket's buffer is
         lost, as the kernel's word for it says."""
         found: list[Message] = []
-        while self._poll.poll(seconds * 1000):
+        while self.wait(seconds):
             try:
                 found += _messages(self._socket.recv(1 << 17))
             except OSError as error:

@@ -12,6 +12,7 @@ from compiler.errors import NetpolcError
 from enforcer.cli import options
 from enforcer.compiling import Whole
 from enforcer.folder import Folder
+from enforcer.hearing import GROUP
 from enforcer.logs import set_up
 from enforcer.main import Daemon, Settings
 from enforcer.place import Place, Running
@@ -34,6 +35,19 @@ class _Address(click.ParamType[tuple[str, int] | None]):
         return host.strip("[]"), int(port)
 
 
+class _Group(click.ParamType[int | None]):
+    """0-65535 or off."""
+
+    name = "group"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if not isinstance(value, str) or value == "off":
+            return None
+        if not (value.isascii() and value.isdigit() and int(value) <= 65535):
+            self.fail("expected a number up to 65535, or off", param, ctx)
+        return int(value)
+
+
 @click.command("enforce", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--cluster",
@@ -52,6 +66,15 @@ class _Address(click.ParamType[tuple[str, int] | None]):
     show_default=True,
     help="Where /healthz and /readyz are.",
 )
+@click.option(
+    "--log-denied",
+    "log_group",
+    metavar="GROUP|off",
+    type=_Group(),
+    default=str(GROUP),
+    show_default=True,
+    help="Log denied packets with the policies that say no, by this NFLOG group; of a flood only some.",
+)
 @click.option("--once", is_flag=True, help="End when the rules are in force.")
 @options.state_dir
 @click.option(
@@ -67,6 +90,7 @@ def command(
     backend: str,
     family: str,
     listen: tuple[str, int] | None,
+    log_group: int | None,
     once: bool,
     state_dir: Path,
     log_level: str,
@@ -89,8 +113,8 @@ def command(
         place.take()
         try:
             chosen, dataplane = options.opened(backend, family)
-            target = Target(BACKENDS[chosen], name, FAMILIES[family])
-            settings = Settings(name, chosen, cluster, listen, once)
+            target = Target(BACKENDS[chosen], name, FAMILIES[family], log_group=log_group)
+            settings = Settings(name, chosen, cluster, listen, once, log_group)
             daemon = Daemon(settings, Folder(cluster), dataplane, Whole(target), place)
             sys.exit(daemon.run())
         finally:

@@ -92,6 +92,11 @@ def test_who_and_why() -> None:
     }
 
 
+def test_in_one_line() -> None:
+    assert str(told(Packet("10.244.1.3", V4[1], TCP, 4000, 5432))) == "tcp other/x -> shop/db:5432"
+    assert str(told(Packet("192.0.2.1", V4[1], 47))) == "47 192.0.2.1 -> shop/db"
+
+
 def test_an_end_that_is_no_pod_and_a_protocol_without_ports() -> None:
     found = told(Packet("192.0.2.1", V4[1], ICMP, icmp_type=8)).fields()
     assert (found["source"], found["source_ip"], "port" in found) == ("", "192.0.2.1", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,21 @@ def test_a_broken_file_leaves_the_rules_as_they_are(world: World) -> None:
         world.policy(OTHER)
         world.only(OTHER, but=PORT)
         assert not enforcer.status["problems"]
+
+
+def test_denied_packets_are_told_with_the_policies_that_say_no(world: World) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        assert not broken(world.stays_shut(OTHER))
+
+        def told() -> list[dict[str, object]]:
+            lines = map(json.loads, enforcer.log.splitlines())
+            return [line for line in lines if line["message"].startswith("denied: tcp shop/client -> shop/web:9090")]
+
+        until(lambda: len(told()) >= 2, "one of each family is told of")
+        assert {tuple(line["policies"]) for line in told()} == {("shop/web",)}  # type: ignore[arg-type]
+        assert {line["source_ip"] for line in told()} == set(world.client.ips)
 
 
 def test_nobody_else_may_enforce_here(world: World) -> None:
