@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 _NETFILTER = 12  # NETLINK_NETFILTER
 _SOL_NETLINK, _ADD_MEMBERSHIP, _CAP_ACK = 270, 1, 10
+_RECEIVE_BUFFER = 33  # SO_RCVBUFFORCE
 _ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
 _REQUEST, _ACK, _DUMP_INTERRUPTED, _DUMP = 0x1, 0x4, 0x10, 0x300
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
@@ -29,11 +30,13 @@ _TRIES = 5
 
 
 class Message(NamedTuple):
-    """`kind` has the subsystem in its upper byte; `payload` is what stands behind the family's header."""
+    """`kind` has the subsystem in its upper byte; `payload` is what stands behind the family's header. `port`: of the
+    socket that asked for this, or did what is notified of."""
 
     kind: int
     family: int
     payload: bytes
+    port: int
 
 
 class Lost(Exception):
@@ -41,13 +44,16 @@ class Lost(Exception):
 
 
 class Netlink:
-    """One socket in the network namespace of the calling thread. `groups`: notifications to listen for."""
+    """One socket in the network namespace of the calling thread. `groups`: notifications to listen for; `room`: for so
+    many bytes of them, if not the kernel's default."""
 
-    def __init__(self, *groups: int) -> None:
+    def __init__(self, *groups: int, room: int = 0) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
         try:
             self._socket.bind((0, 0))
             self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+            if room:
+                self._socket.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER, room)
             for group in groups:
                 self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
             self._socket.settimeout(_PATIENCE)
@@ -81,7 +87,7 @@ class Netlink:
         answers: list[Message] = []
         interrupted = False
         while True:
-            for found, said, sequence, body in _messages(self._socket.recv(_ROOM)):
+            for found, said, sequence, port, body in _messages(self._socket.recv(_ROOM)):
                 if sequence != self._sequence:
                     continue
                 interrupted = interrupted or bool(said & _DUMP_INTERRUPTED)
@@ -92,31 +98,32 @@ class Netlink:
                     if interrupted:
                         raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
                     return answers
-                answers.append(_message(found, body))
+                answers.append(_message(found, port, body))
 
     def heard(self, seconds: float) -> list[Message]:
         """Notifications that are there, or come within so long; none when the time is over. Raises Lost."""
         if not select.select([self._socket], [], [], seconds)[0]:
             return []
         try:
-            return [_message(found, body) for found, _, _, body in _messages(self._socket.recv(_ROOM)) if found >= 256]
+            told = _messages(self._socket.recv(_ROOM))
+            return [_message(found, port, body) for found, _, _, port, body in told if found >= 256]
         except OSError as error:
             if error.errno == errno.ENOBUFS:
                 raise Lost from None
             raise
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Type, flags, sequence and body of each message of a datagram."""
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
+    """Type, flags, sequence, port and body of each message of a datagram."""
     at = 0
     while at + _HEADER.size <= len(data):
-        length, found, flags, sequence, _ = _HEADER.unpack_from(data, at)
-        yield found, flags, sequence, data[at + _HEADER.size : at + length]
+        length, found, flags, sequence, port = _HEADER.unpack_from(data, at)
+        yield found, flags, sequence, port, data[at + _HEADER.size : at + length]
         at += length + 3 & ~3
 
 
-def _message(found: int, body: bytes) -> Message:
-    return Message(found, body[0], body[_GENERAL.size :])
+def _message(found: int, port: int, body: bytes) -> Message:
+    return Message(found, body[0], body[_GENERAL.size :], port)
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
