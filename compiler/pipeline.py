@@ -17,6 +17,7 @@ from compiler.ir.check import check
 from compiler.ir.ruleset import Ruleset
 from compiler.lower import holding
 from compiler.lower.asking import Asking
+from compiler.lower.closing import closing
 from compiler.lower.deny import NONE_BESIDES, Denials
 from compiler.lower.items import of_blocks, placed
 from compiler.lower.lists import lower_lists
@@ -34,6 +35,7 @@ from compiler.passes.split_families import split_families
 from compiler.passes.split_prefix_sets import split_prefix_sets
 from compiler.policy import Domains, NodeSelector, Origin, Policy
 from compiler.profiles.profiles import Profile
+from compiler.resolve import unknown
 from compiler.resolve.baseline import with_blocks
 from compiler.resolve.classes import classes
 from compiler.resolve.ends import Ends, Here, Side
@@ -113,9 +115,10 @@ class Compiler:
         self.closed = closed(policies)
         self._ssh = ssh
         self._inventory = Inventory(snapshot)
+        self._symbolic = self._inventory.symbolic and not snapshot.complete
         #: For rules of every pod.
         self._ends = Ends(self._inventory, None)
-        check_program(program, self.policies, not self._inventory.symbolic)
+        check_program(program, self.policies, not self._symbolic)
         #: With the blocks of the program that are among them.
         self._deciding = with_blocks(self.policies, program, self._ends)
 
@@ -128,7 +131,7 @@ class Compiler:
             names = " and ".join(f"{pod.namespace}/{pod.name}" for pod in pods)
             yield f"{address}: held by {names}, so it is nobody's; nothing may connect from or to it"
         for policy in self.policies:
-            for rule in () if self._inventory.symbolic else (*policy.ingress, *policy.egress):
+            for rule in () if self._symbolic else (*policy.ingress, *policy.egress):
                 if any(isinstance(peer, Domains) for peer in rule.peers):
                     yield f"{rule.origin}: domainNames match nothing: files hold no DNS answers"
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
@@ -165,7 +168,7 @@ class Compiler:
 
     def compile(self, target: Target, counted: Counted | None = None) -> Artifacts:
         """The scripts for one node. Raises OutOfOrder for profiles that do not come one after the other."""
-        check_node(self.program, target.node, not self._inventory.symbolic)
+        check_node(self.program, target.node, not self._symbolic)
         check_tool(self.program, _TOOLS[target.backend])
         lines, exempted = self.failsafe(target), self.exempt(target)
         if self.program == NO_PROGRAM:
@@ -180,7 +183,7 @@ class Compiler:
             if mask is not None and asked:
                 check_carried(self.program, mask, len(asked), room(mask))
         ruleset = replace(prepared(ruleset, target), notes=self._head(target), counted=target.counters)
-        made = Artifacts(target, emit(ruleset, target), ruleset, self._inventory.symbolic, lines, exempted)
+        made = Artifacts(target, emit(ruleset, target), ruleset, self._symbolic, lines, exempted)
         return made if counted is None else _reordered(made, counted)
 
     def failsafe(self, target: Target) -> tuple[ProgramRule, ...]:
@@ -200,10 +203,11 @@ class Compiler:
         return self._ends if target.node is None else Ends(self._inventory, target.node)
 
     def _lower(self, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
-        if self._inventory.symbolic and (self.policies or self.program == NO_PROGRAM):
+        if self._symbolic and (self.policies or self.program == NO_PROGRAM):
             return lower_lists(self.policies, self._inventory, target, denials)
         found = classes(self._inventory, self._deciding, target.node)
-        return lower(found, Reacher(self._inventory), target, denials)
+        made = lower(found, Reacher(self._inventory), target, denials)
+        return closing(made, unknown.ranges(self.snapshot, target.node, target.families))
 
     def _head(self, target: Target) -> tuple[str, ...]:
         where = f"node {target.node}" if target.node else "every pod of the input"

@@ -18,11 +18,15 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Pods in (namespace, name) order; namespaces and nodes by name."""
+    """Pods in (namespace, name) order; namespaces and nodes by name. `complete`: this is all that there is, so that
+    without pods there are none, rather than pods that nobody has named. `closed`: nothing may come from or go to an
+    address of a node's pod ranges that nobody here has (docs/SEMANTICS.md)."""
 
     pods: tuple[Pod, ...] = ()
     namespaces: Mapping[str, Namespace] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    complete: bool = False
+    closed: bool = False
 
     def node_names(self) -> tuple[str, ...]:
         """Every node that is declared or that some pod is scheduled to, sorted."""

@@ -17,11 +17,13 @@ from compiler.backends.target import Backend, Target
 from compiler.cli import cluster, profiles
 from compiler.cli.marks import mark_mask
 from compiler.cli.outputs import write
+from compiler.cli.unknown import closed, unknown_pods
 from compiler.errors import InvalidInput, NetpolcError, Unreadable
 from compiler.net import Family
 from compiler.pipeline import Artifacts, Compiler, Counted
 from compiler.profiles.profiles import OutOfOrder
 from compiler.resources.language import NO_PROGRAM, Program
+from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Manifests
 from compiler.translate.rest import every_problem
 
@@ -64,6 +66,7 @@ _FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV
     help="Let a node block shut out SSH, the API server, etcd, DHCP, DNS and neighbour discovery, too.",
 )
 @mark_mask
+@unknown_pods
 @click.option(
     "--counters/--no-counters",
     default=None,
@@ -96,6 +99,7 @@ def command(
     proving: bool,
     failsafe: bool,
     mark_mask: int,
+    unknown_pods: str,
     counters: bool | None,
     log_group: int | None,
     profiles_: tuple[str, ...],
@@ -131,7 +135,8 @@ def command(
         counting = bool(profiles_) if counters is None else counters
         target = Target(Backend(backend), node, _FAMILIES[family], mark_mask, counting, log_group)
         counted = profiles.counted(profiles_, target.backend, half_life, threshold)
-        compiler, artifacts = _made(found, program, failsafe, target, counted)
+        snapshot = closed(cluster.snapshot(found), unknown_pods, node)
+        compiler, artifacts = _made(found, snapshot, program, failsafe, target, counted)
         if not explain_layout:
             artifacts = _headed(found, compiler, artifacts, proving)
             if compiler.program.expectations:
@@ -155,10 +160,10 @@ def command(
 
 
 def _made(
-    found: Manifests, program: Program, failsafe: bool, target: Target, counted: Counted | None
+    found: Manifests, snapshot: Snapshot, program: Program, failsafe: bool, target: Target, counted: Counted | None
 ) -> tuple[Compiler, dict[str, Artifacts]]:
     """Raises InvalidInput with all that is wrong with the program."""
-    snapshot, ssh = cluster.snapshot(found), cluster.ssh_sessions() if failsafe else None
+    ssh = cluster.ssh_sessions() if failsafe else None
 
     def made(said: Program) -> tuple[Compiler, dict[str, Artifacts]]:
         compiler = Compiler(found.policies, snapshot, said, ssh)

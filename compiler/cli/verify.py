@@ -14,6 +14,7 @@ from compiler.backends.target import Target
 from compiler.cli import cluster
 from compiler.cli.marks import mark_mask
 from compiler.cli.rules import BARE, RulesCommand, texts
+from compiler.cli.unknown import closed, unknown_pods
 from compiler.errors import NetpolcError, Unreadable
 from compiler.net import Family
 from compiler.pipeline import Compiler
@@ -39,6 +40,7 @@ _FAMILIES = {"ipv4": (4,), "ipv6": (6,), "dual": (4, 6)}
     "--no-failsafe", "failsafe", flag_value=False, default=True, help="The program was compiled with --no-failsafe."
 )
 @mark_mask
+@unknown_pods
 @click.option("--lenient", is_flag=True, help="Unknown fields outside spec and CIDRs with host bits only warn.")
 def command(
     inputs: tuple[str, ...],
@@ -48,6 +50,7 @@ def command(
     family: str,
     failsafe: bool,
     mark_mask: int,
+    unknown_pods: str,
     lenient: bool,
 ) -> None:
     """Prove that rules mean what the policies say, for every packet, or show packets on which they differ.
@@ -69,6 +72,7 @@ def command(
         names = snapshot.node_names()
         if node is not None and node not in names:
             raise Unreadable(f"--node {node}: the input knows {', '.join(names[:8]) or 'no node'}")
+        snapshot = closed(snapshot, unknown_pods, node)
         families = _FAMILIES[family]
         kept: tuple[Rule, ...] = ()
         exempt: tuple[Rule, ...] = ()

@@ -163,12 +163,15 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class PrefixMap:
-    """Address prefixes to verdicts; the longest prefix that holds the address wins. Sorted, distinct."""
+    """Address prefixes to verdicts; the longest prefix that holds the address wins. Sorted, distinct. `subjects`: they
+    are pods of the node, each with what its packets have to pass, and whatever the map does not know goes to the chain
+    that the rule behind its lookup leads to."""
 
     name: str
     family: Family
     elements: tuple[tuple[Prefix, Verdict], ...]
     notes: tuple[str, ...] = ()
+    subjects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ class _Expansion:
         chains = []
         for chain in self._ruleset.chains:
             rules: list[Rule | Lookup] = []
-            for rule in chain.rules:
-                rules.extend(self._expand(rule) if isinstance(rule, Lookup) else (rule,))
+            for rule, behind in zip(chain.rules, (*chain.rules[1:], None), strict=True):
+                rules.extend(self._expand(rule, behind) if isinstance(rule, Lookup) else (rule,))
             chains.append(replace(chain, rules=tuple(rules)))
         hooks = [chain for chain in chains if chain.hook]
         others = [chain for chain in chains if not chain.hook]
@@ -69,14 +69,14 @@ class _Expansion:
             maps=(),
         )
 
-    def _expand(self, lookup: Lookup) -> Iterator[Rule]:
+    def _expand(self, lookup: Lookup, behind: Rule | Lookup | None) -> Iterator[Rule]:
         found = self._maps[lookup.map]
         hosts = all(prefix.length == found.family.bits for prefix, _ in found.elements)
-        jumps = all(isinstance(verdict, Jump) for _, verdict in found.elements)
-        if hosts and len(found.elements) <= _ROW and (jumps or not self._steady):
+        pods = found.subjects or all(isinstance(verdict, Jump) for _, verdict in found.elements)
+        if hosts and len(found.elements) <= _ROW and (pods or not self._steady):
             yield from self._row(lookup, found.elements)
-        elif hosts and jumps:
-            yield from self._dispatch(lookup, found)
+        elif hosts and pods:
+            yield from self._dispatch(lookup, found, behind if found.subjects else None)
         else:
             yield from self._sets_by_verdict(lookup, found)
 
@@ -109,7 +109,8 @@ class _Expansion:
         self._sets[name] = Set(name, lookup.family, (lookup.field,), elements, notes)
         return Rule((InSet((lookup.field,), name),), verdict, lookup.family, lookup.origins, lookup.weight)
 
-    def _dispatch(self, lookup: Lookup, found: PrefixMap) -> Iterator[Rule]:
+    def _dispatch(self, lookup: Lookup, found: PrefixMap, behind: Rule | Lookup | None) -> Iterator[Rule]:
+        """`behind`: where packets go on that the tree does not know, when they are not to come back from it."""
         tally = Counter(verdict for _, verdict in found.elements)
         commonest, count = max(tally.items(), key=lambda entry: (entry[1], repr(entry[0])))
         rest = found.elements
@@ -121,35 +122,42 @@ class _Expansion:
             yield from self._row(lookup, rest)
             return
         root = f"t-{found.name}"
+        misses = () if behind is None else (behind,)
         if root not in self._trees:
-            self._grow(root, lookup, [(prefix.base, verdict) for prefix, verdict in rest], found.notes)
-        yield Rule((), Jump(root), found.family, lookup.origins, lookup.weight)
+            self._grow(root, lookup, [(prefix.base, verdict) for prefix, verdict in rest], found.notes, misses)
+        yield Rule((), Goto(root) if misses else Jump(root), found.family, lookup.origins, lookup.weight)
 
-    def _grow(self, name: str, lookup: Lookup, items: Sequence[tuple[int, Verdict]], notes: tuple[str, ...]) -> None:
-        """Adds the chain `name` that decides among these addresses, and the chains below it."""
+    def _grow(
+        self,
+        name: str,
+        lookup: Lookup,
+        items: Sequence[tuple[int, Verdict]],
+        notes: tuple[str, ...],
+        misses: tuple[Rule | Lookup, ...],
+    ) -> None:
+        """Adds the chain `name` that decides among these addresses, and those below it; each ends with `misses`."""
         field, family = lookup.field, lookup.family
         common = family.bits - (items[0][0] ^ items[-1][0]).bit_length()
         length = min(family.bits, common + _LEVEL)
         branches: dict[int, list[tuple[int, Verdict]]] = {}
         for item in items:
             branches.setdefault(item[0] >> family.bits - length, []).append(item)
-        assert isinstance(items[0][1], Jump)
-        table = self._tables[items[0][1].chain]
-        rules = []
+        table = next(self._tables[verdict.chain] for _, verdict in items if isinstance(verdict, Jump | Goto))
+        rules = list[Rule | Lookup]()
         below = []
         for head, inside in branches.items():
             if len(inside) == 1:
                 prefix, verdict = Prefix(family.value, inside[0][0], family.bits), inside[0][1]
-                assert isinstance(verdict, Jump)
-                rules.append(Rule((InPrefix(field, prefix),), Goto(verdict.chain), family, lookup.origins))
+                verdict = Goto(verdict.chain) if isinstance(verdict, Jump) else verdict
+                rules.append(Rule((InPrefix(field, prefix),), verdict, family, lookup.origins))
             else:
                 prefix = Prefix(family.value, head << family.bits - length, length)
                 child = self._namer.name(f"t{family.value}", lookup.map, f"{lookup.map} {prefix}")
                 rules.append(Rule((InPrefix(field, prefix),), Goto(child), family, lookup.origins))
                 below.append((child, inside, prefix))
-        self._trees[name] = Chain(name, tuple(rules), table=table, family=family, notes=notes)
+        self._trees[name] = Chain(name, (*rules, *misses), table=table, family=family, notes=notes)
         for child, inside, prefix in below:
-            self._grow(child, lookup, inside, (f"{lookup.map}: {field.value} in {prefix}",))
+            self._grow(child, lookup, inside, (f"{lookup.map}: {field.value} in {prefix}",), misses)
 
 
 def _only(found: PrefixMap, verdict: Verdict) -> Iterator[tuple[Prefix, bool]]:

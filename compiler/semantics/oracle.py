@@ -91,6 +91,10 @@ class Oracle:
         for pod in alive:
             if pod.host_network and pod.node:
                 self._node_addresses.setdefault(pod.node, set()).update(pod.ips)
+        self._known: set[str] = set()
+        if snapshot.closed:
+            self._known = {*claims, *(address for node in snapshot.nodes.values() for address in node.ips)}
+            self._known = self._known.union(*self._node_addresses.values())
 
     def connection(self, packet: Packet) -> Connection:
         """The verdict of the whole cluster: the egress side of the source and the ingress side of the destination."""
@@ -112,6 +116,9 @@ class Oracle:
 
     def _direction(self, packet: Packet, direction: Direction, subject: str, other: str, node: str | None) -> Ruling:
         pods = self._pods_at(subject, node)
+        if not pods and self._is_unknown(subject, node):
+            neighbours = packet.is_neighbour_discovery
+            return Ruling(neighbours, Because.NEIGHBOURS if neighbours else Because.UNKNOWN)
         if not pods:
             return Ruling(True, Because.NO_SUBJECT)
         if subject == other or (subject in self._holders and self._holders.get(other) is pods[0]):
@@ -127,6 +134,13 @@ class Oracle:
         one = self._holders.get(address)
         claims = self._contested.get(address, []) if one is None else [one]
         return [pod for pod in claims if node in (None, pod.node)]
+
+    def _is_unknown(self, address: str, node: str | None) -> bool:
+        """Whether the address is of a node's pod ranges, nobody has it, and nothing may use it."""
+        if not self._snapshot.closed or node is None or address in self._known:
+            return False
+        found = self._snapshot.nodes.get(node)
+        return found is not None and any(within(address, cidr) for cidr in found.pod_cidrs)
 
     def meeting(self, direction: Direction, subject: str, other: str) -> Meeting:
         """What the policies say of these two addresses; a pod holds `subject`."""

@@ -44,6 +44,7 @@ class Because(Enum):
     OWN_NODE = "a node always reaches its own pods"
     NEIGHBOURS = "neighbour discovery belongs to the link"
     CONTESTED = "several pods hold the address, so it is nobody's"
+    UNKNOWN = "the address is of the node's pod ranges, and nobody known has it"
 
 
 @dataclass(frozen=True, slots=True)

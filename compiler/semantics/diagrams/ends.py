@@ -12,7 +12,7 @@ from functools import cached_property
 from compiler.resources import clusterpolicy, networkpolicy
 from compiler.resources.cluster import Pod
 from compiler.resources.labels import LabelSelector
-from compiler.semantics.diagrams.ranges import Range, runs
+from compiler.semantics.diagrams.ranges import Range, merged, runs
 from compiler.semantics.diagrams.space import block_range
 from compiler.semantics.reading import EgressPeer, IngressPeer, selects
 from compiler.snapshot import Snapshot
@@ -84,6 +84,16 @@ class Ends:
         nodes = {address for own in self.of_node.values() for address in own}
         return tuple(runs(address for address in self.holders if address not in nodes))
 
+    def unknown(self, node: str | None) -> tuple[Range, ...]:
+        """The addresses of a node's pod ranges that nobody has, where nothing may use them."""
+        found = self._snapshot.nodes.get(node or "")
+        if found is None or not self._snapshot.closed:
+            return ()
+        whole = [span for text in found.pod_cidrs for version, span in [block_range(text)] if version == self.version]
+        nodes = (address for one in self._snapshot.nodes.values() for address in self.addresses(one.ips))
+        known = {*self.holders, *self.contested, *nodes, *(a for own in self.of_node.values() for a in own)}
+        return tuple(span for low, high in merged(whole) for span in _besides(low, high, known))
+
     def addresses(self, texts: Iterable[str]) -> Iterator[int]:
         """Those of our family."""
         kind = socket.AF_INET6 if self.version == 6 else socket.AF_INET
@@ -150,6 +160,16 @@ class Ends:
                 low = max(low, end + 1)
         if low <= last:
             yield low, last
+
+
+def _besides(low: int, high: int, cut: Iterable[int]) -> Iterator[Range]:
+    """The range without these numbers."""
+    for number in sorted(number for number in cut if low <= number <= high):
+        if number > low:
+            yield low, number - 1
+        low = number + 1
+    if low <= high:
+        yield low, high
 
 
 def _key(selector: LabelSelector | None) -> Hashable:

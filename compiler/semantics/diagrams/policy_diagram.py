@@ -34,6 +34,7 @@ class PolicyDiagrams:
         self._over, self._made, self._region = over, over.made, region
         self._clauses, self._ends = clauses, clauses.ends
         self._subjects, self._contested = clauses.subjects(node), clauses.contested(node)
+        self._unknown = clauses.ends.unknown(node)
         self._others = {Direction.INGRESS: over.source, Direction.EGRESS: over.destination}
         self._accept, self._denies = self._made.outcome(ACCEPT), self._made.outcome(DROP)
         self._says = {verdict: self._made.outcome(verdict) for verdict in Verdict} | {Verdict.DENY: self._denies}
@@ -54,8 +55,12 @@ class PolicyDiagrams:
         if path is Path.OUTPUT:
             parts.append(made.inside(Level.SOURCE_TYPE, [(LOCAL, LOCAL)], accept))
         parts += [made.where(neighbour_discovery(self._over), accept), made.where(self._itself(), accept)]
-        parts.append(self._denying(Direction.EGRESS, turned))
+        # The node's own addresses may be of its pods' range, as a bridge's is.
+        foreign = [(0, LOCAL - 1), (LOCAL + 1, max(AddressType))]
+        closed = made.inside(Level.SOURCE_TYPE, foreign, made.inside(self._over.source, self._unknown, self._denies))
+        parts += [closed, self._denying(Direction.EGRESS, turned)]
         if path is not Path.INPUT:
+            parts.append(made.inside(self._over.destination, self._unknown, self._denies))
             parts += [made.where(self._own_node(), accept), self._denying(Direction.INGRESS, turned)]
         return made.first([*parts, accept])
 

@@ -38,6 +38,7 @@ def of_policies(clauses: Clauses, node: str | None) -> Iterator[Question]:
     for address, nodes in clauses.contested(node).items():
         yield from ((end, ((address, address),)) for end in _ENDS)
         yield Field.SOURCE, nodes
+    yield from ((end, ends.unknown(node)) for end in _ENDS)
     yield Field.DESTINATION, ends.pods_alone
     for name in {pod.node: None for pod in own.values()}:
         yield Field.SOURCE, [(address, address) for address in sorted(ends.of_node.get(name, ()))]

@@ -11,7 +11,7 @@ from compiler.semantics.diagrams.space import Path
 from compiler.semantics.oracle import Oracle
 from compiler.semantics.packet import Packet
 from compiler.semantics.rules.netfilter import AddressType, State
-from compiler.semantics.verdict import Direction, Ruling
+from compiler.semantics.verdict import Because, Direction, Ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ def said(oracle: Oracle, node: str | None, case: Case) -> Said:
         return Said(True, note="the node itself reaches its own pods")
     connection = oracle.connection(case.packet) if node is None else oracle.at_node(case.packet, node)
     rulings = {Direction.EGRESS: connection.egress}
+    if connection.egress.because is Because.UNKNOWN and case.source_type is LOCAL:
+        rulings = {Direction.EGRESS: Ruling(True, Because.NO_SUBJECT)}  # a bridge's own address, of the same range
     if case.path is not Path.INPUT:
         rulings[Direction.INGRESS] = connection.ingress
     found = {(ruling.block.name, ruling.rule): ruling for ruling in rulings.values() if ruling.block is not None}

@@ -143,7 +143,7 @@ class Verifier:
         """Why nothing can be proved of any rules; empty when there is nothing in the way. Policies alone are for
         `AloneVerifier`."""
         by_itself = self._program != NO_PROGRAM and not self._policies
-        if by_itself or any(pod.holds_addresses for pod in self._snapshot.pods):
+        if by_itself or self._snapshot.complete or any(pod.holds_addresses for pod in self._snapshot.pods):
             return ""
         if self._program != NO_PROGRAM:
             return (
