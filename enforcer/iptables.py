@@ -146,7 +146,8 @@ class Iptables:
                 self._restore(_FAMILY[step.tool], step.text, number)
             else:
                 raise Refused(f"iptables does not read texts of {step.tool.value}", number)
-            if step.settle and self.variant is Variant.NFT:  # legacy waits by itself for packets in an old table
+            # xt_replace_table waits by itself for packets in an old table.
+            if step.settle and (step.tool is Tool.IPSET or self.variant is Variant.NFT):
                 settle()
 
     def _fill(self, text: str, number: int) -> None:

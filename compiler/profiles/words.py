@@ -39,7 +39,7 @@ _DEFAULTS = {("--nflog-group", "0"), ("--limit-burst", "5"), ("-p", "all"), ("-p
 _PROTOCOLS = {**PROTOCOLS, "igmp": 2, "ipv4": 4, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ospf": 89, "vrrp": 112}
 #: What netpolc calls sets of iptables: behind is a digest of their content, or the tag of a generation. Of longer names
 #: not all is in front of the digest.
-_SET = re.compile(r"(netpolc-.{1,12}).*-(?:[0-9a-f]{10}|[0-9a-z]{1,2})")
+_SET = re.compile(r"(netpolc-.{1,12}).*-(?:[0-9a-f]{10}|v[0-9]{1,2})")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _PLAIN = re.compile(r'[^\s"!-][^\s"]*')
 _NFT_WORD = re.compile(r'"[^"\n]*"|#[^\n]*|[^\s"#]+')

@@ -1,5 +1,5 @@
-"""A cluster that moves at random, around pods for which nothing changes: what `test_reload.stream` sends has the same
-verdicts all the time, however often chains, sets and classes do not."""
+"""A cluster that moves at random, in which some connections keep their verdicts: `Moving.stream` sends them. How they
+come to their verdicts does change: by which sets, chains and classes, and whether policies are about them at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from compiler.backends.target import Backend, Target
 from compiler.ir.change import Change
 from compiler.live.batch import Batch
 from compiler.live.compiler import LiveCompiler
+from compiler.semantics.packet import TCP, connection
 from compiler.sources.manifests import Located, Manifests
 from tests.kernel.compiled import Object, block, loaded, namespace, pod, pods, policy, port
-from tests.kernel.test_paths import CLUSTER, EGRESS_OF_A, INGRESS_OF_A
+from tests.kernel.packets import Sendable
+from tests.kernel.rig import Rig
+from tests.kernel.stream import Stream
+from tests.kernel.test_paths import CLUSTER, EGRESS_OF_A, FAR, INGRESS_OF_A, A, B
+from tests.kernel.test_reload import stream
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -21,6 +26,12 @@ _V = TypeVar("_V")
 _POOL = 60
 _FROM_CROWD = [{"from": [pods("app=crowd", "")], "ports": [port(443), port(8443)]}]
 _SAME_AS_A = {key: value for key, value in INGRESS_OF_A["spec"].items() if key != "podSelector"}
+#: `fixed` gets web from far and b, whether it is guarded or not; b and far may be let in for more.
+FIXED = {4: "10.1.1.20", 6: "fd00:1:1::20"}
+_GUARD = policy(
+    "shop", "guard", "guard=on", ingress=[{"from": [pods("app=far"), pods("app=b")], "ports": [port(80), port(81)]}]
+)
+_EXTRA = policy("shop", "extra", "app=a", ingress=[{"from": [pods("extra=on")], "ports": [port(7000)]}])
 #: None of them changes what the stream may do.
 POLICIES: Mapping[str, Object] = {
     "more": policy("shop", "a-more", "app=a", ingress=_FROM_CROWD),
@@ -45,13 +56,18 @@ class Moving:
         self._random = Random(seed)
         self._crowd: dict[int, tuple[int, str, str]] = {n: (n, "app=crowd", "node1") for n in range(1, crowd + 1)}
         self._policies = {"more", "deny"}
-        self._team = False
+        self._team = self._guarded = False
+        self._extra: set[str] = set()
         self._known = Manifests()
         self.compiler = LiveCompiler(Target(Backend.IPTABLES, "node1"))
         self.take()
 
     def objects(self) -> Iterator[Object]:
-        yield from (*CLUSTER, INGRESS_OF_A, EGRESS_OF_A)
+        yield from (*CLUSTER[:3], *CLUSTER[5:], INGRESS_OF_A, EGRESS_OF_A, _GUARD, _EXTRA)
+        yield pod("shop/fixed", list(FIXED.values()), f"app=fixed,guard={'on' if self._guarded else 'off'}")
+        for name, ips, where in (("b", B, "node1"), ("far", FAR, "node2")):
+            extra = "on" if name in self._extra else "off"
+            yield pod(f"shop/{name}", list(ips.values()), f"app={name},extra={extra}", where)
         yield namespace("crowd", **({"team": "x"} if self._team else {}))
         for number, (address, labels, node) in self._crowd.items():
             yield pod(f"crowd/p{number}", [f"10.1.9.{address}", f"fd00:1:9::{address}"], labels, node)
@@ -71,7 +87,7 @@ class Moving:
     def _move(self) -> None:
         random = self._random
         number = random.randint(1, _POOL)
-        match random.randint(0, 6):
+        match random.randint(0, 11):
             case 0 | 1 | 2:
                 self._crowd.pop(number, None)
             case 3 | 4:
@@ -81,8 +97,26 @@ class Moving:
                 self._crowd[number] = address, labels, random.choice(("node1", "node1", "node2"))
             case 5:
                 self._policies ^= {random.choice(sorted(POLICIES))}
-            case _:
+            case 6:
                 self._team = not self._team
+            case 7 | 8 | 9:
+                self._guarded = not self._guarded
+            case _:
+                self._extra ^= {random.choice(("b", "far"))}
+
+    @staticmethod
+    def stream(rig: Rig) -> Stream:
+        """What stays allowed and what stays denied."""
+        steady = stream(rig)
+        allowed: list[Sendable] = []
+        denied: list[Sendable] = []
+        for family in (4, 6):
+            a, b, far, fixed = A[family], B[family], FAR[family], FIXED[family]
+            for n in range(30):
+                allowed += [connection(source, fixed, TCP, 80 + n % 2, 100 + n) for source in (b, far)]
+                allowed += [connection(source, a, TCP, 80, 200 + n) for source in (b, far)]
+                denied += [connection(a, fixed, TCP, 80, 300 + n), connection(far, a, TCP, 81, 400 + n)]
+        return steady.with_more(allowed, denied)
 
 
 def _batch(before: Manifests, now: Manifests) -> Batch:

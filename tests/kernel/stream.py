@@ -20,12 +20,16 @@ class Stream:
         self.lost: Counter[str] = Counter()
         self.leaked: Counter[str] = Counter()
         self._rig = rig
-        self._packets = [
-            (encode(packet, n), expected, str(packet))
-            for n, (packet, expected) in enumerate([*((p, True) for p in allowed), *((p, False) for p in denied)])
-        ]
+        self._packets: list[tuple[bytes, bool, str]] = []
+        self.with_more(allowed, denied)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
+
+    def with_more(self, allowed: Sequence[Sendable], denied: Sequence[Sendable]) -> Stream:
+        """The same stream, before it begins, with these, too."""
+        for packet, expected in [*((p, True) for p in allowed), *((p, False) for p in denied)]:
+            self._packets.append((encode(packet, len(self._packets)), expected, str(packet)))
+        return self
 
     def __enter__(self) -> Stream:
         self._thread.start()
