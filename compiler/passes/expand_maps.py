@@ -20,7 +20,7 @@ from dataclasses import replace
 from compiler.backends.target import Capabilities
 from compiler.ir.match import InPrefix, InSet
 from compiler.ir.names import Namer
-from compiler.ir.ruleset import Chain, Goto, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Verdict
+from compiler.ir.ruleset import Chain, Goto, Jump, Lookup, PrefixMap, PrefixSet, Rule, Ruleset, Set, Table, Verdict
 from compiler.net import Prefix
 
 #: Leaves of a tree, and dispatches that are no tree: so many address rules in a row.
@@ -50,12 +50,14 @@ class _Expansion:
         self._maps = {found.name: found for found in ruleset.maps}
         self._sets: dict[str, Set | PrefixSet] = {found.name: found for found in ruleset.sets}
         self._trees: dict[str, Chain] = {}
-        self._tables = {chain.name: chain.table for chain in ruleset.chains}
+        #: Of the chain that is being rewritten.
+        self._table = Table.FILTER
         self._namer = Namer()
 
     def result(self) -> Ruleset:
         chains = []
         for chain in self._ruleset.chains:
+            self._table = chain.table
             rules: list[Rule | Lookup] = []
             for rule, behind in zip(chain.rules, (*chain.rules[1:], None), strict=True):
                 rules.extend(self._expand(rule, behind) if isinstance(rule, Lookup) else (rule,))
@@ -142,7 +144,6 @@ class _Expansion:
         branches: dict[int, list[tuple[int, Verdict]]] = {}
         for item in items:
             branches.setdefault(item[0] >> family.bits - length, []).append(item)
-        table = next(self._tables[verdict.chain] for _, verdict in items if isinstance(verdict, Jump | Goto))
         rules = list[Rule | Lookup]()
         below = []
         for head, inside in branches.items():
@@ -155,7 +156,7 @@ class _Expansion:
                 child = self._namer.name(f"t{family.value}", lookup.map, f"{lookup.map} {prefix}")
                 rules.append(Rule((InPrefix(field, prefix),), Goto(child), family, lookup.origins))
                 below.append((child, inside, prefix))
-        self._trees[name] = Chain(name, (*rules, *misses), table=table, family=family, notes=notes)
+        self._trees[name] = Chain(name, (*rules, *misses), table=self._table, family=family, notes=notes)
         for child, inside, prefix in below:
             self._grow(child, lookup, inside, (f"{lookup.map}: {field.value} in {prefix}",), misses)
 

@@ -56,7 +56,7 @@ def compiled(subjects: int, others: int, backend: Backend = Backend.NFTABLES) ->
 
 
 @pytest.mark.parametrize("backend", Backend)
-@pytest.mark.parametrize(("subjects", "others"), [(0, 0), (1, 0), (0, 1), (3, 3), (30, 0), (30, 30), (2, 100)])
+@pytest.mark.parametrize(("subjects", "others"), [(0, 0), (1, 0), (0, 1), (3, 3), (30, 0), (30, 30), (10, 5), (2, 100)])
 def test_proved(backend: Backend, subjects: int, others: int) -> None:
     """In rows, sets and trees; and the same text is not what it would be were the ranges open."""
     policies, snapshot = cluster(subjects, others)
