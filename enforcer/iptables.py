@@ -124,11 +124,12 @@ class Iptables:
             raise
 
     def _learn(self, sets: Iterable[ipset_list.Header]) -> None:
-        """Numbers of our sets, as rules have them."""
-        self._names = {}
-        for header in sets:
+        """Numbers of our sets, as rules have them; a set keeps its number, and one that rules ask cannot go."""
+        there = {header.name for header in sets}
+        self._names = {number: name for number, name in self._names.items() if name in there}
+        for name in there - set(self._names.values()):
             with suppress(FileNotFoundError):
-                self._names[ipset_list.index(self._netlink, header.name)] = header.name
+                self._names[ipset_list.index(self._netlink, name)] = name
 
     def _set_name(self, number: int) -> str:
         return self._names.get(number, f"{number}")
@@ -140,6 +141,8 @@ class Iptables:
         for number, step in enumerate(steps):
             if step.tool is Tool.IPSET:
                 self._sets = None
+                if "destroy " in step.text:
+                    self._names = {}
                 self._fill(step.text, number)
             elif step.tool in _FAMILY:
                 self._rules = None
