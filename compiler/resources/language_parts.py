@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from compiler.resources.labels import LabelSelector
 
 
 class Value(BaseModel):
-    """Immutable; of exactly these types. What validates a model is built when the first one is made."""
+    """Immutable; of exactly these types. What validates a model is built when the first one is made. Validators are of
+    fields, as those of models are asked again by every model around."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
@@ -30,11 +31,13 @@ class Addresses(Value):
     first: IPv4Address | IPv6Address
     last: IPv4Address | IPv6Address
 
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.first.version != self.last.version or int(self.first) > int(self.last):
+    @field_validator("last")
+    @classmethod
+    def _is_a_range(cls, last: IPv4Address | IPv6Address, info: ValidationInfo) -> IPv4Address | IPv6Address:
+        first = info.data.get("first", last)
+        if first.version != last.version or int(first) > int(last):
             raise ValueError("a range of addresses is of one family and begins with the lower one")
-        return self
+        return last
 
 
 class Anyone(Value):
@@ -135,11 +138,12 @@ class PortRange(Value):
     first: Port
     last: Port
 
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.first > self.last:
+    @field_validator("last")
+    @classmethod
+    def _is_a_range(cls, last: int, info: ValidationInfo) -> int:
+        if info.data.get("first", last) > last:
             raise ValueError("a range of ports begins with the lower one")
-        return self
+        return last
 
 
 class NamedPort(Value):

@@ -16,9 +16,7 @@ from compiler.resources.language import (
     PortRange,
     Ports,
     PortSpec,
-    ThisNode,
     WholeProtocol,
-    parts,
 )
 from compiler.sources.language.addresses import VERSIONS
 from compiler.sources.language.files import Text
@@ -53,7 +51,7 @@ class Asking:
         if found is None:
             return None
         named = next((one.name for one in found if isinstance(one, NamedPort)), None)
-        if named is not None and (target is None or not any_part(target, Pods)):
+        if named is not None and (target is None or Pods not in self._names.kinds(target)):
             where = towards or node
             self.flaw(where, f"{named} is the name of a container's port, and no pod is the target here", "named-port")
             return None
@@ -116,11 +114,6 @@ class Asking:
 def _numbers(port: t.Port) -> tuple[int, int]:
     assert isinstance(port.low, t.Number), "the grammar has nothing else"
     return port.low.number, port.high.number if port.high is not None else port.low.number
-
-
-def any_part(end: End, kind: type[Pods | ThisNode]) -> bool:
-    """Whether some part of an expression is of that kind, not counting what is taken away."""
-    return any(isinstance(one, kind) for one in parts(end))
 
 
 def _of_ports(ports: tuple[PortSpec, ...]) -> frozenset[int]:

@@ -22,6 +22,7 @@ from compiler.resources.language import (
     PortSpec,
     Routed,
     ThisNode,
+    parts,
 )
 from compiler.sources.language import ports
 from compiler.sources.language.addresses import bogons, known, versions
@@ -73,7 +74,9 @@ class Names:
         self._problems = problems
         self._defined: dict[str, Defined] = {}
         self._ends: dict[str, End | None] = {"bogons": bogons(), **ROUTED}
-        self._versions: dict[int, frozenset[int]] = {}  # by id: of ends that have names, which live as long as we do
+        #: By id: of ends that have names, which live as long as we do.
+        self._versions: dict[int, frozenset[int]] = {}
+        self._kinds: dict[int, frozenset[type]] = {}
         self._services: dict[str, tuple[PortSpec, ...] | None] = {}
         self._open: list[str] = []
         for text in files:
@@ -111,6 +114,10 @@ class Names:
     def versions(self, end: End) -> frozenset[int]:
         """The IP versions that the addresses of an end can have. A large set is looked through once."""
         return self._versions[id(end)] if id(end) in self._versions else versions(end)
+
+    def kinds(self, end: End) -> frozenset[type]:
+        """Of which kinds the parts of an end are, not counting what is taken away. Likewise."""
+        return self._kinds[id(end)] if id(end) in self._kinds else _kinds(end)
 
     def end(self, text: Text, node: t.End) -> End | None:
         """The end that an expression of this file means; a family mismatch inside of it, or nobody where an
@@ -170,7 +177,7 @@ class Names:
             self._open.append(name)
             found = self._ends[name] = self._defined_end(self._defined[name])
             if found is not None:
-                self._versions[id(found)] = versions(found)
+                self._versions[id(found)], self._kinds[id(found)] = versions(found), _kinds(found)
             self._open.pop()
             return found
         return self._ends[name]
@@ -253,6 +260,10 @@ class Names:
 
     def _flaw(self, text: Text, at: t.Node, message: str, code: str) -> None:
         self._problems.add(text.flaw(at, message, code))
+
+
+def _kinds(end: End) -> frozenset[type]:
+    return frozenset(map(type, parts(end)))
 
 
 def _addresses(node: t.Address | t.Prefix | t.Range) -> Addresses:

@@ -17,7 +17,6 @@ from compiler.resources.language import (
     Translates,
     Within,
 )
-from compiler.sources.language.asking import any_part
 from compiler.sources.language.opaque import Opaques
 from compiler.sources.language.ports import TCP
 from grammar import dsl_tree as t
@@ -79,13 +78,13 @@ class Rules(Opaques):
 
     def _without_self(self, node: t.Rule | t.Within, found: Matching) -> bool:
         for end, at in ((found.source, node.source), (found.target, node.target)):
-            if any_part(end, ThisNode):
+            if ThisNode in self._names.kinds(end):
                 self.flaw(at, "self is this node: rules about its own connections belong in node { ... }", "self")
                 return False
         return True
 
     def _with_self(self, node: t.Rule | t.Within, found: Matching) -> bool:
-        ours = [any_part(end, ThisNode) for end in (found.source, found.target)]
+        ours = [ThisNode in self._names.kinds(end) for end in (found.source, found.target)]
         if sum(ours) != 1:
             text = "both ends are self" if all(ours) else "neither end is self, and a node block is about this node"
             at = t.Node(node.begin, node.brace) if isinstance(node, t.Within) else node

@@ -29,7 +29,6 @@ from compiler.resources.language import (
     Ttl,
 )
 from compiler.sources.language.addresses import known, single
-from compiler.sources.language.asking import any_part
 from compiler.sources.language.ports import DSCP, TCP
 from compiler.sources.language.rules import Rules
 from grammar import dsl_tree as t
@@ -99,7 +98,7 @@ class Tables(Rules):
             return None
         if not self.only_ports(node.ports, ports, "dnat") or not self.agree(node, source, to, target):
             return None
-        if not any_part(target, Pods) and single(target) is None:
+        if Pods not in self._names.kinds(target) and single(target) is None:
             addresses = known(target)
             what = "it is several" if addresses is not None else "which address it has is not known"
             self.flaw(node.target, f"dnat goes to one address of a family, or to pods: {what}", "many-targets")
