@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 from compiler.backends import iptables, nftables
 from compiler.backends.target import Backend, Target
@@ -136,10 +137,10 @@ class Compiler:
                     yield f"{rule.origin}: domainNames match nothing: files hold no DNS answers"
                 if not self.snapshot.nodes and any(isinstance(peer, NodeSelector) for peer in rule.peers):
                     yield f"{rule.origin}: matches no node: the input holds no Node objects"
-        ends = self._ends
-        for item, origin in self._items():
+        ends, side = self._ends, Side(Here.ASKED)
+        for item, origin in self._items:
             for what, end in (("source", item.source), ("target", item.target)) if isinstance(item, Matching) else ():
-                if not any(ends.meet((end,), family, Side(Here.ASKED)) for family in Family):
+                if not any(ends.meet((end,), family, side) for family in Family):
                     yield f"{origin}: matches nothing: nobody in the input is its {what}"
         yield from holding.remarks(self.program, ends)
         if unverified := self.unverified():
@@ -148,23 +149,24 @@ class Compiler:
     def unverified(self) -> str:
         """Which rules of one tool are in the program, as they are; nothing without any."""
         tables = (*every_item(self.program.nat), *self.program.mangle, *self.program.raw)
-        every = (*(item for item, _ in self._items()), *tables)
+        every = (*(item for item, _ in self._items), *tables)
         found = [item.name for item in every if isinstance(item, Opaque)]
         many = "1 rule" if len(found) == 1 else f"{len(found)} rules"
         return f"unverified: {many} of one tool, as written ({', '.join(found)})" if found else ""
 
-    def _items(self) -> Iterator[tuple[Item, Origin]]:
+    @cached_property
+    def _items(self) -> tuple[tuple[Item, Origin], ...]:
         """Everything in lists of the program, and where it stands."""
         program = self.program
-        for whole in (
+        listed = (
             *of_blocks(program),
             *of_blocks(program, "baseline"),
             *placed(program.node_packets, "node", "packets"),
             *placed(program.node, "node"),
             *placed(program.forward_packets, "forward", "packets"),
             *placed(program.forward, "forward"),
-        ):
-            yield from ((one.item, one.origin) for one in whole.every())
+        )
+        return tuple((one.item, one.origin) for whole in listed for one in whole.every())
 
     def compile(self, target: Target, counted: Counted | None = None) -> Artifacts:
         """The scripts for one node. Raises OutOfOrder for profiles that do not come one after the other."""

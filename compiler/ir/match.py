@@ -25,6 +25,8 @@ class Field(Enum):
     PROTOCOL = "protocol"
     PORT = "destination port"
 
+    __hash__ = object.__hash__  # by identity, as equality: Enum's own is Python, and fields are in many keys
+
 
 @dataclass(frozen=True, slots=True)
 class Replies:

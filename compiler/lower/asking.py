@@ -103,7 +103,8 @@ class Asking:
         #: What rules ask again and again, at each hook, by the identity of what it is for, which is kept so that the
         #: identity stays its own. So rules share their matches, and later stages need to look at each only once.
         self._known_ways: dict[tuple[int, type], tuple[Alternative, _Ways]] = {}
-        self._known_ports: dict[tuple[Ports, Family], tuple[Match, ...]] = {}
+        self._known_ports: dict[tuple[int, Family], tuple[Ports, tuple[Match, ...]]] = {}
+        self._numbers: dict[tuple[Ports, Family], tuple[Match, ...]] = {}
         self._known_choices: dict[tuple[int, Field], tuple[Intervals, Sequence[tuple[Match, ...]]]] = {}
         self._names: dict[tuple[Family, Intervals], str] = {}
         self._known_sets: dict[tuple[int, Field], tuple[Intervals, Sequence[tuple[Match, ...]]]] = {}
@@ -220,10 +221,10 @@ class Asking:
         if ports is None:
             yield (), targets
             return
-        matches = self._known_ports.get((ports, family))
-        if matches is None:
-            matches = self._known_ports[ports, family] = tuple(self._numbers(ports, family))
-        for match in matches:
+        known = self._known_ports.get((id(ports), family))
+        if known is None:
+            known = self._known_ports[id(ports), family] = ports, self._numbered(ports, family)
+        for match in known[1]:
             yield (match,), targets
         named = {
             serving
@@ -234,8 +235,14 @@ class Asking:
         if named:
             yield (InSet(_TRIPLE, self._triples(named, family)),), everything(family)
 
-    def _numbers(self, ports: Iterable[PortSpec], family: Family) -> Iterator[Match]:
+    def _numbered(self, ports: tuple[PortSpec, ...], family: Family) -> tuple[Match, ...]:
         """The matches of ports that are the same of all targets."""
+        found = self._numbers.get((ports, family))
+        if found is None:
+            found = self._numbers[ports, family] = tuple(self._new_numbers(ports, family))
+        return found
+
+    def _new_numbers(self, ports: Iterable[PortSpec], family: Family) -> Iterator[Match]:
         spans: dict[int, list[tuple[int, int]]] = {}
         whole: set[int] = set()
         for one in ports:

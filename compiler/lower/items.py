@@ -24,7 +24,18 @@ from compiler.lower.segments import Segments
 from compiler.net import Family
 from compiler.policy import Origin
 from compiler.resolve.ends import Here, Side, is_node
-from compiler.resources.language import Item, Log, Matching, NamedPort, Opaque, Ports, Program, Rule, Within
+from compiler.resources.language import (
+    Item,
+    Log,
+    Matching,
+    NamedPort,
+    Opaque,
+    PolicyBlock,
+    Ports,
+    Program,
+    Rule,
+    Within,
+)
 
 #: Who is met at the two ends of each hook.
 SIDES: Mapping[Hook, tuple[Side, Side]] = {
@@ -52,10 +63,15 @@ class Placed:
             yield from one.every()
 
 
+def blocks(program: Program, tier: str = "admin") -> list[PolicyBlock]:
+    """The policy blocks of a tier, in the order in which they are asked."""
+    found = (block for block in program.policies if block.tier == tier)
+    return sorted(found, key=lambda block: (block.priority, block.name))
+
+
 def of_blocks(program: Program, tier: str = "admin") -> Iterator[Placed]:
     """The items of all policy blocks of a tier, in the order in which they are asked."""
-    blocks = (block for block in program.policies if block.tier == tier)
-    for block in sorted(blocks, key=lambda block: (block.priority, block.name)):
+    for block in blocks(program, tier):
         yield from placed(block.rules, "policy", block.name)
 
 

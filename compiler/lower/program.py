@@ -39,10 +39,10 @@ from compiler.ir.ruleset import (
 from compiler.ir.ruleset import Rule as Line
 from compiler.lower.asking import Asking
 from compiler.lower.deny import DENY, NONE_BESIDES, Denials, answering, rejecting
-from compiler.lower.items import ItemChains, Placed, at, of_blocks, placed
+from compiler.lower.items import ItemChains, Placed, at, blocks, of_blocks, placed
 from compiler.net import union
 from compiler.resolve.ends import Ends, is_alike
-from compiler.resources.language import Matching, Opaque, Program, Rule
+from compiler.resources.language import Matching, Opaque, Program, Rule, every_item
 
 #: Of lists that the machine has of itself at each hook: the name of the first chain, and what others begin with.
 _OWN = {Hook.FORWARD: ("forwarded", "fwd"), Hook.INPUT: ("node-in", "node-in"), Hook.OUTPUT: ("node-out", "node-out")}
@@ -67,7 +67,8 @@ _ABOUT = {
 
 def denials(program: Program, ends: Ends, target: Target) -> Denials:
     """What the program needs of the end of denied packets."""
-    rules = list(_rules(of_blocks(program)))
+    items = (one for block in blocks(program) for one in every_item(block.rules))
+    rules = [one for one in items if isinstance(one, Rule)]
     answers = [_answer(rule) for rule in rules if rule.verb == "reject"]
     own = {family: ends.selves(family) for family in target.families}
     return Denials(tuple(dict.fromkeys(answers)), own) if rules else NONE_BESIDES

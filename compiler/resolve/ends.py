@@ -51,6 +51,8 @@ class Here(Enum):
     NEVER = "nobody who is met there is this node"
     ASKED = "the address is one of its own"
 
+    __hash__ = object.__hash__  # by identity, as equality: Enum's own is Python, and sides are in many keys
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -190,6 +192,9 @@ class Ends:
                     named = side.interfaces and any(covers(name, cell) for name in names)
                     return everything(family) if named else NOBODY
                 case Either(ends=ends):
+                    known = self._known.get((id(one), family))
+                    if known is not None:
+                        return known[1]
                     return self._either(one, family) if _is_plain(one) else union(*map(spans, ends))
                 case Both(ends=ends):
                     whole = everything(family)
@@ -221,11 +226,10 @@ class Ends:
 
     def _either(self, end: Either, family: Family) -> Intervals:
         """A set of the program: it may be large, and many rules may ask it."""
-        found = self._known.get((id(end), family))
-        if found is None:
-            parts = (self._addresses(one, family) for one in end.ends if isinstance(one, Addresses))
-            found = self._known[id(end), family] = end, union(*parts)
-        return found[1]
+        parts = (self._addresses(one, family) for one in end.ends if isinstance(one, Addresses))
+        found = union(*parts)
+        self._known[id(end), family] = end, found
+        return found
 
     def _addresses(self, end: Addresses | Pods | Nodes, family: Family) -> Intervals:
         if isinstance(end, Addresses):
