@@ -1,76 +1,123 @@
 """The pipeline for one node, kept up to date by what changes in its cluster.
 
 `take` gets what has changed and says what that changes in the rules; `ruleset` is always what a compile from scratch
-of the same objects would make.
+of the same objects would make. A pod of another node changes elements of sets and maps, found through the groups and
+selectors that name it (`index`, `kept`, `pairs`). What concerns pods of this node, policies, namespaces or nodes makes
+the classes anew that it touches, and the skeleton.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
 
 from compiler.backends.target import Target
-from compiler.ir.change import Change, canonical, difference
+from compiler.ir.change import Change
+from compiler.ir.names import Namer
 from compiler.ir.ruleset import Ruleset
-from compiler.live.batch import Batch, PodKey, PolicyKey
-from compiler.live.steady import steady
-from compiler.lower.pods import lower
-from compiler.resolve.classes import classes
-from compiler.resolve.inventory import Inventory
-from compiler.resolve.reach import Reacher
-from compiler.resources.cluster import Namespace, Node, Pod
-from compiler.snapshot import Snapshot, build
+from compiler.live.batch import Batch
+from compiler.live.changes import change
+from compiler.live.classes import Classes
+from compiler.live.index import Index, Step
+from compiler.live.objects import Moved, Objects, put
+from compiler.live.pairs import LivePairs
+from compiler.live.skeleton import Skeleton, skeleton
+from compiler.net import Family, parse_address
+from compiler.resources.cluster import Namespace, Pod
+from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
-from compiler.translate import translate
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class LiveCompiler:
     """Rules of the target's node; without a node, every pod of the cluster is a subject. In the beginning there is
-    nothing in the cluster."""
+    nothing, not even a chain."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._pods: dict[PodKey, Pod] = {}
-        self._namespaces: dict[str, Namespace] = {}
-        self._nodes: dict[str, Node] = {}
-        self._policies: dict[PolicyKey, Located] = {}
-        self._ruleset = Ruleset((), families=target.families, counted=target.counters)
+        self._objects = Objects()
+        self._index = Index(target.node, self._step)
+        self._namer = Namer()
+        self._pairs = {family: LivePairs(family) for family in target.families}
+        self._classes = Classes(self._index, target, self._pairs)
+        self._skeleton: Skeleton | None = None
 
     def take(self, batch: Batch) -> Change:
         """What makes the rules of now out of those of before. The first change starts from nothing at all."""
-        _put(self._pods, batch.pods)
-        _put(self._namespaces, batch.namespaces)
-        _put(self._nodes, batch.nodes)
-        _put(self._policies, batch.policies)
-        before, self._ruleset = self._ruleset, canonical(self._whole())
-        return difference(before, self._ruleset)
+        moved = self._objects.put_pods(batch.pods)
+        around = self._around(moved, batch.namespaces)
+        for family, pairs in self._pairs.items():
+            pairs.detach(around.get(family, ()))
+        anew = self._put(batch) or bool(around) or self._skeleton is None
+        self._index.many(len(moved))
+        for old, new in moved:
+            self._index.move(old, new)
+        if self._classes.settle(self._objects if anew else None) or self._skeleton is None:
+            return self._become(self._new_skeleton())
+        return self._become(self._skeleton)
 
     def ruleset(self) -> Ruleset:
         """All rules of now, with their elements; `canonical`."""
-        return self._ruleset
+        if self._skeleton is None:
+            return Ruleset((), families=self._target.families, counted=self._target.counters)
+        return self._skeleton.filled(self._index, self._pairs)
 
     def policies(self) -> tuple[Located, ...]:
         """Every policy, in the order of their keys."""
-        return tuple(located for _, located in sorted(self._policies.items()))
+        return tuple(self._objects.located())
 
     def snapshot(self) -> Snapshot:
         """The cluster of now."""
-        own = {namespace for kind, namespace, _ in self._policies if kind == "NetworkPolicy"}
-        return build(self._pods.values(), self._namespaces.values(), self._nodes.values(), own)
+        return self._objects.snapshot()
 
-    def _whole(self) -> Ruleset:
-        inventory = Inventory(self.snapshot())
-        found = classes(inventory, translate(self.policies()), self._target.node)
-        made = lower(found, Reacher(inventory), self._target)
-        return steady(made, self._target)
+    def _step(self, step: Step) -> None:
+        self._classes.step(step)
 
+    def _around(self, moved: Iterable[Moved], namespaces: Mapping[str, Namespace | None]) -> dict[Family, set[int]]:
+        """The addresses of the node's pods that a batch is about."""
+        found: dict[Family, set[int]] = {}
+        for pod in self._concerned(moved, namespaces):
+            for family, address in map(parse_address, pod.ips):
+                found.setdefault(family, set()).add(address)
+        return found
 
-def _put(known: MutableMapping[_K, _V], changed: Mapping[_K, _V | None]) -> None:
-    for key, value in changed.items():
-        if value is None:
-            known.pop(key, None)
-        else:
-            known[key] = value
+    def _concerned(self, moved: Iterable[Moved], namespaces: Mapping[str, Namespace | None]) -> Iterator[Pod]:
+        is_local = self._index.is_local
+        for pod in (pod for both in moved for pod in both if pod is not None and pod.holds_addresses):
+            if is_local(pod):
+                yield pod
+            yield from filter(is_local, self._index.rivals(pod))
+        for group in self._index.local(self._target.node) if namespaces else ():
+            if group.namespace in namespaces:
+                yield from group.pods
+
+    def _put(self, batch: Batch) -> bool:
+        """Takes everything but pods; whether classes may be other ones now."""
+        objects, index = self._objects, self._index
+        had_some = bool(objects.policies)
+        places = objects.put_policies(batch.policies)
+        local = {group.namespace for group in index.local(self._target.node)} if places else set()
+        anew = bool(places & (local | {""})) or had_some is not bool(objects.policies)
+        for name, space in batch.namespaces.items():
+            put(objects.namespaces, name, space)
+            moved = index.relabelled(name, space)
+            self._classes.asked_anew(moved)
+            anew |= bool(moved)
+        renewed = False
+        for name, node in batch.nodes.items():
+            put(objects.nodes, name, node)
+            renewed |= index.renewed(name, node)
+        if renewed:
+            self._classes.nodes_moved()
+        return anew
+
+    def _new_skeleton(self) -> Skeleton:
+        some = [family for family, pairs in self._pairs.items() if pairs.count]
+        return skeleton(self._classes.lowered, some, self._target, self._namer)
+
+    def _become(self, new: Skeleton) -> Change:
+        made = change(self._skeleton, new, self._index, self._pairs)
+        self._skeleton = new
+        for pairs in self._pairs.values():
+            pairs.clear()
+        self._classes.clear()
+        self._index.count({watched for watched, _ in new.shared.values()})
+        return made

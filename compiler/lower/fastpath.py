@@ -8,18 +8,20 @@ is denied, and the class needs no chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from compiler.ir.match import Field
-from compiler.net import NO_PORTS, Family, PortSet
+from compiler.net import NO_PORTS, Family, PortSet, Prefix
 from compiler.policy import Direction
 from compiler.resolve.classes import PodClass
 from compiler.resolve.reach import Reach, asker
 
 PAIR_KEY = (Field.SOURCE, Field.DESTINATION, Field.PROTOCOL, Field.PORT)
 
-#: At most so many pairs a family; classes with the fewest pairs come first. 262,144 elements take about 2 s to
+#: At most so many pairs a family; classes that ask for the fewest come first. 262,144 elements take about 2 s to
 #: load into nftables and 0.5 s into an ipset.
 PAIR_BUDGET = 1 << 18
 
@@ -42,45 +44,65 @@ def pairs(lowered: Sequence[tuple[PodClass, Reach]], family: Family) -> Pairs:
     for pods, reach in lowered:
         ask = asker(reach)
         subjects[pods.direction].update((address, ask) for address in pods.addresses(family))
-    sized = sorted((_cost(pods, reach, family), n) for n, (pods, reach) in enumerate(lowered))
+    tallies = [Counter(ports for _, ports in reach.exact) for _, reach in lowered]
+    sized = ((pods, cost(pods.addresses(family), tally)) for (pods, _), tally in zip(lowered, tallies, strict=True))
     found: set[Pair] = set()
     answered: set[int] = set()
-    for cost, n in sized:
-        if len(found) + cost > PAIR_BUDGET:
-            break
+    for n in within_budget(list(sized)):
         pods, reach = lowered[n]
-        far = Direction.EGRESS if pods.direction is Direction.INGRESS else Direction.INGRESS
-        others = subjects[far]
+        others = subjects[opposite(pods.direction)]
         for own in pods.addresses(family):
             for peer, protocol, port in _single_ports(reach):
                 ask_peer = others.get(peer)
                 if ask_peer is None or ask_peer(own).has(protocol, port):
-                    ends = (peer, own) if pods.direction is Direction.INGRESS else (own, peer)
-                    found.add((*ends, protocol, port))
-        if _is_pairs_alone(reach):
+                    found.add((*ends(pods.direction, own, peer), protocol, port))
+        if not reach.shared and is_pairs_alone(tallies[n], reach.nets):
             answered.add(n)
     return Pairs(tuple(sorted(found)), frozenset(answered))
 
 
-def _cost(pods: PodClass, reach: Reach, family: Family) -> int:
-    return len(pods.addresses(family)) * sum(1 for _ in _single_ports(reach))
+def cost(own: Sequence[int], tally: Mapping[PortSet, int]) -> int:
+    """How many pairs a class asks for: with its addresses, and so many exact other ends by their ports."""
+    return len(own) * sum(len(points(ports) or ()) * count for ports, count in tally.items())
 
 
-def _is_pairs_alone(reach: Reach) -> bool:
-    """Whether everything that the reach allows is in `_single_ports`."""
-    nobody_else = not reach.shared and all(ports == NO_PORTS for _, ports in reach.nets)
-    return nobody_else and all(_points(ports) is not None for ports in {ports for _, ports in reach.exact})
+def within_budget(sized: Sequence[tuple[PodClass, int]]) -> Iterator[int]:
+    """The positions of the classes whose costs (of one family) are within the budget together, the lowest first."""
+    first = {n: (pods.pods[0].namespace, pods.pods[0].name) for n, (pods, _) in enumerate(sized)}
+    order = sorted((cost, pods.direction.value, first[n], n) for n, (pods, cost) in enumerate(sized))
+    spent = 0
+    for more, _, _, n in order:
+        spent += more
+        if spent > PAIR_BUDGET:
+            break
+        yield n
+
+
+def opposite(direction: Direction) -> Direction:
+    """The direction in which the other end is the subject."""
+    return Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
+
+
+def ends(direction: Direction, own: int, peer: int) -> tuple[int, int]:
+    """Source and destination of what a subject lets through in a direction."""
+    return (peer, own) if direction is Direction.INGRESS else (own, peer)
+
+
+def is_pairs_alone(exact: Iterable[PortSet], nets: Iterable[tuple[Prefix, PortSet]]) -> bool:
+    """Whether a class that asks no shared set allows nothing but pairs: by the ports that its exact addresses have,
+    and by its prefixes."""
+    return all(ports == NO_PORTS for _, ports in nets) and all(points(ports) is not None for ports in exact)
 
 
 def _single_ports(reach: Reach) -> Iterator[tuple[int, int, int]]:
     """(address, protocol, port) of every exact address that allows nothing but a few single ports."""
-    known = {ports: _points(ports) or () for ports in {ports for _, ports in reach.exact}}
     for address, ports in reach.exact:
-        for protocol, port in known[ports]:
+        for protocol, port in points(ports) or ():
             yield address, protocol, port
 
 
-def _points(ports: PortSet) -> tuple[tuple[int, int], ...] | None:
+@lru_cache(maxsize=1 << 10)
+def points(ports: PortSet) -> tuple[tuple[int, int], ...] | None:
     """A port set as (protocol, port) points; None when it is more than a few."""
     items = ports.items()
     few = len(items) <= _MOST_PORTS and all(low == high for _, low, high in items)

@@ -10,7 +10,7 @@ are, the number of lookups stays the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.backends.target import Target
@@ -33,7 +33,7 @@ from compiler.lower.hooks import hook_chains
 from compiler.lower.notes import class_notes, set_notes
 from compiler.lower.ports import PortChains
 from compiler.net import Family, PortSet, Prefix
-from compiler.policy import Direction, Origin
+from compiler.policy import Direction, Origin, PodSelector
 from compiler.resolve.classes import PodClass
 from compiler.resolve.reach import Reach, Reacher, SharedSet
 
@@ -58,58 +58,69 @@ class Lowered:
 
 def lower(classes: Sequence[PodClass], reacher: Reacher, target: Target, denials: Denials = NONE_BESIDES) -> Ruleset:
     """The ruleset of one node, before any pass."""
-    return _Lowering(reacher, target).ruleset(classes, denials)
+    layout = Layout(target)
+    lowered: list[Lowered] = []
+    known: dict[Family, Sequence[Pair]] = {}
+    for family in target.families:
+        found = [
+            (pods, reach)
+            for pods in classes
+            if pods.addresses(family) and not (reach := reacher.reach(pods, family)).is_open
+        ]
+        answers = pairs(found, family)
+        known[family] = answers.elements
+        for n, (pods, reach) in enumerate(found):
+            chain = DENY if n in answers.answered else layout.chain_name(pods, family)
+            lowered.append(Lowered(pods, family, reach, chain))
+    return layout.ruleset(lowered, known, denials)
 
 
-class _Lowering:
-    def __init__(self, reacher: Reacher, target: Target) -> None:
-        self._reacher = reacher
+class Layout:
+    """Where everything of one ruleset stands, and what it is called. `namer`: for names that are to stay the same in
+    several rulesets. Without `notes`, nothing is said for the reader of a script."""
+
+    def __init__(self, target: Target, namer: Namer | None = None, notes: bool = True) -> None:
         self._target = target
         self._namer = Namer()
-        self._ports = PortChains(self._namer, target.capabilities)
+        self._lasting = self._namer if namer is None else namer
+        self._notes = notes
+        self._ports = PortChains(self._lasting, target.capabilities)
         self._maps: list[PrefixMap] = []
         self._sets: dict[str, Set] = {}
 
-    def ruleset(self, classes: Sequence[PodClass], denials: Denials) -> Ruleset:
-        known: list[Rule] = []
-        lowered: list[Lowered] = []
-        for family in self._target.families:
-            found = [
-                (pods, reach)
-                for pods in classes
-                if pods.addresses(family) and not (reach := self._reacher.reach(pods, family)).is_open
-            ]
-            answers = pairs(found, family)
-            for n, (pods, reach) in enumerate(found):
-                chain = DENY if n in answers.answered else self._chain_name(pods, family)
-                lowered.append(Lowered(pods, family, reach, chain))
-            known += self._known(answers.elements, family, [pods for pods, _ in found])
+    def ruleset(
+        self, lowered: Sequence[Lowered], known: Mapping[Family, Sequence[Pair]], denials: Denials = NONE_BESIDES
+    ) -> Ruleset:
+        """The ruleset of these classes, all of a family in a row, and of these pairs, sorted."""
+        families = self._target.families
+        front = [rule for family in families for rule in self._known(known.get(family, ()), family, lowered)]
         class_chains = tuple(self._class_chain(one) for one in lowered if one.chain != DENY)
         egress, ingress = (tuple(self._dispatch(lowered, d)) for d in (Direction.EGRESS, Direction.INGRESS))
-        concerned = [one.pods for one in lowered]
         deny = Deny(
-            concerned,
-            self._target.families,
+            [one.pods for one in lowered],
+            families,
             self._target.capabilities,
             denials=denials,
             log_group=self._target.log_group,
         )
         return Ruleset(
-            chains=(*hook_chains(known, egress, ingress), *class_chains, *self._ports.chains, *deny.chains),
+            chains=(*hook_chains(front, egress, ingress), *class_chains, *self._ports.chains, *deny.chains),
             sets=(*self._sets.values(), *self._ports.sets, *deny.sets),
             maps=tuple(self._maps),
-            families=self._target.families,
+            families=families,
         )
 
-    def _known(self, elements: Sequence[Pair], family: Family, classes: Sequence[PodClass]) -> Iterator[Rule]:
+    def _known(self, elements: Sequence[Pair], family: Family, lowered: Sequence[Lowered]) -> Iterator[Rule]:
         if elements:
             name = f"pairs{family.value}"
+            classes = [one.pods for one in lowered if one.family is family]
             note = "connections that every policy concerned allows: source, destination, protocol, port"
             self._sets[name] = Set(name, family, PAIR_KEY, tuple(elements), (note,))
             yield Rule((InSet(PAIR_KEY, name),), Accept(), family, _origins(classes))
 
-    def _chain_name(self, pods: PodClass, family: Family) -> str:
-        """The stem is the name of the first NetworkPolicy of the class, which says more than an admin policy's."""
+    def chain_name(self, pods: PodClass, family: Family) -> str:
+        """The chain of a class. The stem is the name of its first NetworkPolicy, which says more than an admin
+        policy's."""
         stem = next((p.origin.name for p in pods.policies if p.isolates), pods.policies[0].origin.name)
         return self._namer.name(f"{_SHORT[pods.direction]}{family.value}", stem, pods.key)
 
@@ -125,7 +136,7 @@ class _Lowering:
             if elements:
                 name = f"{direction.value}{family.value}"
                 notes = [f"pods of this node that {direction.value} policies select -> the chain of their class"]
-                for one in here:
+                for one in here if self._notes else ():
                     if one.chain == DENY:
                         title, *details = class_notes(one.pods, family)
                         why = "pairs hold all that is allowed for" if one.pods.policies else "several pods'"
@@ -135,6 +146,14 @@ class _Lowering:
                 yield Lookup(subject, name, family, _origins([one.pods for one in here]))
 
     # One class
+
+    def shared_name(self, chosen: PodSelector, family: Family) -> str:
+        """The set of the addresses that a selector means."""
+        return self._lasting.name(f"s{family.value}", str(chosen.pods), repr(chosen))
+
+    def verdict(self, ports: PortSet) -> Verdict:
+        """What the ruleset does with other ends that may use these ports, as some class of it has them."""
+        return self._ports.known(ports)
 
     def _class_chain(self, one: Lowered) -> Chain:
         _, other = _ENDS[one.pods.direction]
@@ -153,12 +172,13 @@ class _Lowering:
             for prefix, ports in sorted(nets, key=lambda net: -net[0].length):
                 rules.append(Rule((InPrefix(other, prefix),), self._verdict(ports, one), one.family, origins))
         rules.append(Rule((), self._verdict(one.reach.nets[0][1], one), origins=origins))
-        return Chain(one.chain, tuple(rules), family=one.family, notes=class_notes(one.pods, one.family))
+        notes = class_notes(one.pods, one.family) if self._notes else ()
+        return Chain(one.chain, tuple(rules), family=one.family, notes=notes)
 
     def _lookup(self, suffix: str, one: Lowered, found: Sequence[tuple[Prefix, PortSet]], what: str) -> Lookup:
         name = f"{one.chain}-{suffix}"
         elements = tuple((prefix, self._verdict(ports, one)) for prefix, ports in sorted(found, key=lambda e: e[0]))
-        self._maps.append(PrefixMap(name, one.family, elements, set_notes(what, one.pods)))
+        self._maps.append(PrefixMap(name, one.family, elements, set_notes(what, one.pods) if self._notes else ()))
         return Lookup(_ENDS[one.pods.direction][1], name, one.family, _origins([one.pods]))
 
     def _verdict(self, ports: PortSet, one: Lowered) -> Verdict:
@@ -167,7 +187,7 @@ class _Lowering:
     def _shared_set(self, shared: SharedSet) -> str:
         """The name of its set, which is asked for sources and for destinations."""
         chosen = shared.selector
-        name = self._namer.name(f"s{shared.family.value}", str(chosen.pods), repr(chosen))
+        name = self.shared_name(chosen, shared.family)
         if name not in self._sets:
             elements = tuple((address,) for address in shared.addresses)
             self._sets[name] = Set(name, shared.family, (Field.SOURCE,), elements, (str(chosen),))

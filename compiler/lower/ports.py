@@ -43,17 +43,19 @@ class PortChains:
     def verdict(self, ports: PortSet, user: str, origins: tuple[Origin, ...]) -> Verdict:
         """What to do with a packet whose addresses allow these ports and no others. `user` is the chain that asks,
         on behalf of these policies."""
+        if ports not in (NO_PORTS, ALL_PORTS):
+            if ports not in self._chains:
+                key = str(ports) if ports.apart else repr(ports)
+                name = self._namer.name("p", str(ports).replace("everything", ""), key)
+                self._chains[ports] = Chain(name, tuple(self._rules(name, ports)), notes=(f"allows {ports}",))
+            self._users.setdefault(ports, {})[user] = origins
+        return self.known(ports)
+
+    def known(self, ports: PortSet) -> Verdict:
+        """The verdict that was made for these ports."""
         if ports == NO_PORTS:
             return Goto(DENY)
-        if ports == ALL_PORTS:
-            return Return()
-        chain = self._chains.get(ports)
-        if chain is None:
-            key = str(ports) if ports.apart else repr(ports)
-            name = self._namer.name("p", str(ports).replace("everything", ""), key)
-            chain = self._chains[ports] = Chain(name, tuple(self._rules(name, ports)), notes=(f"allows {ports}",))
-        self._users.setdefault(ports, {})[user] = origins
-        return Goto(chain.name)
+        return Return() if ports == ALL_PORTS else Goto(self._chains[ports].name)
 
     def _rules(self, name: str, ports: PortSet) -> Iterator[Rule]:
         # Whichever list is finite and short: what is allowed, or, where all other protocols pass, what is not.

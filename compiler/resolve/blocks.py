@@ -12,16 +12,14 @@ from typing import TypeVar
 from compiler.net import Family, Prefix, prefixes
 from compiler.policy import Block, NodeSelector, Resolved
 from compiler.resolve.classes import Clause
-from compiler.resolve.inventory import Inventory
+from compiler.resolve.inventory import Census
 
 #: Clauses of a class, by number.
 Clauses = frozenset[int]
 Held = TypeVar("Held")
 
 
-def nested_blocks(
-    inventory: Inventory, clauses: Sequence[Clause], family: Family
-) -> tuple[tuple[Prefix, Clauses], ...]:
+def nested_blocks(inventory: Census, clauses: Sequence[Clause], family: Family) -> tuple[tuple[Prefix, Clauses], ...]:
     """(prefix, clauses that hold where it is the longest occurring prefix), sorted, the empty prefix first."""
     root = Prefix(family.value, 0, 0)
     adds: dict[Prefix, set[int]] = {root: set()}
@@ -45,7 +43,7 @@ def nested_blocks(
     return tuple(found)
 
 
-def _blocks(inventory: Inventory, clauses: Sequence[Clause], family: Family) -> Iterator[tuple[int, Block]]:
+def _blocks(inventory: Census, clauses: Sequence[Clause], family: Family) -> Iterator[tuple[int, Block]]:
     for number, clause in enumerate(clauses):
         for peer in clause.rule.peers:
             if isinstance(peer, Block) and peer.prefix.family is family:

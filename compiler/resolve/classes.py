@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from compiler.net import ALL_PORTS, Family, PortSet, parse_address, port_set
 from compiler.policy import Direction, NamedPort, Policy, Rule, Tier
-from compiler.resolve.inventory import Group, Inventory
+from compiler.resolve.inventory import Census, Group
 from compiler.resources.cluster import Pod
 
 
@@ -50,9 +50,10 @@ class PodClass:
         return tuple(sorted(value for kind, value in found if kind is family))
 
 
-def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) -> tuple[PodClass, ...]:
-    """All classes of the pods on `node` (None: of all pods), ingress first, in a stable order."""
-    local = [g for g in inventory.groups if node is None or any(pod.node == node for pod in g.pods)]
+def classes(inventory: Census, policies: Sequence[Policy], node: str | None) -> tuple[PodClass, ...]:
+    """All classes of the pods on `node` (None: of all pods), ingress first, in a stable order. `policies`: in
+    evaluation order, all of them, or those that may select pods of the node and one at least if there is any."""
+    local = inventory.local(node)
     found: list[PodClass] = []
     for direction in Direction:
         members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Pod]]] = {}
@@ -70,7 +71,7 @@ def classes(inventory: Inventory, policies: Sequence[Policy], node: str | None) 
     return tuple(found)
 
 
-def _contested(inventory: Inventory, node: str | None) -> Iterator[Pod]:
+def _contested(inventory: Census, node: str | None) -> Iterator[Pod]:
     """A pod of the node for each address that it holds and others do, too."""
     for address, pods in inventory.contested.items():
         here = next((pod for pod in pods if node in (None, pod.node)), None)
@@ -103,7 +104,7 @@ def _alike(
 
 
 def _deciding(
-    inventory: Inventory, policies: Iterable[Policy], local: Iterable[Group], direction: Direction
+    inventory: Census, policies: Iterable[Policy], local: Iterable[Group], direction: Direction
 ) -> dict[int, list[Policy]]:
     """Group number -> the policies that decide for its pods, in evaluation order. Asks only policies whose
     namespace has pods here: of 10,000 policies these are few."""

@@ -8,12 +8,15 @@ nobody's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from compiler.net import PROTOCOLS, Family, Prefix, parse_address
 from compiler.policy import NamedPort, NodeSelector, PodSelector, Selector
-from compiler.resources.cluster import ContainerPort, Pod
+from compiler.resources.cluster import ContainerPort, Node, Pod
 from compiler.snapshot import Snapshot
 
 
@@ -28,7 +31,7 @@ class Group:
     pods: list[Pod]
     _addresses: dict[Family, tuple[int, ...]] | None = field(default=None, repr=False)
 
-    def addresses(self, family: Family) -> tuple[int, ...]:
+    def addresses(self, family: Family) -> Sequence[int]:
         """Addresses of all its pods in one family, sorted."""
         if self._addresses is None:
             found: dict[Family, set[int]] = {Family.IPV4: set(), Family.IPV6: set()}
@@ -50,8 +53,53 @@ class Group:
         return found
 
 
+class Census(Protocol):
+    """Whoever knows the groups of a cluster, by number, and answers selectors: what classes and reaches are made of."""
+
+    @property
+    def contested(self) -> Mapping[str, Sequence[Pod]]:
+        """Addresses of several pods, sorted: no group has them (docs/SEMANTICS.md)."""
+
+    def group(self, number: int) -> Group: ...
+
+    def local(self, node: str | None) -> Collection[Group]:
+        """The groups with pods on a node (None: all), in a stable order."""
+
+    def holding(self, family: Family) -> AbstractSet[int]:
+        """The numbers of the groups with addresses of a family."""
+
+    def numbers(self, chosen: PodSelector) -> AbstractSet[int]:
+        """The numbers of the groups that a selector means."""
+
+    def size(self, chosen: PodSelector) -> int:
+        """How many pods a selector means."""
+
+    def addresses(self, chosen: PodSelector, family: Family) -> Sequence[int]:
+        """The addresses of all pods that a selector means, sorted."""
+
+    def stretches(self, chosen: PodSelector, family: Family, starts: Sequence[int]) -> AbstractSet[int]:
+        """Which of the stretches that begin at these addresses (sorted, from 0 on) the addresses of a selector lie
+        in, by position."""
+
+    def serving(self, name: str) -> Iterable[Group]:
+        """The groups with a container port of that name."""
+
+    def nodes(self, chosen: NodeSelector, family: Family) -> tuple[Prefix, ...]:
+        """The addresses of the nodes that a selector means, as full-length blocks."""
+
+
+def stretches_of(addresses: Sequence[int], starts: Sequence[int]) -> frozenset[int]:
+    """Which of the stretches that begin at `starts` these sorted addresses lie in, by position."""
+    found, at = set(), 0
+    while at < len(addresses):
+        n = bisect_right(starts, addresses[at]) - 1
+        found.add(n)
+        at = bisect_left(addresses, starts[n + 1], at) if n + 1 < len(starts) else len(addresses)
+    return frozenset(found)
+
+
 class Inventory:
-    """Groups of a snapshot, and the answers to selectors, remembered."""
+    """The census of a snapshot; answers are remembered."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -62,6 +110,8 @@ class Inventory:
         self._members: dict[PodSelector, tuple[Group, ...]] = {}
         self._numbers: dict[PodSelector, frozenset[int]] = {}
         self._sizes: dict[PodSelector, int] = {}
+        self._addresses: dict[tuple[PodSelector, Family], tuple[int, ...]] = {}
+        self._holding: dict[Family, frozenset[int]] = {}
         held = [pod for pod in snapshot.pods if pod.holds_addresses]
         self.symbolic = not held
         #: Addresses of several pods: no group has them (docs/SEMANTICS.md).
@@ -92,6 +142,18 @@ class Inventory:
             self._serving.setdefault(name, []).append(group)
         return group
 
+    def group(self, number: int) -> Group:
+        return self.groups[number]
+
+    def local(self, node: str | None) -> Sequence[Group]:
+        return [g for g in self.groups if node is None or any(pod.node == node for pod in g.pods)]
+
+    def holding(self, family: Family) -> frozenset[int]:
+        found = self._holding.get(family)
+        if found is None:
+            found = self._holding[family] = frozenset(g.number for g in self.groups if g.addresses(family))
+        return found
+
     def members(self, chosen: PodSelector) -> tuple[Group, ...]:
         """The groups that a selector means, in inventory order."""
         found = self._members.get(chosen)
@@ -121,30 +183,41 @@ class Inventory:
         return tuple(pod for pod in found if chosen.pods.matches(pod.labels))
 
     def numbers(self, chosen: PodSelector) -> frozenset[int]:
-        """`members` as group numbers."""
         found = self._numbers.get(chosen)
         if found is None:
             found = self._numbers[chosen] = frozenset(g.number for g in self.members(chosen))
         return found
 
     def size(self, chosen: PodSelector) -> int:
-        """How many pods a selector means."""
         found = self._sizes.get(chosen)
         if found is None:
             found = self._sizes[chosen] = sum(len(group.pods) for group in self.members(chosen))
         return found
 
+    def addresses(self, chosen: PodSelector, family: Family) -> tuple[int, ...]:
+        found = self._addresses.get((chosen, family))
+        if found is None:
+            every = sorted(a for group in self.members(chosen) for a in group.addresses(family))
+            found = self._addresses[chosen, family] = tuple(every)
+        return found
+
+    def stretches(self, chosen: PodSelector, family: Family, starts: Sequence[int]) -> frozenset[int]:
+        return stretches_of(self.addresses(chosen, family), starts)
+
     def serving(self, name: str) -> tuple[Group, ...]:
-        """The groups with a container port of that name."""
         return tuple(self._serving.get(name, ()))
 
     def nodes(self, chosen: NodeSelector, family: Family) -> tuple[Prefix, ...]:
-        """The addresses of the nodes that a selector means, as full-length blocks."""
-        found = []
-        for node in self.snapshot.nodes.values():
-            if chosen.nodes.matches(node.labels):
-                for text in node.ips:
-                    kind, value = parse_address(text)
-                    if kind is family:
-                        found.append(Prefix(family.value, value, family.bits))
-        return tuple(found)
+        return node_addresses(self.snapshot.nodes.values(), chosen, family)
+
+
+def node_addresses(nodes: Iterable[Node], chosen: NodeSelector, family: Family) -> tuple[Prefix, ...]:
+    """The addresses of those of the nodes that a selector means, as full-length blocks."""
+    found = []
+    for node in nodes:
+        if chosen.nodes.matches(node.labels):
+            for text in node.ips:
+                kind, value = parse_address(text)
+                if kind is family:
+                    found.append(Prefix(family.value, value, family.bits))
+    return tuple(found)

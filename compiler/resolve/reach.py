@@ -8,14 +8,16 @@ longest. Tier evaluation happens here, once per distinct combination of matching
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from compiler.net import ALL_PORTS, NO_PORTS, Family, PortSet, Prefix, all_of, port_set
 from compiler.policy import Action, Anyone, PodSelector, Tier
 from compiler.resolve.blocks import Clauses, flatten, nested_blocks
 from compiler.resolve.classes import Clause, PodClass
-from compiler.resolve.inventory import Group, Inventory
+from compiler.resolve.inventory import Census, Group
 
 #: A selector that means this many addresses becomes a set that classes share instead of members of each class.
 SHARED_MINIMUM = 1024
@@ -99,64 +101,102 @@ def decide(matching: Iterable[tuple[Clause, PortSet]], isolated: bool) -> PortSe
     return allowed | left
 
 
+@dataclass(slots=True)
+class Cover:
+    """A selector that means many, as one class asks it: `ports` are those of most addresses in the groups that it
+    decides for, `groups` how many groups these are. `tally`: which ports how many of these addresses have; None: all
+    have the same, and nobody counted them."""
+
+    chosen: PodSelector
+    ports: PortSet
+    groups: int
+    tally: dict[PortSet, int] | None = None
+
+
+class Standing(NamedTuple):
+    """What the selectors of a class say of a group: the clauses that hold; whether a small selector or an open name
+    brings its addresses up one by one; the first of the class's covers that holds it."""
+
+    clauses: Clauses
+    listed: bool
+    cover: int | None
+
+
 class Reacher:
     """Computes reaches; remembers shared sets across classes."""
 
-    def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
+    def __init__(self, census: Census) -> None:
+        self._census = census
         self._shared: dict[tuple[PodSelector, Family], SharedSet] = {}
 
     def reach(self, pods: PodClass, family: Family) -> Reach:
         """The reach of one class in one family."""
-        return _ClassReach(self._inventory, pods, family, self._shared_set).result()
+        found = ClassReach(self._census, pods, family)
+        shared = tuple((self._shared_set(cover.chosen, family), cover.ports) for cover in found.covers)
+        return Reach(tuple(sorted(found.exact.items())), shared, found.nets)
 
     def _shared_set(self, chosen: PodSelector, family: Family) -> SharedSet:
         found = self._shared.get((chosen, family))
         if found is None:
-            addresses = sorted(a for g in self._inventory.members(chosen) for a in g.addresses(family))
-            found = self._shared[chosen, family] = SharedSet(chosen, family, tuple(addresses))
+            addresses = tuple(self._census.addresses(chosen, family))
+            found = self._shared[chosen, family] = SharedSet(chosen, family, addresses)
         return found
 
 
-class _ClassReach:
-    """One class, one family: the work of `Reacher.reach`."""
+class ClassReach:
+    """The reach of one class in one family, as it is built: `exact` by address, `covers` in order of decision, `nets`
+    as in `Reach`. The questions below are for whoever keeps it up to date, address by address."""
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        pods: PodClass,
-        family: Family,
-        make_shared: Callable[[PodSelector, Family], SharedSet],
-    ) -> None:
-        self._inventory = inventory
+    def __init__(self, census: Census, pods: PodClass, family: Family) -> None:
+        self._census = census
         self._class = pods
         self._family = family
-        self._make_shared = make_shared
         self._memo: dict[object, PortSet] = {}
         self._everyone = frozenset(n for n, c in enumerate(pods.clauses) if Anyone() in c.rule.peers)
         self._names_open = any(c.named for c in pods.clauses)
-        self._nets = nested_blocks(inventory, pods.clauses, family)
-        spans = flatten(self._nets, family)
+        nets = nested_blocks(census, pods.clauses, family)
+        spans = flatten(nets, family)
         self._starts = [start for start, _ in spans]
         self._held = [held for _, held in spans]
-        self._exact: dict[int, PortSet] = {}
+        self.selectors = self._selectors()
+        #: Names of ports that everyone may be asked for, if somebody has them.
+        self.names = tuple(named.name for n in sorted(self._everyone) for named in pods.clauses[n].named)
+        self.exact: dict[int, PortSet] = {}
+        self.covers: list[Cover] = []
+        self._cover_all()
+        self.nets = _without_repeats([(prefix, self._ports(frozenset(), held, None)) for prefix, held in nets])
 
-    def result(self) -> Reach:
-        selectors = self._selectors()
-        large = [s for s in selectors if self._is_large(s, selectors[s])]
-        large.sort(key=lambda s: (self._inventory.size(s), repr(s)))
-        done = self._enumerate(selectors, large)
-        shared = []
+    @property
+    def is_open(self) -> bool:
+        """Whether everything from and to everyone is allowed, as `Reach.is_open`."""
+        return not self.exact and not self.covers and self.nets[0][1] == ALL_PORTS and len(self.nets) == 1
+
+    def standing(self, group: Group) -> Standing:
+        """What the selectors say of a group."""
+        number = group.number
+        holds = [chosen for chosen in self.selectors if number in self._census.numbers(chosen)]
+        large = [n for n, cover in enumerate(self.covers) if cover.chosen in holds]
+        listed = len(large) < len(holds) or any(port.name in self.names for port in group.ports if port.name)
+        clauses = frozenset[int]().union(*(self.selectors[chosen] for chosen in holds))
+        return Standing(clauses, listed, large[0] if large else None)
+
+    def ports(self, clauses: Clauses, address: int, group: Group | None) -> PortSet:
+        """The ports allowed for an address of a group for which these clauses hold; of nobody, without a group."""
+        return self._ports(clauses, self._held[bisect_right(self._starts, address) - 1], group)
+
+    def is_large(self, chosen: PodSelector) -> bool:
+        """Whether one of the class's selectors is a set for all, of as many pods as it means now."""
+        if any(self._class.clauses[n].named for n in self.selectors[chosen]):
+            return False  # each pod decides the port: no two need agree
+        return self._census.size(chosen) >= SHARED_MINIMUM
+
+    def _cover_all(self) -> None:
+        large = [chosen for chosen in self.selectors if self.is_large(chosen)]
+        large.sort(key=lambda chosen: (self._census.size(chosen), repr(chosen)))
+        done = self._enumerate(large)
         for n, chosen in enumerate(large):
-            shared.append(
-                (
-                    self._make_shared(chosen, self._family),
-                    self._cover(chosen, large[n + 1 :], selectors, done),
-                )
-            )
-            done |= self._inventory.numbers(chosen)
-        nets = [(prefix, self._ports(frozenset(), held, None)) for prefix, held in self._nets]
-        return Reach(tuple(sorted(self._exact.items())), tuple(shared), _without_repeats(nets))
+            self.covers.append(self._cover(chosen, large[n + 1 :], done))
+            done |= self._census.numbers(chosen)
 
     def _selectors(self) -> dict[PodSelector, Clauses]:
         """The pod selectors of the class's clauses, with the numbers of the clauses that name them."""
@@ -167,28 +207,23 @@ class _ClassReach:
                     found.setdefault(peer, set()).add(n)
         return {chosen: frozenset(numbers) for chosen, numbers in found.items()}
 
-    def _is_large(self, chosen: PodSelector, clauses: Clauses) -> bool:
-        if any(self._class.clauses[n].named for n in clauses):  # each pod decides the port: no two need agree
-            return False
-        return self._inventory.size(chosen) >= SHARED_MINIMUM
-
-    def _enumerate(self, selectors: dict[PodSelector, Clauses], large: Sequence[PodSelector]) -> set[int]:
+    def _enumerate(self, large: Sequence[PodSelector]) -> set[int]:
         """Every address of the small selectors' groups goes into `exact`. Returns the groups that are done."""
+        numbers = self._census.numbers
         by_group: dict[int, set[int]] = {}
-        for chosen, clauses in selectors.items():
+        for chosen, clauses in self.selectors.items():
             if chosen not in large:
-                for number in self._inventory.numbers(chosen):
+                for number in numbers(chosen):
                     by_group.setdefault(number, set()).update(clauses)
-        for n in self._everyone:
-            for named in self._class.clauses[n].named:
-                for group in self._inventory.serving(named.name):
-                    by_group.setdefault(group.number, set())
+        for name in self.names:
+            for group in self._census.serving(name):
+                by_group.setdefault(group.number, set())
         for chosen in large:
-            for number in by_group.keys() & self._inventory.numbers(chosen):
-                by_group[number] |= selectors[chosen]
+            for number in by_group.keys() & numbers(chosen):
+                by_group[number] |= self.selectors[chosen]
         for number, held in by_group.items():
-            group = self._inventory.groups[number]
-            covered = any(number in self._inventory.numbers(chosen) for chosen in large)
+            group = self._census.group(number)
+            covered = any(number in numbers(chosen) for chosen in large)
             self._put(group, frozenset(held), group.addresses(self._family), covered)
         return set(by_group)
 
@@ -197,56 +232,47 @@ class _ClassReach:
         for held, run in self._runs(addresses):
             ports = self._ports(clauses, held, group)
             if covered or ports != self._ports(frozenset(), held, None):
-                self._exact.update(dict.fromkeys(run, ports))
+                self.exact.update(dict.fromkeys(run, ports))
 
-    def _cover(
-        self,
-        chosen: PodSelector,
-        later: Sequence[PodSelector],
-        selectors: dict[PodSelector, Clauses],
-        done: set[int],
-    ) -> PortSet:
+    def _cover(self, chosen: PodSelector, later: Sequence[PodSelector], done: set[int]) -> Cover:
         """The ports that most addresses of a large selector share; the others are enumerated."""
-        runs = list(self._runs(self._make_shared(chosen, self._family).addresses))
-        parts = self._parts(chosen, later, selectors, done)
+        left = (self._census.numbers(chosen) - done) & self._census.holding(self._family)
+        if not left:
+            return Cover(chosen, self._ports(self.selectors[chosen], self._held[0], None), 0)
+        parts = self._parts(chosen, left, later)
+        stretches = self._census.stretches(chosen, self._family, self._starts)
+        if len(stretches) == 1:  # no block tells these addresses apart, and named ports make no selector large
+            held = self._held[next(iter(stretches))]
+            answers = {self._ports(clauses, held, self._census.group(min(part))) for clauses, part in parts}
+            if len(answers) == 1:
+                return Cover(chosen, answers.pop(), len(left))
+        return self._counted(chosen, parts, len(left))
+
+    def _counted(self, chosen: PodSelector, parts: Sequence[tuple[Clauses, AbstractSet[int]]], groups: int) -> Cover:
         tally: dict[PortSet, list[tuple[Group, Clauses, Sequence[int]]]] = {}
-        if len(runs) == 1:  # no block tells these addresses apart, and named ports make no selector large
-            answers = [self._ports(clauses, runs[0][0], groups[0]) for clauses, groups in parts]
-            if len(set(answers)) == 1:
-                return answers[0]
-            for ports, (clauses, groups) in zip(answers, parts, strict=True):
-                found = ((group, clauses, group.addresses(self._family)) for group in groups)
-                tally.setdefault(ports, []).extend(found)
-        else:
-            for clauses, groups in parts:
-                for group in groups:
-                    for held, run in self._runs(group.addresses(self._family)):
-                        tally.setdefault(self._ports(clauses, held, group), []).append((group, clauses, run))
-        if not tally:
-            return self._ports(selectors[chosen], self._held[0], None)
-        most = max(tally, key=lambda ports: (sum(len(run) for _, _, run in tally[ports]), str(ports)))
+        for clauses, part in parts:
+            for group in (self._census.group(n) for n in sorted(part)):
+                for held, run in self._runs(group.addresses(self._family)):
+                    tally.setdefault(self._ports(clauses, held, group), []).append((group, clauses, run))
+        counts = {ports: sum(len(run) for _, _, run in found) for ports, found in tally.items()}
+        most = commonest(counts)
         for ports, rest in tally.items():
             if ports != most:
                 for group, clauses, run in rest:
                     self._put(group, clauses, run, covered=True)
-        return most
+        return Cover(chosen, most, groups, counts)
 
     def _parts(
-        self,
-        chosen: PodSelector,
-        later: Sequence[PodSelector],
-        selectors: dict[PodSelector, Clauses],
-        done: set[int],
-    ) -> list[tuple[Clauses, list[Group]]]:
+        self, chosen: PodSelector, left: AbstractSet[int], later: Sequence[PodSelector]
+    ) -> list[tuple[Clauses, AbstractSet[int]]]:
         """The groups of a large selector that are left, split by the clauses that hold for them."""
-        left = self._inventory.numbers(chosen) - done
-        parts = [(selectors[chosen], left)] if left else []
+        parts: list[tuple[Clauses, AbstractSet[int]]] = [(self.selectors[chosen], left)]
         for more in later:
-            numbers = self._inventory.numbers(more)
-            split = [(clauses | selectors[more], part & numbers) for clauses, part in parts]
+            numbers = self._census.numbers(more)
+            split = [(clauses | self.selectors[more], part & numbers) for clauses, part in parts]
             split += [(clauses, part - numbers) for clauses, part in parts]
             parts = [(clauses, part) for clauses, part in split if part]
-        return [(clauses, [self._inventory.groups[n] for n in sorted(part)]) for clauses, part in parts]
+        return parts
 
     def _runs(self, addresses: Sequence[int]) -> Iterator[tuple[Clauses, Sequence[int]]]:
         """Sorted addresses in stretches that lie in the same blocks: (clauses of those blocks, addresses)."""
@@ -273,6 +299,11 @@ class _ClassReach:
                 if as_pod and group is not None and clause.named:
                     ports = ports | port_set(span for named in clause.named for span in group.resolve(named))
                 yield clause, ports
+
+
+def commonest(tally: Mapping[PortSet, int]) -> PortSet:
+    """The ports that most have; of equally many, those of the last text."""
+    return max(tally, key=lambda ports: (tally[ports], str(ports)))
 
 
 def _without_repeats(nets: Sequence[tuple[Prefix, PortSet]]) -> tuple[tuple[Prefix, PortSet], ...]:

@@ -1,0 +1,129 @@
+"""One class in one family, its reach kept up to date address by address.
+
+`resolve.reach` decides everything. Here is only what one address changes: its place among the exact ones, and the
+counts that most of a large selector depend on. What changes more *breaks* the class: it is to be made anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from compiler.live.index import Index, LiveGroup, Step, Watched
+from compiler.net import Family, PortSet
+from compiler.policy import NodeSelector
+from compiler.resolve.classes import PodClass
+from compiler.resolve.reach import ClassReach, Cover, Standing, commonest
+
+_NO_CLAUSES = frozenset[int]()
+_REMEMBERED = 1 << 12
+
+
+class Kept:
+    """`addresses` are the class's own; `watched`: its selectors, `covering`: those that are large. `tally`: how many
+    exact addresses have which ports. `before`: what was known of exact addresses that have changed, None for nothing,
+    until somebody clears it. `broken`: to be made anew; `reshaped`: ports have come to the tally or gone. `lowered`,
+    `counted`: whether the class is in the ruleset, and whether its pairs are."""
+
+    __slots__ = (
+        "_census",
+        "_standings",
+        "addresses",
+        "before",
+        "broken",
+        "counted",
+        "covering",
+        "family",
+        "lowered",
+        "pods",
+        "reach",
+        "reshaped",
+        "tally",
+        "watched",
+    )
+
+    def __init__(self, census: Index, pods: PodClass, family: Family) -> None:
+        self._census = census
+        self.family = family
+        self.pods = pods
+        self.addresses: Sequence[int] = pods.addresses(family)
+        self.reach = ClassReach(census, pods, family)
+        self.tally: dict[PortSet, int] = Counter(self.reach.exact.values())
+        self.watched: tuple[Watched, ...] = tuple(map(census.watch, self.reach.selectors))
+        self.covering = tuple((cover, census.watch(cover.chosen)) for cover in self.reach.covers)
+        self._standings: dict[int, Standing] = {}
+        self.before: dict[int, PortSet | None] = {}
+        self.broken = self.reshaped = self.lowered = self.counted = False
+
+    @property
+    def asks_nodes(self) -> bool:
+        """Whether the labels and addresses of nodes count."""
+        return any(isinstance(peer, NodeSelector) for clause in self.pods.clauses for peer in clause.rule.peers)
+
+    def ask(self, address: int) -> PortSet:
+        """The ports that the class allows for an address of one of the node's pods, as `resolve.reach.asker`."""
+        ports = self.reach.exact.get(address)
+        if ports is not None:
+            return ports
+        group = self._census.holder(self.family, address)
+        if group is not None:
+            for cover, watched in self.covering:
+                if group.number in watched.numbers:
+                    return cover.ports
+        return self.reach.ports(_NO_CLAUSES, address, None)
+
+    def take(self, step: Step) -> tuple[PortSet | None, PortSet | None] | None:
+        """What a step changes at its address: the exact ports before and after; None for nothing."""
+        standing = self._standing(step.group)
+        if not standing.listed and standing.cover is None:
+            return None
+        ports = self.reach.ports(standing.clauses, step.address, step.group)
+        if standing.listed:
+            apart = standing.cover is not None or ports != self.reach.ports(_NO_CLAUSES, step.address, None)
+        else:
+            assert standing.cover is not None
+            cover = self.reach.covers[standing.cover]
+            apart = ports != cover.ports
+            self._count(cover, ports, step)
+        return self._set(step.address, ports if step.comes and apart else None)
+
+    def _standing(self, group: LiveGroup) -> Standing:
+        found = self._standings.get(group.number)
+        if found is None:
+            if len(self._standings) > _REMEMBERED:
+                self._standings.clear()
+            found = self._standings[group.number] = self.reach.standing(group)
+        return found
+
+    def _count(self, cover: Cover, ports: PortSet, step: Step) -> None:
+        change = 1 if step.comes else -1
+        if step.edge:
+            cover.groups += change
+            if cover.groups == (1 if step.comes else 0):  # nobody was there, or is: then a cover says something else
+                self.broken = True
+        if cover.tally is None:
+            self.broken |= ports != cover.ports
+            return
+        cover.tally[ports] = cover.tally.get(ports, 0) + change
+        if cover.tally[ports] <= 0:
+            del cover.tally[ports]
+        self.broken |= not cover.tally or commonest(cover.tally) != cover.ports
+
+    def _set(self, address: int, ports: PortSet | None) -> tuple[PortSet | None, PortSet | None] | None:
+        exact = self.reach.exact
+        was = exact.get(address)
+        if was == ports:
+            return None
+        self.before.setdefault(address, was)
+        if was is not None:
+            self.tally[was] -= 1
+            if not self.tally[was]:
+                del self.tally[was]
+                self.reshaped = True
+        if ports is None:
+            del exact[address]
+        else:
+            exact[address] = ports
+            self.reshaped |= ports not in self.tally
+            self.tally[ports] = self.tally.get(ports, 0) + 1
+        return was, ports
