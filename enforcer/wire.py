@@ -175,6 +175,26 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
+class _Version(msgspec.Struct):
+    groupVersion: str
+
+
+class _Group(msgspec.Struct):
+    """metav1.APIGroup."""
+
+    versions: list[_Version]
+
+
+class _Resource(msgspec.Struct):
+    name: str
+
+
+class _Resources(msgspec.Struct):
+    """metav1.APIResourceList."""
+
+    resources: list[_Resource]
+
+
 #: Kind -> the shape of an object, and of a list of them.
 _SHAPES: dict[str, tuple[Any, Any]] = {
     "Pod": (_Pod, list[_Pod] | None),
@@ -184,6 +204,9 @@ _SHAPES: dict[str, tuple[Any, Any]] = {
 _RAW_LIST = msgspec.json.Decoder(_RawList)
 _EVENT = msgspec.json.Decoder(_RawEvent)
 _STATUS = msgspec.json.Decoder(_Status)
+_ANYTHING = msgspec.json.Decoder()
+_GROUP = msgspec.json.Decoder(_Group)
+_RESOURCES = msgspec.json.Decoder(_Resources)
 
 
 class Decoder:
@@ -203,15 +226,15 @@ class Decoder:
             found: Any = self._list.decode(data)
             objects = found.items or []
         except msgspec.DecodeError:
-            found = self._decoded(_RAW_LIST, data)
+            found = _decoded(_RAW_LIST, data, self.kind.resource)
             objects = [self._object(item) for item in found.items or ()]
         return Page(objects, version(found.metadata.resourceVersion), found.metadata.more)
 
     def event(self, data: bytes) -> Event:
         """One event of a watch. Raises Malformed, and Ended."""
-        found = self._decoded(_EVENT, data)
+        found = _decoded(_EVENT, data, self.kind.resource)
         if found.type == "ERROR":
-            status = self._decoded(_STATUS, found.object)
+            status = _decoded(_STATUS, found.object, self.kind.resource)
             raise Ended(status.code, status.message or status.reason)
         if found.type not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
             raise Malformed(f"{self.kind.resource}: event of unknown type {found.type!r}")
@@ -229,16 +252,10 @@ class Decoder:
         try:
             found: Object = self._one.decode(data)
         except msgspec.DecodeError:
-            found = self._decoded(msgspec.json.Decoder(), data)
+            found = _decoded(_ANYTHING, data, self.kind.resource)
         if not isinstance(found, dict):
             raise Malformed(f"{self.kind.resource}: an object was expected")
         return found
-
-    def _decoded(self, decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw) -> Any:
-        try:
-            return decoder.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Malformed(f"{self.kind.resource}: {error}") from None
 
 
 def version_of(found: Object) -> int:
@@ -262,3 +279,20 @@ def complaint(data: bytes) -> str:
         return status.message or status.reason
     except msgspec.DecodeError:
         return data[:200].decode("utf-8", "replace").strip()
+
+
+def group_versions(data: bytes) -> list[str]:
+    """The versions of a group of the API, as "GROUP/VERSION". Raises Malformed."""
+    return [one.groupVersion for one in _decoded(_GROUP, data, "API group").versions]
+
+
+def resources_of(data: bytes) -> set[str]:
+    """The resources of a version of a group. Raises Malformed."""
+    return {one.name for one in _decoded(_RESOURCES, data, "API resources").resources}
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw, about: str) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(f"{about}: {error}") from None

@@ -167,12 +167,14 @@ def test_imports_of_other_distributions_are_declared() -> None:
                     used.update(alias.name.split(".")[0] for alias in node.names)
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     used.add(node.module.split(".")[0])
-    distributions = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
+    distributions = {
+        **{"yaml": "pyyaml", "pydantic_core": "pydantic", "iptc": "python-iptables"},
+        "prometheus_client": "prometheus-client",
+    }
     used = {distributions.get(name, name) for name in used - ours - sys.stdlib_module_names}
     project = PROJECT["project"]
-    declared = {
-        re.split(r"[<>=]", text)[0] for text in (*project["dependencies"], *project["optional-dependencies"]["editor"])
-    }
+    extras = (text for extra in project["optional-dependencies"].values() for text in extra)
+    declared = {re.split(r"[<>=]", text)[0] for text in (*project["dependencies"], *extras)}
     assert used == declared
 
 
