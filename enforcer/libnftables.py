@@ -7,10 +7,15 @@ run on while a text is taken.
 from __future__ import annotations
 
 import ctypes
+import os
+import socket
+import stat
+from collections.abc import Iterable
 from functools import cache
 
 _LIBRARY = "libnftables.so.1"
 _PLAIN = 0  # NFT_CTX_DEFAULT
+_NETFILTER = 12  # NETLINK_NETFILTER
 #: What is freed behind a text of so many characters is given back to the system: the library takes some 1.6 kB for
 #: each element that it is told.
 _LARGE = 1 << 20
@@ -45,9 +50,17 @@ class Context:
 
     def __init__(self) -> None:
         self._library = _library()
+        before = {*_ports()}
         self._context: int | None = self._library.nft_ctx_new(_PLAIN)
+        #: Where its socket may be; of several one is, the others another thread has just opened.
+        self._places = [*_ports().keys() - before]
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
+
+    @property
+    def ports(self) -> set[int]:
+        """The port of its socket, by which notifications say who did something; perhaps a few of this process more."""
+        return set(_ports(self._places).values())
 
     def run(self, text: str, check: bool = False) -> str:
         """Takes a text as one transaction, or (`check`) only asks the kernel whether it would; what is printed. Raises
@@ -69,3 +82,18 @@ class Context:
         if self._context is not None:
             self._library.nft_ctx_free(self._context)
             self._context = None
+
+
+def _ports(descriptors: Iterable[int] | None = None) -> dict[int, int]:
+    """Of the netfilter sockets among these descriptors (or all of this process): descriptor -> port."""
+    found = {}
+    for descriptor in [*map(int, os.listdir("/proc/self/fd"))] if descriptors is None else descriptors:
+        try:
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(descriptor)) as one:
+                if (one.family, one.proto) == (socket.AF_NETLINK, _NETFILTER):
+                    found[descriptor] = int(one.getsockname()[0])
+        except OSError:  # closed meanwhile
+            continue
+    return found

@@ -9,7 +9,7 @@ from compiler.profiles.profiles import Profile
 from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
 from enforcer.grace import settle
 from enforcer.libnftables import Context, NotTaken
-from enforcer.nft_tables import Tables, digest
+from enforcer.nft_tables import Tables
 
 #: What the kernel says when it lacks room for the moment (ENOBUFS, ENOMEM, EMSGSIZE) or another transaction came
 #: between (EAGAIN, EINTR, EBUSY).
@@ -32,17 +32,12 @@ class Nft:
         self._moving = True
 
     def read(self, deep: bool = False) -> Actual:
-        table, chains, sets = self._tables.table(), self._tables.chains(), self._tables.sets()
-        if table is None:
+        """Both kinds of fingerprint are of every element, which costs nothing where nothing changed."""
+        held = self._tables.now()
+        if held.table is None:
             return Actual()
-        parts = [table, *(part for name in sorted(chains) for part in (name.encode(), chains[name]))]
-        parts += self._tables.rules()
-        for name in sorted(sets):
-            elements = sorted(self._tables.elements(name))
-            parts += (name.encode(), sets[name], len(elements).to_bytes(8, "big"))
-            if deep:
-                parts += elements
-        return Actual(frozenset(chains), frozenset(filter(_is_named, sets)), digest((b"deep" * deep, *parts)))
+        sets = frozenset(name for name in held.sets if _is_named(name))
+        return Actual(frozenset(held.chains), sets, "deep " * deep + held.fingerprint())
 
     def apply(self, steps: Sequence[Step]) -> None:
         for number, step in enumerate(steps):
@@ -54,8 +49,8 @@ class Nft:
     def sweep(self, keep: Actual) -> Sequence[Step]:
         """One transaction. No packet is left among what it removes: rules that are in force do not lead there, and
         those that began before the last change are waited for here."""
-        chains = sorted(self._tables.chains().keys() - keep.chains)
-        sets = sorted(filter(_is_named, self._tables.sets().keys() - keep.sets))
+        actual = self.read()
+        chains, sets = sorted(actual.chains - keep.chains), sorted(actual.sets - keep.sets)
         lines = [f"flush chain {TABLE} {name}" for name in chains]
         lines += [f"delete set {TABLE} {name}" for name in sets]
         lines += [f"delete chain {TABLE} {name}" for name in chains]
@@ -65,7 +60,7 @@ class Nft:
         return (Step(Tool.NFT, "\n".join(lines) + "\n"),)
 
     def remove(self) -> None:
-        if self._tables.table() is not None:
+        if self._tables.now().table is not None:
             self._run(f"delete table {TABLE}", 0)
 
     def counters(self, at: float) -> Sequence[Profile]:
@@ -75,7 +70,7 @@ class Nft:
         return ()
 
     def wait(self, seconds: float) -> bool:
-        return False
+        return self._tables.touched(seconds)
 
     def close(self) -> None:
         self._context.close()
@@ -88,8 +83,10 @@ class Nft:
 
     def _run(self, text: str, number: int) -> None:
         self._moving = True
+        self._tables.own |= self._context.ports
         try:
             self._context.run(text)
+            self._tables.own |= self._context.ports  # it opens another socket when it was interrupted
         except NotTaken as error:
             said = str(error)
             kind = Busy if any(reason in said for reason in _PASSING) else Refused

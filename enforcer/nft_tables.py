@@ -1,34 +1,50 @@
-"""The table `inet netpolc` as the kernel holds it, over netlink.
+"""The table `inet netpolc` as the kernel holds it, over netlink, and who changes it.
 
-`nft list` takes seconds where sets are large; this asks for what is wanted and reads the answers where they are.
-Layouts: linux/netfilter/nf_tables.h.
+`nft list` takes seconds where sets are large. This reads the table once and then listens: the kernel tells of every
+transaction of anybody in the network namespace, with all that it did, and numbers them, so that what is missed is
+noticed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import socket
-import struct
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 
-from compiler.backends.nftables import TABLE
-from enforcer.netlink import Message, Netlink, attribute, attributes, each, text, word
-
-SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-INET = 1  # NFPROTO_INET
-NAME = TABLE.split()[1]
-_GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_SET, _GET_ELEMENTS, _GET_GENERATION = (
-    SUBSYSTEM | n for n in (1, 4, 7, 10, 13, 16)
+from enforcer.netlink import Lost, Message, Netlink, attribute, word
+from enforcer.nft_mirror import (
+    GET_CHAIN,
+    GET_ELEMENTS,
+    GET_GENERATION,
+    GET_RULE,
+    GET_SET,
+    GET_TABLE,
+    INET,
+    NAME,
+    NEW_GENERATION,
+    NEW_TABLE,
+    RULE_CHAIN,
+    SET_NAME,
+    TABLE_NAME,
+    Held,
+    Mirror,
+    a_chain,
+    a_set,
+    follows,
+    generation,
+    in_chains,
+    is_later,
+    is_ours,
+    members,
+    put,
 )
-_TABLE = 1  # of chains, rules, sets and lists of elements
-_TABLE_FLAGS = 2
-_CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 3, 4, 5, 7
-_RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 4, 7
-_SET_NAME, _SET_FLAGS, _SET_KEY_TYPE, _SET_DATA_TYPE = 2, 3, 4, 6
-_ELEMENTS_SET, _ELEMENTS = 2, 3
-_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
-_GENERATION = 1
-_TRIES = 10
+
+_NOTIFICATIONS = 7  # NFNLGRP_NFTABLES
+_ROOM = 32 << 20  # what is told of some 100,000 elements at once
+_TRIES = 20
+_PAUSE = 0.02
+_FEW = 30
+_OURS = attribute(TABLE_NAME, word(NAME))
 
 
 class Tables:
@@ -36,80 +52,123 @@ class Tables:
 
     def __init__(self) -> None:
         self._netlink = Netlink()
+        self._ears = Netlink(_NOTIFICATIONS, room=_ROOM)
+        self._mirror: Mirror | None = None
+        #: What is told of a transaction that is not complete.
+        self._open: list[Message] = []
+        #: Ports of sockets that are ours.
+        self.own: set[int] = set()
+        self._touched = False
+
+    def now(self) -> Mirror:
+        """The table of this moment."""
+        for _ in range(_TRIES):
+            self._listen(0)
+            if self._mirror is None:
+                self._mirror = self._read()
+            elif self._mirror.generation == self.generation() and self._reread(self._mirror):
+                return self._mirror
+        raise InterruptedError("rules change all the time")
+
+    def touched(self, seconds: float) -> bool:
+        """Whether somebody else has changed the table since this was asked last; waits so long for it. What was missed
+        may have been that."""
+        until = time.monotonic() + seconds
+        self._listen(0)
+        while not self._touched and (rest := until - time.monotonic()) > 0:
+            self._listen(rest)
+        touched, self._touched = self._touched, False
+        return touched
 
     def generation(self) -> int:
-        """Which goes up with every transaction of anybody in the network namespace, and wraps at 32 bits."""
-        (found,) = self._netlink.ask(_GET_GENERATION, socket.AF_UNSPEC)
-        (number,) = struct.unpack(">I", attributes(found.payload)[_GENERATION])
-        return int(number)
-
-    def table(self) -> bytes | None:
-        """Its flags (a dormant table has no effect); None where it is not."""
-        try:
-            (found,) = self._netlink.ask(_GET_TABLE, INET, attribute(_TABLE, word(NAME)))
-        except FileNotFoundError:
-            return None
-        return attributes(found.payload)[_TABLE_FLAGS]
-
-    def chains(self) -> dict[str, bytes]:
-        """Chains of the table, each with what is declared of it: a base chain's hook, priority, type and policy."""
-        found = {}
-        for message in self._netlink.dump(_GET_CHAIN, INET):
-            said = attributes(message.payload)
-            if text(said[_TABLE]) == NAME:
-                parts = (said.get(kind, b"") for kind in (_CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE))
-                found[text(said[_CHAIN_NAME])] = b"|".join(parts)
-        return found
-
-    def rules(self) -> Iterator[bytes]:
-        """Rules of the table, chain by chain in their order: chain, expressions without what they counted, comment."""
-        for message in self._netlink.dump(_GET_RULE, INET, attribute(_TABLE, word(NAME))):
-            said = attributes(message.payload)
-            if text(said[_TABLE]) == NAME:
-                yield b"|".join((said[_RULE_CHAIN], uncounted(said[_RULE_EXPRESSIONS]), said.get(_RULE_USERDATA, b"")))
-
-    def sets(self) -> dict[str, bytes]:
-        """Sets and maps of the table, anonymous ones as well, each with what it is declared to hold."""
-        found = {}
-        for message in self._of_table(_GET_SET):
-            said = attributes(message.payload)
-            if text(said[_TABLE]) == NAME:
-                parts = (said.get(kind, b"") for kind in (_SET_FLAGS, _SET_KEY_TYPE, _SET_DATA_TYPE))
-                found[text(said[_SET_NAME])] = b"|".join(parts)
-        return found
+        (found,) = self._netlink.ask(GET_GENERATION, socket.AF_UNSPEC)
+        return generation(found)
 
     def elements(self, name: str) -> Iterator[bytes]:
-        """Elements of one set or map, in no order."""
-        asked = attribute(_TABLE, word(NAME)) + attribute(_ELEMENTS_SET, word(name))
-        for message in self._netlink.dump(_GET_ELEMENTS, INET, asked):
-            for kind, value in each(message.payload):
-                if kind == _ELEMENTS:
-                    yield from (element for _, element in each(value))
+        """Elements of one set or map, in no order; while it grows, some may come twice."""
+        for message in self._netlink.dump(GET_ELEMENTS, INET, _OURS + attribute(SET_NAME, word(name))):
+            yield from members(message)[1]
 
     def close(self) -> None:
         self._netlink.close()
+        self._ears.close()
 
-    def _of_table(self, kind: int) -> list[Message]:
-        """Nothing where the table is not."""
+    # Listening
+
+    def _listen(self, seconds: float) -> None:
+        """Takes all that was told, or is within so long."""
         try:
-            return self._netlink.dump(kind, INET, attribute(_TABLE, word(NAME)))
+            while told := self._ears.heard(seconds):
+                seconds = 0
+                for message in told:
+                    if message.kind == NEW_GENERATION:
+                        self._end(message)
+                    else:
+                        self._open.append(message)
+        except Lost:
+            self._mirror, self._open, self._touched = None, [], True
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Takes what is left to be told: until there is nothing the kernel drops what comes, without a word
+        (NETLINK_S_CONGESTED)."""
+        while True:
+            try:
+                if not self._ears.heard(0):
+                    return
+            except Lost:
+                continue
+
+    def _end(self, message: Message) -> None:
+        """A transaction is complete."""
+        told, self._open = self._open, []
+        number = generation(message)
+        if message.port not in self.own and any(map(is_ours, told)):
+            self._touched = True
+        if self._mirror is None or not is_later(self._mirror.generation, number):
+            return
+        if follows(self._mirror.generation, number):
+            self._mirror.take(number, told)
+        else:
+            self._mirror, self._touched = None, True
+
+    # Reading
+
+    def _read(self) -> Mirror | None:
+        """Everything but rules; None when it changed meanwhile."""
+        found = Mirror(self.generation())
+        try:
+            (table,) = self._netlink.ask(GET_TABLE, INET, _OURS)
         except FileNotFoundError:
-            return []
+            return found if self.generation() == found.generation else None
+        found.take(found.generation, [table._replace(kind=NEW_TABLE)])
+        for message in self._netlink.dump(GET_CHAIN, INET):
+            if is_ours(message):
+                name, found.chains[name] = a_chain(message)
+        for message in self._netlink.dump(GET_SET, INET, _OURS):
+            name, declared, count = a_set(message)
+            elements = list(set(self.elements(name)))
+            if count not in (None, len(elements)):  # a hash that grows shows some twice and others not at all
+                time.sleep(_PAUSE)
+                return None
+            found.sets[name] = Held(declared)
+            put(found.sets[name], elements)
+        found.stale.update(found.chains)
+        return found if self.generation() == found.generation else None
 
-
-def uncounted(expressions: bytes) -> bytes:
-    """Expressions of a rule without the numbers of its counters."""
-    parts = []
-    for _, expression in each(expressions):
-        said = attributes(expression)
-        name = said[_EXPRESSION_NAME]
-        parts.append(name if text(name) == "counter" else name + said.get(_EXPRESSION_DATA, b""))
-    return b"|".join(parts)
-
-
-def digest(parts: Iterable[bytes]) -> str:
-    """Of some texts in their order."""
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(len(part).to_bytes(4, "big") + part)
-    return found.hexdigest()[:32]
+    def _reread(self, mirror: Mirror) -> bool:
+        """Rules of chains that are stale. Whether they are of the mirror's generation."""
+        if mirror.stale:
+            if len(mirror.stale) > _FEW:
+                found = list(in_chains(self._netlink.dump(GET_RULE, INET, _OURS)))
+            else:
+                asked = (_OURS + attribute(RULE_CHAIN, word(name)) for name in sorted(mirror.stale))
+                found = [rule for one in asked for rule in in_chains(self._netlink.dump(GET_RULE, INET, one))]
+            if self.generation() != mirror.generation:
+                return False
+            mirror.rules.update(dict.fromkeys(mirror.stale, b""))
+            for name, rule in found:
+                if name in mirror.stale:
+                    mirror.rules[name] += len(rule).to_bytes(4, "big") + rule
+            mirror.stale.clear()
+        return True
