@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
@@ -37,6 +38,8 @@ _TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
 _FAMILY = {tool: family for family, tool in _TOOL.items()}
 #: Seconds: how long another may hold the lock of legacy tables before we say so; and until a tool must be done.
 _LOCK, _PATIENCE = 1, 120
+#: Seconds that rules of nftables may be freed later than they are gone.
+_RELEASE = 0.1
 #: Seconds between two looks at what tells nothing by itself.
 LOOK = 0.5
 #: What a tool says when the same may work in a moment: the lock, a table that changed meanwhile, a full buffer.
@@ -72,8 +75,9 @@ class Iptables:
         self._rules: str | None = None
         self._sets: str | None = None
         self._looked_at = 0.0
-        #: Our chains as they were, and a digest of them, with the stamp of then.
+        #: Our chains as they were, and a digest of them, with the stamp of then; and how often rules ask each set.
         self._seen: tuple[Hashable, list[str], str] = (None, [], "")
+        self._asked: Counter[str] = Counter()
 
     # What is there
 
@@ -102,10 +106,12 @@ class Iptables:
         self._learn(sets)
         names: list[str] = []
         parts: list[bytes] = []
+        self._asked = Counter()
         for family in self._families:
             for table in self._reader.tables(family):
                 for chain, rules in sorted(self._reader.chains(family, table).items()):
                     name = f"{TOOLS[family]} {table} {chain}"
+                    self._asked.update(asked for rule in rules for asked in rule.asks)
                     if chain.startswith(PREFIX):
                         names.append(name)
                         parts += [name.encode(), *(rule.content for rule in rules)]
@@ -234,7 +240,8 @@ class Iptables:
         return done.stdout
 
     def sweep(self, keep: Actual) -> Sequence[Step]:
-        """Chains and the jumps to them first, then sets."""
+        """Chains and the jumps to them first, then sets; not sets that rules of others ask, as those of the other
+        variant do while it is being left."""
         there = self.read()
         steps = []
         for family in self._families:
@@ -246,13 +253,24 @@ class Iptables:
             text = "".join(removing(table, chains) for table, chains in tables.items())
             if text:
                 steps.append(Step(_TOOL[family], text))
-        unused = sorted(there.sets - keep.sets)
+        unused = sorted(there.sets - keep.sets - self._asked_by_others(there.sets - keep.sets))
         if unused:
             steps.append(Step(Tool.IPSET, "".join(f"destroy {name}\n" for name in unused)))
         return steps
 
+    def _asked_by_others(self, names: frozenset[str]) -> frozenset[str]:
+        """Of these sets. The kernel lets go of a set some time after the last rule that asked it."""
+        until = time.monotonic() + _RELEASE
+        while names:
+            found = {header.name for header in self._headers() if header.references > self._asked[header.name]}
+            if names.isdisjoint(found) or time.monotonic() > until:
+                return names & found
+            time.sleep(_RELEASE / 10)
+        return names
+
     def remove(self) -> None:
-        """Tables stay, even if they came by us: who else uses them is not known."""
+        """Tables stay, even if they came by us: who else uses them is not known; and so do sets that rules of others
+        ask."""
         self.apply(self.sweep(Actual()))
 
     # What is going on

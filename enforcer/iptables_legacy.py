@@ -25,7 +25,7 @@ from enforcer.xtables import TABLES, Chains, Held
 
 #: Which tables of this network namespace are there: those that somebody has asked for.
 _NAMES = {Family.IPV4: "ip_tables_names", Family.IPV6: "ip6_tables_names"}
-_SEE = Path("/proc/thread-self/net")
+SEE = Path("/proc/thread-self/net")
 #: struct xt_entry_match and xt_entry_target: size, name, revision. Behind the name's end is what was in memory.
 _PART = struct.Struct("=H29sB")
 
@@ -82,7 +82,7 @@ class LegacyReader:
 
     def tables(self, family: Family) -> Sequence[str]:
         try:
-            found = set((_SEE / _NAMES[family]).read_text().split())
+            found = set((SEE / _NAMES[family]).read_text().split())
         except OSError:  # no such module: no such table
             return ()
         return [table for table in TABLES if table in found]
@@ -151,19 +151,21 @@ class LegacyReader:
             entry = ctypes.string_at(place, size)
             packets, length = _COUNTERS.unpack_from(entry, layout.counters)
             name = library.target(rule, handle)
-            parts = [entry[: layout.asked], *self._parts(entry, layout.matches, target)]
-            parts += self._parts(entry, target, size) if entry[target + 2] else [name]
-            yield Held(name.decode(), b"\0".join(parts), packets, length)
+            asks: list[str] = []
+            parts = [entry[: layout.asked], *self._parts(entry, layout.matches, target, asks)]
+            parts += self._parts(entry, target, size, asks) if entry[target + 2] else [name]
+            yield Held(name.decode(), b"\0".join(parts), packets, length, tuple(asks))
             rule = library.next_rule(rule, handle)
 
-    def _parts(self, entry: bytes, at: int, end: int) -> Iterator[bytes]:
-        """Matches or the target, each in what it is and what it asks or does. Not a standard target, which has no name:
-        a verdict is a place in the table, and moves when rules of others become more."""
+    def _parts(self, entry: bytes, at: int, end: int, asks: list[str]) -> Iterator[bytes]:
+        """Matches or the target, each in what it is and what it asks or does; sets go to `asks`. Not a standard target,
+        which has no name: a verdict is a place in the table, and moves when rules of others become more."""
         while at < end:
             size, padded, revision = _PART.unpack_from(entry, at)
             name, data = padded.partition(b"\0")[0], entry[at + _PART.size : at + size]
             if name == b"set":  # struct xt_set_info begins with the set's number
-                data = self._named(struct.unpack_from("=H", data)[0]).encode() + data[2:]
+                asks.append(self._named(struct.unpack_from("=H", data)[0]))
+                data = asks[-1].encode() + data[2:]
             yield name + b" %d " % revision + data
             at += size
 

@@ -71,6 +71,7 @@ class NftReader:
 
     def _rule(self, said: dict[int, bytes]) -> Held:
         target, packets, length = "", 0, 0
+        asks: list[str] = []
         parts = [said.get(_RULE_USERDATA, b"")]
         for _, element in each(said.get(_RULE_EXPRESSIONS, b"")):
             expression = attributes(element)
@@ -80,21 +81,22 @@ class NftReader:
                 length, packets = (int.from_bytes(counted.get(kind, b""), "big") for kind in (1, 2))
                 continue
             if name == "match":
-                data = self._match(data)
+                data = self._match(data, asks)
             elif name == "target":
                 target = text(attributes(data)[1])
             elif name == "immediate":
                 target = _verdict(data) or target
             parts += (name.encode(), data)
-        return Held(target, b"\0".join(parts), packets, length)
+        return Held(target, b"\0".join(parts), packets, length, tuple(asks))
 
-    def _match(self, data: bytes) -> bytes:
+    def _match(self, data: bytes, asks: list[str]) -> bytes:
         """Sets by their names: their numbers change when they are made anew."""
         said = attributes(data)  # NFTA_MATCH_NAME, NFTA_MATCH_REV, NFTA_MATCH_INFO
         if text(said[1]) != "set":
             return data
         (number,) = struct.unpack_from("=H", said[3])
-        return b"\0".join((said[1], said[2], self._named(number).encode(), said[3][2:]))
+        asks.append(self._named(number))
+        return b"\0".join((said[1], said[2], asks[-1].encode(), said[3][2:]))
 
 
 def _verdict(data: bytes) -> str:

@@ -18,12 +18,13 @@ TOOLS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 @dataclass(frozen=True, slots=True)
 class Held:
     """One rule. `target`: the chain it leads to, or its verdict or target. `content`: all of it but for counters;
-    equal rules have equal contents."""
+    equal rules have equal contents. `asks`: ipsets, once for each time."""
 
     target: str
     content: bytes
     packets: int
     bytes: int
+    asks: tuple[str, ...] = ()
 
 
 #: Chain -> its rules, in their order.

@@ -1,0 +1,23 @@
+"""From one back end to another without a moment in which nobody denies: the new rules are in force before the old ones
+go, and in between a packet has to be let pass by both, which say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from enforcer.choose import NFTABLES, Choice
+from enforcer.dataplane import Actual, Dataplane
+
+
+def leave(choice: Choice, opened: Callable[[str], Dataplane]) -> None:
+    """Takes our rules away from the back ends that are not chosen; called when those of the chosen one are in force.
+    Raises Refused, and what `opened` raises."""
+    for name in choice.leave:
+        old = opened(name)
+        try:
+            if NFTABLES in (name, choice.backend):
+                old.remove()
+            else:  # both variants of iptables have their sets in one place
+                old.apply(old.sweep(Actual(sets=old.read().sets)))
+        finally:
+            old.close()
