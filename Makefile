@@ -1,5 +1,5 @@
 # Shortcuts. `run/demo` and `run/tests` are the two commands that set themselves up.
-.PHONY: mutants demo tests check golden lock soak trace-soak fuzz grammar apiserver
+.PHONY: cluster-cases mutants demo tests check golden lock soak trace-soak fuzz grammar apiserver
 
 demo:
 	run/demo
@@ -26,6 +26,11 @@ lock:
 	$(UV_COMPILE) pyproject.toml --extra editor --extra enforcer --group build --group test --constraint requirements/run.txt \
 		--output-file requirements/dev.txt
 	$(UV_COMPILE) --group analyzer --output-file requirements/analyzer.txt
+
+# Every conformance case through a running cluster of network namespaces, an enforcer in each node, with all back ends,
+# as root: half an hour.
+cluster-cases:
+	NETPOLC_CLUSTER_CASES=all .venv/bin/python -m pytest -q -p no:cacheprovider tests/cluster/test_cases.py
 
 # Random packets through real netfilter against the oracle, as root: 10^7 take half an hour on two cores.
 # SOAK='--packets 100000 --flavour nftables --seed 7' for less or for others.

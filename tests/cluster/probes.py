@@ -44,8 +44,10 @@ class Probe:
         return socket.AF_INET6 if ":" in self.address else socket.AF_INET
 
     @property
-    def listener(self) -> tuple[Machine, int, str]:
-        return self.server, self.server_port or self.port, self.protocol
+    def listener(self) -> tuple[Machine, int, str, str]:
+        """A UDP server answers from the address that it has, so it is bound to that where no service translates."""
+        bound = self.address if self.protocol == "UDP" and self.server_port is None else ""
+        return self.server, self.server_port or self.port, self.protocol, bound
 
 
 class Servers:
@@ -54,7 +56,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._listeners: dict[tuple[int, int, str], socket.socket] = {}
+        self._listeners: dict[tuple[int, int, str, str], socket.socket] = {}
         self._wake, self._woken = os.pipe()
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._stopped = False
@@ -72,12 +74,12 @@ class Servers:
         os.close(self._wake)
         os.close(self._woken)
 
-    def listen(self, machine: Machine, port: int, protocol: str) -> None:
-        """Both families. Nothing new when it is there already."""
-        known = id(machine.namespace), port, protocol
+    def listen(self, machine: Machine, port: int, protocol: str, address: str = "") -> None:
+        """On one address, or on all of both families. Nothing new when it is there already."""
+        known = id(machine.namespace), port, protocol, address
         if known in self._listeners:
             return
-        server = self._listeners[known] = machine.listen(port, _KINDS[protocol])
+        server = self._listeners[known] = machine.listen(port, _KINDS[protocol], address)
         self._selector.register(server, selectors.EVENT_READ, (machine, protocol))
         os.write(self._woken, b"x")
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WITHIN = 20.0
 
 
-def netpolc(namespace: Namespace, *arguments: str, status: int = 0) -> str:
+def netpolc(namespace: Namespace, *arguments: str, status: int = 0, environment: Mapping[str, str] = os.environ) -> str:
     """What a command prints, both outputs, in a namespace."""
     with namespace:
         done = subprocess.run(
@@ -31,6 +31,7 @@ def netpolc(namespace: Namespace, *arguments: str, status: int = 0) -> str:
             capture_output=True,
             text=True,
             timeout=60,
+            env=environment,
         )
     assert done.returncode == status, f"{arguments}: exits {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
@@ -72,6 +73,11 @@ class Enforcer:
                 stderr=log,
                 env={**os.environ, **self.environment},
             )
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended on its own."""
+        return self._process is not None and self._process.poll() is None
 
     def end(self, by: signal.Signals = signal.SIGTERM) -> int | None:
         """The exit status; None when it had ended before."""

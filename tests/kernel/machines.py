@@ -27,14 +27,16 @@ class Machine:
     namespace: Namespace = field(default_factory=Namespace)
     sockets: list[socket.socket] = field(default_factory=list)
 
-    def listen(self, port: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
-        """A server on every address of the machine, both families."""
+    def listen(self, port: int, kind: int = socket.SOCK_STREAM, address: str = "") -> socket.socket:
+        """A server on one address of the machine, or on every one of both families."""
+        family = socket.AF_INET if address and ":" not in address else socket.AF_INET6
         with self.namespace:
-            server = socket.socket(socket.AF_INET6, kind)
+            server = socket.socket(family, kind)
         self.sockets.append(server)
-        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if not address:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("::", port))
+        server.bind((address or "::", port))
         if kind == socket.SOCK_STREAM:
             server.listen(64)
         server.setblocking(False)
