@@ -3,7 +3,7 @@ Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from compiler.backends.iptables_rules import PREFIX
 from enforcer.dataplane import Foreign
@@ -14,21 +14,20 @@ _IN_FRONT = "it stands in front of our jump"
 _GONE = "our jump is not there"
 
 
-def bypasses(tool: str, table: str, chains: Chains, listed: Sequence[str]) -> Iterator[Foreign]:
-    """Of a table as it is in the kernel and as the tool prints it (`-A CHAIN ...`). Where our base chain is there, its
-    jump should be the first rule of the hook."""
+def bypasses(table: str, chains: Chains, listed: Callable[[str], Sequence[str]]) -> Iterator[Foreign]:
+    """`table`: with its tool. `listed`: the rules of a chain as the tool prints them. Where our base chain is there,
+    its jump should be the first rule of the hook."""
     for hook in HOOKS:
         rules, own = chains.get(hook, ()), PREFIX + hook
         if own not in chains:
             continue
-        place = f"{tool} {table} {hook}"
-        texts = [line for line in listed if line.startswith(f"-A {hook} ")]
+        place = f"{table} {hook}"
         jump = next((n for n, rule in enumerate(rules) if rule.target == own), None)
         if jump is None:
             if chains[own]:
                 yield Foreign(place, "", _GONE)
             continue
-        for rule, text in zip(rules[:jump], texts, strict=False):
+        for rule, text in zip(rules[:jump], listed(hook) if jump else (), strict=False):
             yield Foreign(place, text, _ACCEPTS if _accepts(rule.target, chains, frozenset()) else _IN_FRONT)
 
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
+from functools import partial
 
 from compiler.backends.ipset import PREFIX as SET_PREFIX
 from compiler.backends.iptables_rules import PREFIX
@@ -189,21 +190,23 @@ class Iptables:
         said = wanted(text)
         tables = self._reader.tables(family)
         there: list[Place] = []
-        leave: dict[str, set[str]] = {}
+        leave: dict[str, list[str]] = {}
         for place, words in said.jumps.items():
-            if place.table not in tables:
-                continue
             target = PREFIX + place.hook
+            if place.table not in tables or target in said.gone.get(place.table, ()):
+                continue
             rules = self._reader.chains(family, place.table, place.hook).get(place.hook, ())
             found = [n for n, rule in enumerate(rules) if rule.target == target]
             if words and found == [0] and self._jumps.get((family, place)) == (words, rules[0].content):
                 there.append(place)
             elif found:
-                leave.setdefault(place.table, set()).add(target)
+                listed = self._listed(family, place.table, place.hook)
+                leave.setdefault(place.table, []).extend(leading(listed, {target}))
         for table, gone in said.gone.items():
-            if table in tables and _lead_to(self._reader.chains(family, table), gone):
-                leave.setdefault(table, set()).update(gone)
-        return there, {table: list(leading(self._listed(family, table), names)) for table, names in leave.items()}
+            for chain in _leading_to(self._reader.chains(family, table), gone) if table in tables else ():
+                listed = self._listed(family, table, chain)
+                leave.setdefault(table, []).extend(leading(listed, gone))
+        return there, leave
 
     def _remember_jumps(self, family: Family, text: str, there: Iterable[Place]) -> None:
         for place, words in wanted(text).jumps.items():
@@ -213,10 +216,15 @@ class Iptables:
                 if rules and rules[0].target == PREFIX + place.hook:
                     self._jumps[family, place] = words, rules[0].content
 
-    def _listed(self, family: Family, table: str) -> list[str]:
-        """Rules of a table that is there, as the tool prints them."""
-        command = f"{TOOLS[family]}-{self.variant.value}-save"
-        return [line for line in self._run(command, "-t", table).splitlines() if line.startswith("-A ")]
+    def _listed(self, family: Family, table: str, chain: str = "") -> list[str]:
+        """Rules of a chain, or a table, that is there, as the tool prints them (`-A CHAIN ...`). The nft variant prints
+        no table in which somebody has rules that it does not understand, but chains without such."""
+        tool = f"{TOOLS[family]}-{self.variant.value}"
+        if chain:
+            text = self._run(tool, "-w", f"{_LOCK}", "-t", table, "-S", chain)
+        else:
+            text = self._run(f"{tool}-save", "-t", table)
+        return [line for line in text.splitlines() if line.startswith("-A ")]
 
     def _run(self, *command: str, stdin: str = "", number: int = 0) -> str:
         try:
@@ -291,7 +299,8 @@ class Iptables:
                 for table in self._reader.tables(family):
                     chains = self._reader.chains(family, table)
                     if any(chain.startswith(PREFIX) for chain in chains):
-                        found += bypasses(TOOLS[family], table, chains, self._listed(family, table))
+                        listed = partial(self._listed, family, table)
+                        found += bypasses(f"{TOOLS[family]} {table}", chains, listed)
             return found
         except OSError as error:
             raise _unread(error) from error
@@ -331,10 +340,11 @@ def _unread(error: OSError, number: int = 0) -> Busy:
     return Busy(f"rules and sets cannot be read: {error.strerror or error}", number)
 
 
-def _lead_to(chains: Chains, gone: frozenset[str]) -> bool:
-    """Whether rules of others lead to one of these chains."""
-    others = (rules for name, rules in chains.items() if not name.startswith(PREFIX))
-    return any(rule.target in gone for rules in others for rule in rules)
+def _leading_to(chains: Chains, gone: frozenset[str]) -> Iterator[str]:
+    """Chains of others with rules that lead to one of these."""
+    for name, rules in chains.items():
+        if not name.startswith(PREFIX) and any(rule.target in gone for rule in rules):
+            yield name
 
 
 def _sets_text(headers: Iterable[ipset_list.Header]) -> Iterator[str]:
