@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from compiler.analysis.proof import Proof, Prover
 from compiler.backends.target import Target
 from compiler.errors import NetpolcError
+from compiler.ir.ruleset import Ruleset
 from compiler.pipeline import Artifacts, Compiler
 from compiler.resources.cluster import Pod
 from compiler.resources.language import Program
@@ -35,10 +36,11 @@ class Mismatch(NetpolcError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`desired` is proved when `proved` says so. `barred`: addresses that are closed because of `witnesses`, in words;
-    empty when nothing was found. `remarks`: what somebody must know (`Compiler.remarks`)."""
+    """`desired` is `ruleset` as texts, proved when `proved` says so. `remarks`: what somebody must know. `barred`:
+    addresses that are closed because of `witnesses`, in words; empty when nothing was found."""
 
     desired: Desired
+    ruleset: Ruleset
     remarks: tuple[str, ...]
     proved: bool
     barred: frozenset[str] = frozenset()
@@ -64,7 +66,7 @@ class Whole:
             proof = self._proof(policies, seen, program, made)
             if proof is None or proof.equal:
                 desired = Desired(whole(made.files))
-                return Compiled(desired, tuple(compiler.remarks()), proof is not None, barred, witnesses)
+                return Compiled(desired, made.ruleset, tuple(compiler.remarks()), proof is not None, barred, witnesses)
             witnesses += proof.witnesses
             more = self._concerned(proof, snapshot) - barred
             if not more:

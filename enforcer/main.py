@@ -8,11 +8,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from types import FrameType
 
+from compiler.errors import NetpolcError
 from enforcer.answers import Answer, Answers, Server, as_json, text
 from enforcer.dataplane import Dataplane
 from enforcer.hearing import Hearing
@@ -20,8 +21,9 @@ from enforcer.logs import utc
 from enforcer.manifests import objects
 from enforcer.metrics import CONTENT_TYPE, Metrics, Seen
 from enforcer.notify import Notifier
+from enforcer.picture import Closed
 from enforcer.place import Place
-from enforcer.reconcile import Compile, Pace, Reconciler
+from enforcer.reconcile import Compile, Pace, Reconciler, View
 from enforcer.source import Source
 
 log = logging.getLogger("netpolc")
@@ -44,14 +46,26 @@ class Settings:
     log_group: int | None = None
 
 
+#: Told of rules that are in force now, with what those of before were made of.
+Applied = Callable[[View | None, View], None]
+
+
 class Daemon:
-    """`place` is taken by whoever makes it."""
+    """`place` is taken by whoever makes it. `closed`: what nobody may use; `applied`: who else is told of changes."""
 
     def __init__(
-        self, settings: Settings, source: Source, dataplane: Dataplane, compiler: Compile, place: Place
+        self,
+        settings: Settings,
+        source: Source,
+        dataplane: Dataplane,
+        compiler: Compile,
+        place: Place,
+        closed: Closed | None = None,
+        applied: Sequence[Applied] = (),
     ) -> None:
         self._settings, self._source, self._dataplane, self._place = settings, source, dataplane, place
-        self._reconciler = Reconciler(source, dataplane, compiler, time.monotonic, Pace())
+        self._applied = tuple(applied)
+        self._reconciler = Reconciler(source, dataplane, compiler, time.monotonic, Pace(), closed, self._after_a_change)
         self._notifier = Notifier()
         self._meter = Metrics(self._seen)
         self._started = time.time()
@@ -89,6 +103,16 @@ class Daemon:
                 return 1 if failed else 0
         log.info("stopped by %s; the rules stay", self._stopping)
         return 1 if self._settings.once else 0
+
+    def _after_a_change(self, before: View | None, now: View) -> None:
+        """The rules are in force whatever becomes of this."""
+        for told in self._applied:
+            try:
+                told(before, now)
+            except OSError as error:
+                log.warning("after a change of rules: %s", error)
+            except NetpolcError as error:
+                log.warning("after a change of rules: %s", error.render())
 
     def _hear(self) -> Hearing | None:
         """Begins to tell of denied packets. Where somebody else hears of them already, nobody does here."""

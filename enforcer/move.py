@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from enforcer.choose import NFTABLES, Choice
-from enforcer.dataplane import Actual, Dataplane
+from enforcer.dataplane import Actual, Dataplane, Refused
+from enforcer.libnftables import Missing
 
 
 def leave(choice: Choice, opened: Callable[[str], Dataplane]) -> None:
@@ -21,3 +22,19 @@ def leave(choice: Choice, opened: Callable[[str], Dataplane]) -> None:
                 old.apply(old.sweep(Actual(sets=old.read().sets)))
         finally:
             old.close()
+
+
+class Leaving:
+    """Told of rules in force (`Reconciler`): leaves the other back ends when they are for the first time."""
+
+    def __init__(self, choice: Choice, opened: Callable[[str], Dataplane]) -> None:
+        self._choice, self._opened = choice, opened
+
+    def __call__(self, before: object, now: object) -> None:
+        """OSError when it cannot be."""
+        if before is not None or not self._choice.leave:
+            return
+        try:
+            leave(self._choice, self._opened)
+        except (Refused, Missing) as error:
+            raise OSError(f"rules in {', '.join(self._choice.leave)} could not be removed: {error}") from None

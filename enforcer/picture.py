@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from compiler.live.batch import Batch, PodKey, PolicyKey
@@ -18,10 +18,20 @@ _Value = TypeVar("_Value")
 BARRED = "netpolc.io"
 
 
-class Picture:
-    """What all batches taken so far leave."""
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing may use an address of a node's pod ranges that nobody known has; `ranges`: those of this node, where the
+    cluster does not say them."""
 
-    def __init__(self) -> None:
+    node: str
+    ranges: tuple[str, ...] = ()
+
+
+class Picture:
+    """What all batches taken so far leave. `closed` None: addresses that nobody has are nobody's business."""
+
+    def __init__(self, closed: Closed | None = None) -> None:
+        self._closed = closed
         self._pods: dict[PodKey, Pod] = {}
         self._namespaces: dict[str, Namespace] = {}
         self._nodes: dict[str, Node] = {}
@@ -41,7 +51,12 @@ class Picture:
     def snapshot(self) -> Snapshot:
         """The cluster at this moment."""
         own = {namespace for kind, namespace, _ in self._policies if kind == "NetworkPolicy"}
-        return build(self._pods.values(), self._namespaces.values(), self._nodes.values(), own)
+        nodes = dict(self._nodes)
+        if self._closed is not None and self._closed.ranges:
+            name = self._closed.node
+            nodes[name] = replace(nodes.get(name, Node(name)), pod_cidrs=self._closed.ranges)
+        found = build(self._pods.values(), self._namespaces.values(), nodes.values(), own)
+        return replace(found, complete=True, closed=self._closed is not None)
 
 
 def barring(snapshot: Snapshot, node: str, addresses: frozenset[str]) -> Snapshot:

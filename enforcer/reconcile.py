@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from compiler.analysis.proof import NotProved
 from compiler.errors import NetpolcError
+from compiler.ir.ruleset import Ruleset
 from compiler.resources.language import Program
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from enforcer.compiling import Compiled, Mismatch
 from enforcer.dataplane import Actual, Busy, Dataplane, Foreign, Refused
-from enforcer.picture import Picture
+from enforcer.picture import Closed, Picture
 from enforcer.plan import Applied, Desired, count, covers, differences, plan, told
 from enforcer.source import Problem, Source
 
@@ -55,11 +56,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What rules were made of."""
+    """What rules were made of, and the rules."""
 
     policies: tuple[Located, ...]
     snapshot: Snapshot
     program: Program
+    ruleset: Ruleset = field(default_factory=lambda: Ruleset(()))
 
 
 @dataclass(slots=True)
@@ -106,11 +108,12 @@ class Reconciler:
         compiler: Compile,
         clock: Callable[[], float],
         pace: Pace = Pace(),
+        closed: Closed | None = None,
         applied: Callable[[View | None, View], None] = lambda before, now: None,
     ) -> None:
         self._source, self._dataplane, self._compiler = source, dataplane, compiler
         self._clock, self._pace, self._told = clock, pace, applied
-        self._picture = Picture()
+        self._picture, self._closed = Picture(closed), closed
         self.state = State()
         #: What there was to compile last, whatever came of it.
         self._seen: View | None = None
@@ -187,8 +190,15 @@ class Reconciler:
             text = f"rules were found wrong, so these pods' addresses are closed: {', '.join(sorted(made.barred))}"
             state.problems["proof"] = text
             log.error(text, extra={"data": {"witnesses": list(made.witnesses)}})
-        state.remarks, state.barred, state.proved = made.remarks, made.barred, made.proved
-        self._wanted, self._stale, self._due = (made.desired, view), False, True
+        state.remarks, state.barred, state.proved = made.remarks + self._left_open(view), made.barred, made.proved
+        self._wanted, self._stale, self._due = (made.desired, replace(view, ruleset=made.ruleset)), False, True
+
+    def _left_open(self, view: View) -> tuple[str, ...]:
+        """What is to be said of addresses that nobody knows yet."""
+        if self._closed is None or ((node := view.snapshot.nodes.get(self._closed.node)) and node.pod_cidrs):
+            return ()
+        name = self._closed.node
+        return (f"node {name} has no podCIDRs: pods that nobody knows yet are not denied (--pod-range says where)",)
 
     def _fail(self, about: str, text: str, data: dict[str, object] | None = None) -> None:
         self.state.counts.failed += 1

@@ -10,8 +10,10 @@ import click
 from compiler.errors import NetpolcError
 from enforcer.cli import options
 from enforcer.dataplane import Refused
+from enforcer.holds import holds_of
+from enforcer.libnftables import Missing
 from enforcer.place import Place, Running
-from enforcer.tools import every
+from enforcer.tools import BACKENDS, every
 
 
 @click.command("cleanup", context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,8 +21,9 @@ from enforcer.tools import every
 def command(state_dir: Path) -> None:
     """Remove everything of netpolc from the kernel, of all back ends, and nothing else.
 
-    That is the table inet netpolc, chains NETPOLC-..., the jumps to them and sets netpolc-.... From then on nothing is
-    denied by policies. An enforcer that runs would bring it all back, so it has to be stopped before.
+    That is the table inet netpolc, chains NETPOLC-..., the jumps to them and sets netpolc-..., and what holds back
+    connections that were cut: the table inet netpolc-cut, chain CUT-NETPOLC and sets cut-netpolc-.... From then on
+    nothing is denied by policies. An enforcer that runs would bring it all back, so it has to be stopped before.
 
     Exit status: 0 nothing is left; 1 something could not be removed; 2 bad usage; 3 an enforcer runs.
     """
@@ -49,4 +52,15 @@ def _remove() -> list[str]:
             dataplane.remove()
         except Refused as error:
             wrong.append(error.said)
+    for name in BACKENDS:
+        try:
+            holds = holds_of(name)
+        except (OSError, Missing):  # its tools are not here
+            continue
+        try:
+            holds.remove()
+        except OSError as error:
+            wrong.append(str(error))
+        finally:
+            holds.close()
     return wrong

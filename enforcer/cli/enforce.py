@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from pathlib import Path
 
@@ -9,14 +11,24 @@ import click
 
 from compiler.backends.target import Target
 from compiler.errors import NetpolcError
+from enforcer import tools
 from enforcer.cli import options
 from enforcer.compiling import Whole
+from enforcer.conntrack import Conntrack
 from enforcer.folder import Folder
 from enforcer.hearing import GROUP
+from enforcer.holds import holds_of
 from enforcer.logs import set_up
-from enforcer.main import Daemon, Settings
+from enforcer.main import Applied, Daemon, Settings
+from enforcer.move import Leaving
+from enforcer.picture import Closed
 from enforcer.place import Place, Running
+from enforcer.remembered import Remembering
+from enforcer.revoking import Revoking
+from enforcer.source import Source
 from enforcer.tools import BACKENDS, FAMILIES
+
+log = logging.getLogger("netpolc")
 
 
 class _Address(click.ParamType[tuple[str, int] | None]):
@@ -55,9 +67,17 @@ class _Group(click.ParamType[int | None]):
     type=click.Path(exists=True, file_okay=False),
     help="Enforce what a folder of manifests says, watched, instead of an API server.",
 )
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="How to reach the API server.  [default: that of the cluster around, else $KUBECONFIG, ~/.kube/config]",
+)
 @options.node
 @options.backend
 @options.family
+@options.unknown_pods
+@options.pod_ranges
 @click.option(
     "--listen",
     metavar="ADDRESS:PORT|off",
@@ -86,9 +106,12 @@ class _Group(click.ParamType[int | None]):
 )
 def command(
     cluster: str | None,
+    kubeconfig: str | None,
     node: str | None,
     backend: str,
     family: str,
+    unknown_pods: str,
+    pod_ranges: tuple[str, ...],
     listen: tuple[str, int] | None,
     log_group: int | None,
     once: bool,
@@ -106,17 +129,26 @@ def command(
     """
     set_up(log_level)
     name = options.node_name(node)
+    if cluster is not None and kubeconfig is not None:
+        raise click.UsageError("--cluster is instead of an API server: leave --kubeconfig out")
     try:
-        if cluster is None:
-            raise click.UsageError("--cluster DIR is missing: API servers are not supported yet")
         place = Place(state_dir)
         place.take()
         try:
-            chosen, dataplane = options.opened(backend, family)
+            choice, dataplane = options.opened(backend, family)
+            chosen = choice.backend
+            log.info("back end %s: %s", chosen, choice.why)
+            for warning in choice.warnings:
+                log.warning("%s", warning)
+            said, source = _source(cluster, kubeconfig)
             target = Target(BACKENDS[chosen], name, FAMILIES[family], log_group=log_group)
-            settings = Settings(name, chosen, cluster, listen, once, log_group)
-            daemon = Daemon(settings, Folder(cluster), dataplane, Whole(target), place)
-            sys.exit(daemon.run())
+            settings = Settings(name, chosen, said, listen, once, log_group)
+            closed = Closed(name, pod_ranges) if unknown_pods == "deny" else None
+            leaving = Leaving(choice, lambda other: tools.dataplane(other, FAMILIES["dual"]))
+            applied: list[Applied] = [leaving, Revoking(name, Conntrack(holds_of(chosen)))]
+            if (folder := os.environ.get("STATE_DIRECTORY")) is not None:  # systemd's
+                applied.append(Remembering(Path(folder), name))
+            sys.exit(Daemon(settings, source, dataplane, Whole(target), place, closed, applied).run())
         finally:
             place.leave()
     except Running as error:
@@ -128,3 +160,14 @@ def command(
     except OSError as error:
         click.echo(f"error: --listen: {error.strerror or error}", err=True)
         sys.exit(2)
+
+
+def _source(cluster: str | None, kubeconfig: str | None) -> tuple[str, Source]:
+    """What is watched, in words, and who watches it."""
+    if cluster is not None:
+        return cluster, Folder(cluster)
+    from enforcer.kube import Cluster  # here, as the client of API servers costs half a second
+    from enforcer.transport import connect
+
+    transport = connect(kubeconfig)
+    return transport.server, Cluster(transport)

@@ -9,6 +9,9 @@ from pathlib import Path
 import click
 
 from compiler.errors import NetpolcError
+from compiler.net import parse_prefix
+from enforcer.agents import findings
+from enforcer.choose import Choice, Findings, Impossible, choose
 from enforcer.dataplane import Dataplane
 from enforcer.libnftables import Missing
 from enforcer.place import STATE_DIR
@@ -34,20 +37,49 @@ state_dir = click.option(
 )
 
 
+unknown_pods = click.option(
+    "--unknown-pods",
+    type=click.Choice(["deny", "allow"]),
+    default="deny",
+    show_default=True,
+    help="What becomes of addresses of this node's pod ranges that nobody known has.",
+)
+pod_ranges = click.option(
+    "--pod-range",
+    "pod_ranges",
+    metavar="CIDR",
+    multiple=True,
+    callback=lambda ctx, param, value: _ranges(ctx, param, value),
+    help="Addresses that this node gives to pods; may be repeated.  [default: the Node's podCIDRs]",
+)
+
+
+def _ranges(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for one in value:
+        try:
+            found = parse_prefix(one)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+        if str(found) != one:
+            raise click.BadParameter(f"{one} has bits behind its length: did you mean {found}?", ctx, param)
+    return value
+
+
 def node_name(given: str | None) -> str:
     """The node that is meant."""
     return given or os.environ.get("NODE_NAME") or socket.gethostname().lower()
 
 
-def opened(name: str, family: str) -> tuple[str, Dataplane]:
-    """The name of the back end that is meant, and its dataplane."""
-    chosen = chosen_backend() if name == "auto" else name
+def opened(name: str, family: str) -> tuple[Choice, Dataplane]:
+    """The back end that is meant, and its dataplane."""
+    seen = findings()
     try:
-        return chosen, dataplane(chosen, FAMILIES[family])
-    except (OSError, Missing) as error:
-        raise NetpolcError(f"--backend {chosen}: {error}") from None
+        choice = choose(seen) if name == "auto" else Choice(name, "it was asked for", leave=others(seen, name))
+        return choice, dataplane(choice.backend, FAMILIES[family])
+    except (Impossible, OSError, Missing) as error:
+        raise NetpolcError(f"--backend {name}: {error}") from None
 
 
-def chosen_backend() -> str:
-    """What the node uses."""
-    return "nftables"
+def others(seen: Findings, name: str) -> tuple[str, ...]:
+    """Where rules of ours are, too."""
+    return tuple(sorted(seen.ours - {name}))

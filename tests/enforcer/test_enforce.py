@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.enforcer.process import Enforcer, netpolc, until
+from tests.enforcer.process import WITHIN, Enforcer, netpolc, until
 from tests.kernel.cluster import Cluster
-from tests.kernel.machines import Attempt, Machine, attempts, broken, judge
+from tests.kernel.machines import Attempt, Machine, attempts, broken, exchange
 from tests.kernel.rig import FLAVOURS, clear
 
 pytestmark = pytest.mark.kernel
@@ -61,7 +65,7 @@ def shared() -> Iterator[Cluster]:
 
 class World:
     def __init__(self, cluster: Cluster, folder: Path, backend: str) -> None:
-        self.node = cluster.node()
+        self.shared, self.node = cluster, cluster.node()
         self.web, self.client = cluster.pods["shop/web"], cluster.pods["shop/client"]
         self.manifests = folder / "cluster"
         self.manifests.mkdir()
@@ -79,9 +83,12 @@ class World:
     def stays_shut(self, port: int) -> list[Attempt]:
         return attempts(self.client, self.web, port, False)
 
-    def only(self, port: int, but: int) -> None:
-        """Waits until one port is open and the other is not."""
-        until(lambda: all(judge(self.opens(port))) and not any(judge(self.stays_shut(but))), f"{port} alone is open")
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """What is done here changes the rules of the daemon that runs: behind it they are in force."""
+        changes = self.enforcer.status["counts"]["applied"]
+        yield
+        self.enforcer.in_sync(changes + 1)
 
 
 @pytest.fixture
@@ -102,12 +109,12 @@ def test_connections_follow_the_files(world: World) -> None:
     with world.enforcer as enforcer:
         enforcer.in_sync()
         assert not broken(world.opens(PORT), world.stays_shut(OTHER))
-        kept = world.web.listen(7)
-        with kept:
+        with world.change():
             world.policy(OTHER)
-            world.only(OTHER, but=PORT)
-        (world.manifests / "policies.yaml").unlink()
-        until(lambda: all(judge(world.opens(PORT) + world.opens(OTHER))), "both are open")
+        assert not broken(world.opens(OTHER), world.stays_shut(PORT))
+        with world.change():
+            (world.manifests / "policies.yaml").unlink()
+        assert not broken(world.opens(PORT), world.opens(OTHER))
         assert enforcer.status["counts"]["applied"] == 3
         assert enforcer.end() == 0
     assert "stopped by SIGTERM; the rules stay" in enforcer.log
@@ -121,7 +128,8 @@ def test_rules_stay_whatever_ends_the_daemon(world: World) -> None:
         assert not broken(world.opens(PORT), world.stays_shut(OTHER))
         world.policy(OTHER)
         enforcer.start()
-        world.only(OTHER, but=PORT)
+        enforcer.in_sync()
+        assert not broken(world.opens(OTHER), world.stays_shut(PORT))
         enforcer.end(signal.SIGINT)
         assert not broken(world.opens(OTHER), world.stays_shut(PORT))
 
@@ -150,8 +158,9 @@ def test_a_broken_file_leaves_the_rules_as_they_are(world: World) -> None:
         until(lambda: bool(enforcer.status["problems"]), "it complains")
         assert "policies.yaml:4:" in enforcer.command("status", status=1)
         assert not broken(world.opens(PORT), world.stays_shut(OTHER))
-        world.policy(OTHER)
-        world.only(OTHER, but=PORT)
+        with world.change():
+            world.policy(OTHER)
+        assert not broken(world.opens(OTHER), world.stays_shut(PORT))
         assert not enforcer.status["problems"]
 
 
@@ -216,9 +225,9 @@ def test_rules_are_proved_by_the_snapshot(world: World, tmp_path: Path) -> None:
     world.policy(PORT)
     with world.enforcer as enforcer:
         enforcer.in_sync()
-        seen = str(tmp_path / "seen.yaml")
+        seen, deny = str(tmp_path / "seen.yaml"), ("--unknown-pods", "deny")
         enforcer.command("snapshot", "-o", seen)
-        assert "equal" in netpolc(world.node.namespace, "verify", seen, "--node", "node1", "--live")
+        assert "equal" in netpolc(world.node.namespace, "verify", seen, *deny, "--node", "node1", "--live")
 
 
 def test_once(world: World) -> None:
@@ -230,3 +239,108 @@ def test_once(world: World) -> None:
     (world.manifests / "broken.yaml").write_text("kind: [")
     world.enforcer.command(*once, "--backend", backend, status=1)
     assert not broken(world.opens(PORT), world.stays_shut(OTHER))
+
+
+def test_open_connections_that_a_change_revokes_are_cut(world: World) -> None:
+    """Those, and no others."""
+    world.policy(PORT)
+    (world.manifests / "more.yaml").write_text(POLICY.format(port=OTHER).replace("name: web,", "name: more,"))
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        kept, cut = (connected(world, port) for port in (OTHER, PORT))
+        assert exchange(*kept)
+        assert exchange(*cut)
+        (world.manifests / "policies.yaml").unlink()
+        until(lambda: not exchange(*cut), "it is cut")
+        assert exchange(*kept)
+        assert "open connections that policies deny now" in enforcer.log
+
+
+def connected(world: World, port: int) -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection that is open."""
+    listener = world.web.listen(port)
+    client = world.client.connect(world.web.ips[0], port)
+    select.select([listener], [], [], WITHIN)
+    accepted, _ = listener.accept()
+    world.web.sockets.append(accepted)
+    listener.close()
+    return client, accepted
+
+
+def test_a_pod_that_nobody_knows_is_closed(world: World, flavour: str) -> None:
+    """Until its object is there; and what has its address when it is gone, too."""
+    world.policy(PORT)
+    pods = world.manifests / "pods.yaml"
+    both = pods.read_text()
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        with world.change():
+            pods.write_text(both.replace(POD.format(name="client", ips=world.client.ips), ""))
+        outside = world.shared.outside
+        assert not broken(
+            world.stays_shut(PORT),
+            attempts(world.client, outside, PORT, False),
+            attempts(outside, world.client, PORT, False),
+            attempts(outside, world.web, PORT, True),
+            attempts(world.client, world.node, PORT, False),
+            attempts(world.node, world.client, PORT, True),
+        )
+        with world.change():
+            pods.write_text(both)
+        assert not broken(
+            world.opens(PORT),
+            attempts(world.client, outside, PORT, True),
+            attempts(world.client, world.node, PORT, True),
+        )
+
+
+def test_boot_closes_pods_until_they_are_known(world: World, flavour: str, tmp_path: Path) -> None:
+    """And knows the ranges that the enforcer knew last."""
+    lasting = tmp_path / "lasting"
+    world.enforcer.environment["STATE_DIRECTORY"] = str(lasting)
+    boot = ("boot", "--node", "node1", "--backend", flavour)
+    assert "nobody knows which addresses" in world.enforcer.command(*boot, status=2)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        enforcer.end()
+        clear(world.node.namespace)  # as a restart of the machine does
+        assert not broken(world.opens(PORT))
+        environment = {**os.environ, "STATE_DIRECTORY": str(lasting)}
+        said = netpolc(world.node.namespace, *boot, "--state-dir", str(tmp_path / "run"), environment=environment)
+        assert "10.1.1.0/24, fd00:1:1::/64" in said
+        outside = world.shared.outside
+        assert not broken(
+            world.stays_shut(PORT),
+            attempts(world.web, outside, PORT, False),
+            attempts(outside, world.web, PORT, False),
+            attempts(world.web, world.node, PORT, False),
+            attempts(world.node, world.web, PORT, True),
+            attempts(world.node, outside, PORT, True),
+            attempts(outside, world.node, PORT, True),
+        )
+        enforcer.start()
+        enforcer.in_sync()
+        assert not broken(world.opens(PORT), attempts(world.web, outside, PORT, True))
+        again = netpolc(world.node.namespace, *boot, "--state-dir", str(tmp_path / "other"), environment=environment)
+        assert "in force already" in again
+        assert not broken(world.opens(PORT))
+
+
+def test_another_back_end_takes_over(world: World, flavour: str) -> None:
+    world.policy(PORT)
+    with world.enforcer as enforcer:
+        enforcer.in_sync()
+        enforcer.end()
+        other = FLAVOURS[(FLAVOURS.index(flavour) + 1) % len(FLAVOURS)]
+        world.policy(OTHER)
+        once = ("--node", "node1", "--listen", "off", "--once", "--backend", other)
+        enforcer.command("enforce", "--cluster", str(world.manifests), *once)
+        assert not broken(world.opens(OTHER), world.stays_shut(PORT))
+        assert [name for name in FLAVOURS if holds(world, name)] == [other]
+
+
+def holds(world: World, backend: str) -> bool:
+    """Whether a back end has rules of ours."""
+    if backend == "nftables":
+        return "inet netpolc\n" in world.node.namespace.run("nft", "list", "tables")
+    return "NETPOLC-" in world.node.namespace.run(f"iptables-{backend.removeprefix('iptables-')}-save")
