@@ -9,6 +9,7 @@ from compiler.backends.target import Backend, Target
 from enforcer.compiling import Whole
 from enforcer.dataplane import Foreign
 from enforcer.fake import FakeDataplane, busy, refused
+from enforcer.picture import Closed
 from enforcer.reconcile import Pace, Reconciler, View
 from tests.enforcer.driven import NODE, NODES, Clock, Scripted, pod, policy, saved
 
@@ -18,7 +19,7 @@ THREE = saved(NODES, pod("web", "10.0.0.1"), pod("db", "10.0.0.2"), policy("web"
 
 
 class Rig:
-    def __init__(self, *faults: object, backend: Backend = Backend.NFTABLES) -> None:
+    def __init__(self, *faults: object, backend: Backend = Backend.NFTABLES, ranges: tuple[str, ...] = ()) -> None:
         self.clock = Clock()
         self.source = Scripted(self.clock)
         self.dataplane = FakeDataplane(faults)  # type: ignore[arg-type]
@@ -29,6 +30,7 @@ class Rig:
             Whole(Target(backend, NODE)),
             self.clock,
             Pace(retry=1, longest=4, look=0.5, check=60),
+            Closed(NODE, ranges),
             lambda before, now: self.told.append((before, now)),
         )
         self.state = self.reconciler.state
@@ -229,3 +231,24 @@ def test_a_defect_of_the_compiler_leaves_the_rules_alone(monkeypatch: pytest.Mon
     rig.turn(THREE)
     assert rig.state.in_sync
     assert len(rig.loads) == 2
+
+
+def test_addresses_that_nobody_has_are_closed() -> None:
+    rig = Rig()
+    rig.turn(ONE)
+    assert "ip daddr 10.0.0.0/24 goto deny" in rig.loads[0]
+    assert not rig.state.remarks
+
+
+def test_ranges_that_were_given_are_those_that_count() -> None:
+    rig = Rig(ranges=("10.9.0.0/16",))
+    rig.turn(ONE)
+    assert "ip daddr 10.9.0.0/16 goto deny" in rig.loads[0]
+    assert "10.0.0.0/24" not in rig.loads[0]
+
+
+def test_a_node_without_ranges_is_told_of() -> None:
+    rig = Rig()
+    rig.turn(saved(pod("web", "10.0.0.1"), policy("web", 80)))
+    assert rig.state.in_sync
+    assert "node node-a has no podCIDRs" in rig.state.remarks[0]
