@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from grammar import dsl_words as words
 from grammar.dsl_parts import Finding
+from grammar.dsl_steps import Steps
 from grammar.dsl_tree import File
 from grammar.source import Source
 
@@ -63,6 +64,7 @@ class Reading:
         self._text = source.text
         self._interactive = parser.parse_interactive(source.text)
         self._state = self._interactive.parser_state
+        self._steps = Steps(parser, self._state)
         self._literals = {t.name: t.pattern.value for t in parser.terminals if t.pattern.type == "str"}
         self._previous: Token | None = None
         self._before: list[Any] | None = None  # the states before a token is taken, while it is
@@ -80,13 +82,18 @@ class Reading:
         """Reads to the end, or to an error and over it."""
         from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-        state, stack = self._state, self._state.state_stack
+        state, stack, take = self._state, self._state.state_stack, self._steps.take
+        assert state.lexer.state is not None
+        line = state.lexer.state.line_ctr
         self._previous = self._before = None
         try:
             for token in state.lexer.lex(state):  # type: ignore[no-untyped-call]
                 self._before = stack[:]
-                state.feed_token(token)
+                if not take(token):
+                    self._wrong(token.start_pos or 0, token)
+                    return None
                 self._previous, self._before = token, None
+                line.char_pos = self._steps.behind_blanks(self._text, line.char_pos)
                 if len(stack) > DEEPEST and len(_open(state.value_stack)) > DEEPEST:
                     self._too_deep()
                     return None

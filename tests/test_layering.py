@@ -261,6 +261,7 @@ BESIDES: dict[str, frozenset[str]] = {
     "grammar.yamltext": frozenset({"yaml"}),
     "grammar.dsl": frozenset({"lark", "lzma"}),
     "grammar.dsl_recovery": frozenset({"lark"}),
+    "grammar.dsl_steps": frozenset({"lark"}),
     "grammar.dsl_build": frozenset({"lark"}),
     "grammar.dsl_literals": frozenset({"socket"}),
     "compiler.resources": frozenset({"pydantic", "pydantic_core"}),
