@@ -6,6 +6,9 @@ stateful matches, for which places of the two texts stand for each other (`way_d
 Counters, comments and names do not matter. A statement that is not modelled is equal to the same text where the packet
 comes there changed alike, and where all that may come behind it is the same for any packet at all.
 
+Chains of the same name that are found to do the same rule by rule (`side_by_side`) need no diagram of their own: where
+all are, none is made.
+
 What the texts leave open is open in both alike: addresses of interfaces, choices out of a range, which the kernel makes
 by packet and range, and source ports that conntrack changes when they are in use.
 """
@@ -22,6 +25,7 @@ from compiler.semantics.diagrams.space import Level, space
 from compiler.semantics.diagrams.variables import Variables
 from compiler.semantics.diagrams.way_diagram import KNOWN, Alike, Places, Way, WayDiagrams
 from compiler.semantics.diagrams.way_settled import Settled
+from compiler.semantics.proof.same_chains import same_chains
 from compiler.semantics.proof.way_differences import differing
 from compiler.semantics.proof.way_witness import Question, WayWitness, Witnesses
 from compiler.semantics.rules.netfilter import AddressType, Ruleset, State
@@ -52,6 +56,14 @@ def equivalent(one: Ruleset, two: Ruleset, families: Sequence[int] = (4, 6), apa
     """Whether the two do the same with every packet of these families. `apart`: whether they do when each answer of a
     stateful match is given, wherever one text or the other keeps its count. Raises `Unprovable` for rules that no
     diagram can hold."""
+    second, equal = same_chains(one, two)
+    if equal or (second is not two and not _witnesses(one, second, families, apart)):
+        return Equal(tuple(families))
+    found = _witnesses(one, two, families, apart)
+    return Different(found) if found else Equal(tuple(families))
+
+
+def _witnesses(one: Ruleset, two: Ruleset, families: Sequence[int], apart: bool) -> tuple[WayWitness, ...]:
     found: list[WayWitness] = []
     for version in families:
         first, *others = (Alike.ANY,) if apart else (Alike.RULES, Alike.CHAINS, Alike.MATCHES)
@@ -59,7 +71,7 @@ def equivalent(one: Ruleset, two: Ruleset, families: Sequence[int] = (4, 6), apa
         # They are equal when there is any way for places to stand for each other.
         if new and not any(_agree(one, two, version, alike) for alike in others):
             found += new
-    return Different(tuple(found)) if found else Equal(tuple(families))
+    return tuple(found)
 
 
 def _agree(one: Ruleset, two: Ruleset, version: int, alike: Alike) -> bool:
