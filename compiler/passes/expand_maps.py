@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from compiler.backends.target import Capabilities
 from compiler.ir.match import InPrefix, InSet
@@ -59,7 +60,7 @@ class _Expansion:
         for chain in self._ruleset.chains:
             self._table = chain.table
             rules: list[Rule | Lookup] = []
-            for rule, behind in zip(chain.rules, (*chain.rules[1:], None), strict=True):
+            for rule, behind in zip_longest(chain.rules, chain.rules[1:]):
                 rules.extend(self._expand(rule, behind) if isinstance(rule, Lookup) else (rule,))
             chains.append(replace(chain, rules=tuple(rules)))
         hooks = [chain for chain in chains if chain.hook]
