@@ -1,5 +1,5 @@
 # Shortcuts. `run/demo` and `run/tests` are the two commands that set themselves up.
-.PHONY: cluster-cases mutants demo tests check golden lock soak trace-soak fuzz grammar apiserver
+.PHONY: cluster-cases hitless mutants demo tests check golden lock soak trace-soak fuzz grammar apiserver
 
 demo:
 	run/demo
@@ -31,6 +31,11 @@ lock:
 # as root: half an hour.
 cluster-cases:
 	NETPOLC_CLUSTER_CASES=all .venv/bin/python -m pytest -q -p no:cacheprovider tests/cluster/test_cases.py
+
+# 1,000 changes of every kind under traffic with each back end, the enforcer killed in between, as root: nothing may be
+# lost or leaked. HITLESS='--changes 100 --flavour nftables --seed 7' for less or for others.
+hitless:
+	.venv/bin/python -m tests.cluster.hitless $(HITLESS)
 
 # Random packets through real netfilter against the oracle, as root: 10^7 take half an hour on two cores.
 # SOAK='--packets 100000 --flavour nftables --seed 7' for less or for others.
