@@ -129,6 +129,11 @@ class Rig:
             close()
         self._open.clear()
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The descriptors that packets are written to and come out of."""
+        return self._tin, self._tout
+
     # Rules
 
     def load(self, files: Mapping[str, str], flavour: str) -> None:
