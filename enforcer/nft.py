@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from compiler.backends.nftables import TABLE
 from compiler.profiles.profiles import Profile
 from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
-from enforcer.grace import settle
+from enforcer.grace import Grace
 from enforcer.libnftables import Context, NotTaken
+from enforcer.nft_counts import profile
 from enforcer.nft_tables import Tables
 
 #: What the kernel says when it lacks room for the moment (ENOBUFS, ENOMEM, EMSGSIZE) or another transaction came
@@ -22,70 +25,108 @@ _PASSING = (
 )
 
 
+#: In every load, and in nothing else.
+_EMPTIED = f"flush table {TABLE}\n"
+
+log = logging.getLogger("netpolc")
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """What the kernel does not tell now it tells later."""
+    try:
+        yield
+    except OSError as error:
+        raise Busy(f"the rules cannot be read: {error}", 0) from error
+
+
 class Nft:
     """For the network namespace of the thread that makes it. Raises libnftables' Missing."""
 
     def __init__(self) -> None:
         self._context = Context()
         self._tables = Tables()
-        #: Whether packets may still be among rules of before.
-        self._moving = True
+        self._grace = Grace()
 
     def read(self, deep: bool = False) -> Actual:
         """Both kinds of fingerprint are of every element, which costs nothing where nothing changed."""
-        held = self._tables.now()
+        with _reading():
+            held = self._tables.now()
         if held.table is None:
             return Actual()
         sets = frozenset(name for name in held.sets if _is_named(name))
         return Actual(frozenset(held.chains), sets, "deep " * deep + held.fingerprint())
 
     def apply(self, steps: Sequence[Step]) -> None:
+        """Returns when all are in force; packets that are among rules of before then are waited for by the next call
+        that needs that."""
+        try:
+            self._apply(steps)
+        except Busy:
+            raise
+        except Refused as error:
+            if not any(_EMPTIED in step.text for step in steps):
+                raise
+            self._replace(steps, error)
+
+    def _apply(self, steps: Sequence[Step]) -> None:
+        self._grace.end()
         for number, step in enumerate(steps):
             assert step.tool is Tool.NFT, f"a text for {step.tool.value}"
             self._run(step.text, number)
             if step.settle:
-                self._settle()
+                self._grace.end()
+
+    def _replace(self, steps: Sequence[Step], error: Refused) -> None:
+        """A load that is refused meets what others made of our table: a chain on another hook, a set of other elements
+        by the same name. Then it comes in the table's stead, which a few packets may notice: without it nobody would
+        be denied any more."""
+        if self._tables.now().table is None:
+            raise error
+        text = "".join(step.text for step in steps)
+        try:
+            self._run(f"delete table {TABLE}\n{text}", error.step)
+        except Refused:
+            raise error from None
+        log.warning("our table was replaced, for the rules did not fit what others made of it: %s", error.said)
 
     def sweep(self, keep: Actual) -> Sequence[Step]:
-        """One transaction. No packet is left among what it removes: rules that are in force do not lead there, and
-        those that began before the last change are waited for here."""
+        """One transaction, of what no packet is among any more."""
         actual = self.read()
         chains, sets = sorted(actual.chains - keep.chains), sorted(actual.sets - keep.sets)
         lines = [f"flush chain {TABLE} {name}" for name in chains]
         lines += [f"delete set {TABLE} {name}" for name in sets]
         lines += [f"delete chain {TABLE} {name}" for name in chains]
-        if not lines:
-            return ()
-        self._settle()
-        return (Step(Tool.NFT, "\n".join(lines) + "\n"),)
+        return (Step(Tool.NFT, "\n".join(lines) + "\n"),) if lines else ()
 
     def remove(self) -> None:
-        if self._tables.now().table is not None:
+        with _reading():
+            is_there = self._tables.now().table is not None
+        if is_there:
             self._run(f"delete table {TABLE}", 0)
 
     def counters(self, at: float) -> Sequence[Profile]:
-        return ()
+        """Of rules that were compiled to be counted."""
+        with _reading():
+            return (profile(self._tables.rules(), at),)
 
     def foreign(self) -> Iterable[Foreign]:
         return ()
 
     def wait(self, seconds: float) -> bool:
-        return self._tables.touched(seconds)
+        with _reading():
+            return self._tables.touched(seconds)
 
     def close(self) -> None:
+        self._grace.close()
         self._context.close()
         self._tables.close()
 
-    def _settle(self) -> None:
-        if self._moving:
-            settle()
-        self._moving = False
-
     def _run(self, text: str, number: int) -> None:
-        self._moving = True
         self._tables.own |= self._context.ports
         try:
             self._context.run(text)
+            self._grace.begin()
             self._tables.own |= self._context.ports  # it opens another socket when it was interrupted
         except NotTaken as error:
             said = str(error)

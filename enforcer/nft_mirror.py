@@ -25,11 +25,11 @@ TABLE_NAME = 1  # of chains, rules, sets and lists of elements, as well
 _TABLE_FLAGS = 2
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 3, 4, 5, 7
 RULE_CHAIN = 2
-_RULE_EXPRESSIONS, _RULE_USERDATA = 4, 7
+RULE_EXPRESSIONS, RULE_USERDATA = 4, 7
 SET_NAME = 2  # of lists of elements, as well
 _SET_FLAGS, _SET_KEY_TYPE, _SET_DATA_TYPE, _SET_COUNT = 3, 4, 6, 20
 _ELEMENTS = 3
-_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
+EXPRESSION_NAME, EXPRESSION_DATA = 1, 2
 _GENERATION = 1
 #: Sets within a rule are numbered by the kernel.
 _UNNAMED = re.compile(rb"__(set|map)\d+")
@@ -56,9 +56,15 @@ class Mirror:
         self.rules: dict[str, bytes] = {}
         self.sets: dict[str, Held] = {}
         self.stale: set[str] = set()
+        self._fingerprint = ""
 
     def fingerprint(self) -> str:
         """Equal for equal content. Nothing may be stale."""
+        if not self._fingerprint:
+            self._fingerprint = self._made()
+        return self._fingerprint
+
+    def _made(self) -> str:
         found = sha256(self.table or b"")
         for name in sorted(self.chains):
             found.update(b"\0".join((b"", name.encode(), self.chains[name], self.rules.get(name, b""))))
@@ -71,6 +77,7 @@ class Mirror:
         for message in messages:
             if is_ours(message):
                 self._take(message)
+                self._fingerprint = ""
         self.generation = generation
 
     def _take(self, message: Message) -> None:
@@ -149,11 +156,11 @@ def a_rule(message: Message) -> tuple[str, bytes]:
     """The chain of a rule, and what it says, without what it counted."""
     said = attributes(message.payload)
     parts = []
-    for _, expression in each(said.get(_RULE_EXPRESSIONS, b"")):
+    for _, expression in each(said.get(RULE_EXPRESSIONS, b"")):
         inner = attributes(expression)
-        name = inner[_EXPRESSION_NAME]
-        parts.append(name if text(name) == "counter" else name + inner.get(_EXPRESSION_DATA, b""))
-    said_in_all = b"|".join((*parts, said.get(_RULE_USERDATA, b"")))
+        name = inner[EXPRESSION_NAME]
+        parts.append(name if text(name) == "counter" else name + inner.get(EXPRESSION_DATA, b""))
+    said_in_all = b"|".join((*parts, said.get(RULE_USERDATA, b"")))
     return text(said[RULE_CHAIN]), _UNNAMED.sub(rb"__\1", said_in_all)
 
 

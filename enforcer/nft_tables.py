@@ -84,6 +84,10 @@ class Tables:
         (found,) = self._netlink.ask(GET_GENERATION, socket.AF_UNSPEC)
         return generation(found)
 
+    def rules(self) -> list[Message]:
+        """Rules of the table, chain by chain in their order."""
+        return self._netlink.dump(GET_RULE, INET, _OURS)
+
     def elements(self, name: str) -> Iterator[bytes]:
         """Elements of one set or map, in no order; while it grows, some may come twice."""
         for message in self._netlink.dump(GET_ELEMENTS, INET, _OURS + attribute(SET_NAME, word(name))):
@@ -160,7 +164,7 @@ class Tables:
         """Rules of chains that are stale. Whether they are of the mirror's generation."""
         if mirror.stale:
             if len(mirror.stale) > _FEW:
-                found = list(in_chains(self._netlink.dump(GET_RULE, INET, _OURS)))
+                found = list(in_chains(self.rules()))
             else:
                 asked = (_OURS + attribute(RULE_CHAIN, word(name)) for name in sorted(mirror.stale))
                 found = [rule for one in asked for rule in in_chains(self._netlink.dump(GET_RULE, INET, one))]

@@ -6,9 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from compiler.backends.target import Backend, Target
+from compiler.pipeline import Compiler
+from compiler.profiles import nft_json
+from compiler.snapshot import build
 from enforcer.dataplane import Actual, Refused, Step, Tool
 from enforcer.nft import Nft
-from tests.kernel.compiled import Object, files
+from grammar.source import Source
+from tests.kernel.compiled import Object, files, loaded
 from tests.kernel.namespace import Namespace
 from tests.kernel.test_reload import BEFORE, NEXT
 
@@ -113,3 +118,41 @@ def test_what_is_refused_changes_nothing(nft: Nft, text: str) -> None:
     assert refused.value.step == 1
     nft.apply(nft.sweep(before))
     assert nft.read(deep=True) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "delete chain inet netpolc forward\n"
+        "add chain inet netpolc forward { type filter hook input priority 7 ; policy accept ; }\n",
+        "flush chain inet netpolc input\ndelete chain inet netpolc input\nadd chain inet netpolc input\n",
+        "add set inet netpolc held { type ipv4_addr ; }\n",
+    ],
+    ids=["another hook", "no hook", "another set"],
+)
+def test_what_others_made_of_the_table_is_no_obstacle(nft: Nft, namespace: Namespace, text: str) -> None:
+    """The kernel takes no other hook for a chain, nor other elements for a set: then the table is replaced."""
+    load = Step(Tool.NFT, whole(BEFORE).text + "add set inet netpolc held { type inet_service ; }\n")
+    nft.apply([load])
+    good = nft.read()
+    namespace.run("nft", "delete", "set", "inet", "netpolc", "held")
+    namespace.run("nft", "-f", "-", stdin=f"flush table inet netpolc\n{text}")
+    nft.apply([load])
+    assert nft.read() == good
+
+
+def test_rules_that_were_compiled_to_be_counted(namespace: Namespace, nft: Nft) -> None:
+    """The same numbers by the same words as in what nft prints."""
+    found = loaded(BEFORE)
+    compiler = Compiler(found.policies, build(found.pods, found.namespaces, found.nodes, {"shop"}))
+    text = compiler.compile(Target(Backend.NFTABLES, "node1", counters=True)).files["netpolc.nft"]
+    text = text.replace(" counter ", " counter packets 7 bytes 700 ")
+    nft.apply([Step(Tool.NFT, text)])
+    (counted,) = nft.counters(1000.5)
+    printed = namespace.run("nft", "-j", "list", "table", "inet", "netpolc")
+    known = nft_json.profile(Source("nft.json", printed), lambda flaw: pytest.fail(str(flaw)))
+    marked = {key: count for key, count in known.counts.items() if key.words.startswith("comment ")}
+    assert len(marked) > 10
+    assert counted.counts == marked
+    assert (counted.tool, counted.time) == ("nft", 1000)
+    assert counted.packets == 7 * text.count("packets 7") > 0
