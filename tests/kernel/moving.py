@@ -1,139 +1,104 @@
-"""A cluster that moves at random, in which some connections keep their verdicts: `Moving.stream` sends them. How they
-come to their verdicts does change: by which sets, chains and classes, and whether policies are about them at all."""
+"""Rulesets that move under packets: what each does with many packets, judged at rest, and what must hold in between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeVar
 
+from compiler.backends.nftables_live import Live
 from compiler.backends.target import Backend, Target
 from compiler.ir.change import Change
-from compiler.live.batch import Batch
+from compiler.ir.match import IsProtocol
+from compiler.ir.ruleset import Chain, Drop, Rule, Ruleset, Set
 from compiler.live.compiler import LiveCompiler
-from compiler.semantics.packet import TCP, connection
-from compiler.sources.manifests import Located, Manifests
-from tests.kernel.compiled import Object, block, loaded, namespace, pod, pods, policy, port
-from tests.kernel.packets import Sendable
+from compiler.net import Family, address_text
+from compiler.semantics.packet import SCTP, TCP, UDP, Packet
+from enforcer.nft import Nft
+from tests.compiler.live.clusters import NODE, World
+from tests.kernel.flood import DENIED, EITHER, PASSES
 from tests.kernel.rig import Rig
-from tests.kernel.stream import Stream
-from tests.kernel.test_paths import CLUSTER, EGRESS_OF_A, FAR, INGRESS_OF_A, A, B
-from tests.kernel.test_reload import stream
+from tests.property.scenarios import PORTS
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
-_POOL = 60
-_FROM_CROWD = [{"from": [pods("app=crowd", "")], "ports": [port(443), port(8443)]}]
-_SAME_AS_A = {key: value for key, value in INGRESS_OF_A["spec"].items() if key != "podSelector"}
-#: `fixed` gets web from far and b, whether it is guarded or not; b and far may be let in for more.
-FIXED = {4: "10.1.1.20", 6: "fd00:1:1::20"}
-_GUARD = policy(
-    "shop", "guard", "guard=on", ingress=[{"from": [pods("app=far"), pods("app=b")], "ports": [port(80), port(81)]}]
-)
-_EXTRA = policy("shop", "extra", "app=a", ingress=[{"from": [pods("extra=on")], "ports": [port(7000)]}])
-#: None of them changes what the stream may do.
-POLICIES: Mapping[str, Object] = {
-    "more": policy("shop", "a-more", "app=a", ingress=_FROM_CROWD),
-    "twin": policy("shop", "a-twin", "app=a", **_SAME_AS_A),
-    "team": policy(
-        "shop", "a-team", "app=a", ingress=[{"from": [pods("", "team=x")], "ports": [port(9000, end=9100)]}]
-    ),
-    "web": policy("shop", "a-web", "app=a", ingress=[{"from": [pods("app=b")], "ports": [port(80)]}]),
-    "also": policy("shop", "a-also", "app=a", egress=[{"to": [block("203.0.113.0/24", "203.0.113.9/32")]}]),
-    "crowd-out": policy("shop", "a-crowd", "app=a", egress=[{"to": [pods("app=other", "")]}], policyTypes=["Egress"]),
-    "b": policy("shop", "b", "app=b", ingress=[{"from": [pods("app=crowd", "")]}], policyTypes=["Ingress"]),
-    "deny": policy("crowd", "deny", policyTypes=["Ingress", "Egress"]),
-    "some": policy("crowd", "some", "app=crowd", ingress=[{"from": [pods("app=other")], "ports": [port(80)]}]),
-    "blocks": policy("crowd", "blocks", "app=other", ingress=[{"from": [block("10.0.0.0/8", "10.1.1.0/24")]}]),
-}
+#: A protocol that nobody uses.
+_NOBODYS = 250
+_PACKETS = 900
 
 
-class Moving:
-    """`change` moves something; `compiler` has followed. The first `Change` is of everything."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One change, and the ruleset that it makes."""
 
-    def __init__(self, seed: int, crowd: int = 40) -> None:
-        self._random = Random(seed)
-        self._crowd: dict[int, tuple[int, str, str]] = {n: (n, "app=crowd", "node1") for n in range(1, crowd + 1)}
-        self._policies = {"more", "deny"}
-        self._team = self._guarded = False
-        self._extra: set[str] = set()
-        self._known = Manifests()
-        self.compiler = LiveCompiler(Target(Backend.IPTABLES, "node1"))
-        self.take()
-
-    def objects(self) -> Iterator[Object]:
-        yield from (*CLUSTER[:3], *CLUSTER[5:], INGRESS_OF_A, EGRESS_OF_A, _GUARD, _EXTRA)
-        yield pod("shop/fixed", list(FIXED.values()), f"app=fixed,guard={'on' if self._guarded else 'off'}")
-        for name, ips, where in (("b", B, "node1"), ("far", FAR, "node2")):
-            extra = "on" if name in self._extra else "off"
-            yield pod(f"shop/{name}", list(ips.values()), f"app={name},extra={extra}", where)
-        yield namespace("crowd", **({"team": "x"} if self._team else {}))
-        for number, (address, labels, node) in self._crowd.items():
-            yield pod(f"crowd/p{number}", [f"10.1.9.{address}", f"fd00:1:9::{address}"], labels, node)
-        yield from (POLICIES[name] for name in sorted(self._policies))
-
-    def change(self) -> Change:
-        """One to four things at once."""
-        for _ in range(self._random.randint(1, 4)):
-            self._move()
-        return self.take()
-
-    def take(self) -> Change:
-        """What the compiler makes of the objects of now."""
-        before, self._known = self._known, loaded(list(self.objects()))
-        return self.compiler.take(_batch(before, self._known))
-
-    def _move(self) -> None:
-        random = self._random
-        number = random.randint(1, _POOL)
-        match random.randint(0, 11):
-            case 0 | 1 | 2:
-                self._crowd.pop(number, None)
-            case 3 | 4:
-                taken = {address for address, _, _ in self._crowd.values()}
-                address = random.choice([one for one in range(1, _POOL + 1) if one not in taken] or [number + _POOL])
-                labels = random.choice(("app=crowd", "app=other"))
-                self._crowd[number] = address, labels, random.choice(("node1", "node1", "node2"))
-            case 5:
-                self._policies ^= {random.choice(sorted(POLICIES))}
-            case 6:
-                self._team = not self._team
-            case 7 | 8 | 9:
-                self._guarded = not self._guarded
-            case _:
-                self._extra ^= {random.choice(("b", "far"))}
-
-    @staticmethod
-    def stream(rig: Rig) -> Stream:
-        """What stays allowed and what stays denied."""
-        steady = stream(rig)
-        allowed: list[Sendable] = []
-        denied: list[Sendable] = []
-        for family in (4, 6):
-            a, b, far, fixed = A[family], B[family], FAR[family], FIXED[family]
-            for n in range(30):
-                allowed += [connection(source, fixed, TCP, 80 + n % 2, 100 + n) for source in (b, far)]
-                allowed += [connection(source, a, TCP, 80, 200 + n) for source in (b, far)]
-                denied += [connection(a, fixed, TCP, 80, 300 + n), connection(far, a, TCP, 81, 400 + n)]
-        return steady.with_more(allowed, denied)
+    change: Change
+    after: Ruleset
 
 
-def _batch(before: Manifests, now: Manifests) -> Batch:
-    return Batch(
-        _changed({(p.namespace, p.name): p for p in before.pods}, {(p.namespace, p.name): p for p in now.pods}),
-        _changed({n.name: n for n in before.namespaces}, {n.name: n for n in now.namespaces}),
-        _changed({n.name: n for n in before.nodes}, {n.name: n for n in now.nodes}),
-        _changed(_by_key(before), _by_key(now)),
-    )
+def history(seed: int, length: int, slow: int = 0) -> list[Turn]:
+    """Of a random cluster; the first turn is the first ruleset. `slow`: so many rules that match nothing come in front
+    of every rule, and packets stay among rules for so much longer."""
+    compiler = LiveCompiler(Target(Backend.NFTABLES, NODE))
+    turns: list[Turn] = []
+    for batch in World(Random(seed)).history(length):
+        change = compiler.take(batch)
+        if change or not turns:
+            chains = tuple(_slowed(chain, slow) for chain in change.chains)
+            turns.append(Turn(replace(change, chains=chains), slowed(compiler.ruleset(), slow)))
+    return turns
 
 
-def _by_key(found: Manifests) -> Mapping[tuple[str, str, str], Located]:
-    return {
-        (one.value.kind, one.value.metadata.namespace or "", one.value.metadata.name): one for one in found.policies
+def slowed(ruleset: Ruleset, slow: int) -> Ruleset:
+    return replace(ruleset, chains=tuple(_slowed(chain, slow) for chain in ruleset.chains))
+
+
+def _slowed(chain: Chain, slow: int) -> Chain:
+    idle = [Rule((IsProtocol(_NOBODYS),), Drop())] * slow
+    return replace(chain, rules=tuple(one for rule in chain.rules for one in (*idle, rule)))
+
+
+def packets(turns: Iterable[Turn], random: Random) -> list[Packet]:
+    """First packets between addresses that the rulesets name, on ports that they may name."""
+    known: dict[Family, set[int]] = {family: set() for family in Family}
+    pairs: set[tuple[Family, int, int, int, int]] = set()
+    for turn in turns:
+        for found in turn.after.maps:
+            known[found.family].update(
+                prefix.base for prefix, _ in found.elements if prefix.length == found.family.bits
+            )
+        for one in turn.after.sets:
+            if isinstance(one, Set) and one.family is not None and len(one.key) == 4:
+                pairs.update((one.family, a, b, protocol, port) for a, b, protocol, port in one.elements)
+    chosen = random.sample(sorted(pairs, key=str), min(len(pairs), _PACKETS // 3))
+    addresses = {family: sorted(filter(_is_usable(family), found)) for family, found in known.items()}
+    families = [family for family in Family if len(addresses[family]) > 1]
+    while families and len(chosen) < _PACKETS:
+        family = random.choice(families)
+        source, destination = random.sample(addresses[family], 2)
+        chosen.append((family, source, destination, random.choice((TCP, UDP, SCTP)), random.choice(PORTS)))
+    made = {
+        (source, destination, protocol, port): Packet(
+            address_text(family, source), address_text(family, destination), protocol, 20_000 + n, port
+        )
+        for n, (family, source, destination, protocol, port) in enumerate(chosen)
+        if _is_usable(family)(source) and _is_usable(family)(destination) and protocol in (TCP, UDP, SCTP)
     }
+    return list(made.values())
 
 
-def _changed(before: Mapping[_K, _V], now: Mapping[_K, _V]) -> dict[_K, _V | None]:
-    gone = dict.fromkeys(before.keys() - now.keys())
-    return {**gone, **{key: value for key, value in now.items() if before.get(key) != value}}
+def _is_usable(family: Family):  # type: ignore[no-untyped-def]
+    """Whether the rig forwards packets from and to the address."""
+    if family is Family.IPV6:
+        return lambda address: address >> 120 == 0xFD
+    return lambda address: address >> 24 in (10, 172, 192) and address >> 8 != 0xC00002
+
+
+def verdicts(rig: Rig, nft: Nft, turns: Sequence[Turn], sent: Sequence[Packet]) -> Iterator[list[bool]]:
+    """What each ruleset does with the packets, loaded alone and at rest."""
+    for turn in turns:
+        nft.remove()
+        nft.apply(Live().load(turn.after))
+        yield rig.forwarded(sent)
+
+
+def meanwhile(before: Sequence[bool], behind: Sequence[bool]) -> list[int]:
+    """What holds while one ruleset becomes another."""
+    return [(PASSES if one else DENIED) if one == two else EITHER for one, two in zip(before, behind, strict=True)]
