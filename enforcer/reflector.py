@@ -90,7 +90,8 @@ class Reflector:
         self._known = False  # whether its objects were listed, ever
         self._listed = False  # and a watch may go on from there
         self._doubtful = False  # whether the server still has what it had
-        self._failures = 0
+        self._distrusted = False  # versions say nothing any more: they are given out a second time
+        self._failures = 0  # since a watch was steady: lists that go well and watches that don't are asked for slowly
         self._missing: float | None = None  # since when the cluster lacks this kind
 
     def run(self) -> None:
@@ -159,7 +160,7 @@ class Reflector:
                 page = self._decoder.page(answer.read())
             for one in page.objects:
                 key, version = self._decoder.identity(one)
-                held = self._sink.version(self.kind, key) == version
+                held = self._sink.version(self.kind, key) == version and not self._distrusted
                 found[key] = None if held else (version, self._reader.read(one))
             versions.append(page.version)
             token = page.more
@@ -170,7 +171,7 @@ class Reflector:
         # One page may be newer than another where a server gives tokens for the rest "as it is now".
         self._sink.listed(self.kind, min(versions), found)
         self._known = self._listed = True
-        self._doubtful, self._failures, self._missing = False, 0, None
+        self._doubtful, self._distrusted, self._missing = False, False, None
         self._sink.trouble(self.kind, "")
 
     def _watch(self) -> None:
@@ -194,8 +195,7 @@ class Reflector:
     def _take(self, event: Event) -> None:
         if event.type == "BOOKMARK":
             version = version_of(event.object)
-            if version < self._sink.at(self.kind):
-                raise Stale("time went back on the server")
+            self._compare(version)
             self._sink.passed(self.kind, version)
             return
         key, version = self._decoder.identity(event.object)
@@ -209,15 +209,19 @@ class Reflector:
         """Whether the server is at least where we are: one whose data was restored from a backup is not. Raises
         Stale."""
         with self._transport.get(self.kind.path, {"limit": 1}, self._timing.page) as answer:
-            if self._decoder.page(answer.read()).version < self._sink.at(self.kind):
-                raise Stale("time went back on the server")
+            self._compare(self._decoder.page(answer.read()).version)
         self._doubtful = False
+
+    def _compare(self, version: int) -> None:
+        if version < self._sink.at(self.kind):
+            self._distrusted = True
+            raise Stale("time went back on the server")
 
     def _lacking(self) -> float:
         """The cluster does not have this kind, perhaps not yet, or not any more. A server that is just being started
         may say so of one that it has: objects that are held stay for a while."""
         now = self._monotonic()
-        self._listed, self._failures = False, 0
+        self._listed = False
         self._missing = now if self._missing is None else self._missing
         left = self._missing + self._timing.gone - now if self._known else 0.0
         if left > 0:

@@ -101,6 +101,7 @@ class ApiServer:
         self.state = state or State()
         self.faults = Faults()
         self.tokens = tokens or set()
+        self.spared: set[str] = set()
         self.bookmark = bookmark
         self.asked: list[tuple[float, str, str, Mapping[str, str]]] = []
         self.over = threading.Event()
@@ -202,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         asked = {name: values[-1] for name, values in parse_qs(address.query).items()}
         try:
-            if self.api.tokens and self.headers.get("Authorization", "")[7:] not in self.api.tokens:
+            if self.api.tokens and self._token not in self.api.tokens:
                 raise Problem(401, "Unauthorized", "Unauthorized")
             self._dispatch(verb, address.path.strip("/").split("/"), asked, body)
         except Problem as problem:
@@ -257,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, json.dumps({"kind": "APIResourceList", "resources": resources}).encode())
 
     def _list(self, resource: str, asked: Mapping[str, str]) -> None:
-        self.api.asked.append((monotonic(), "list", resource, asked))
+        self._note("list", resource, asked)
         fault = self._fault("list", resource, OF_LISTS)
         if fault is Fault.EXPIRED:
             self.api.state.forget()
@@ -272,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = b'%s,"items":[%s]}' % (head, b",".join(found))
         match fault:
             case Fault.GARBAGE:
-                self._send(200, data[: len(data) // 2] + b"}{" + data[len(data) // 2 :])
+                self._send(200, data[: len(data) // 2])
             case Fault.CUT | Fault.SHORT:
                 self._send(200, data, sent=len(data) // 2)
                 raise Dropped(reset=fault is Fault.CUT)
@@ -285,7 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, data)
 
     def _watch(self, resource: str, asked: Mapping[str, str]) -> None:
-        self.api.asked.append((monotonic(), "watch", resource, asked))
+        self._note("watch", resource, asked)
         self._fault("watch", resource, OF_ANY)
         version = int(asked["resourceVersion"])
         news, now = self.api.state.since(resource, version, 0)
@@ -355,8 +356,16 @@ class _Handler(BaseHTTPRequestHandler):
                     event = waiting.pop(0).event + event
             self._chunk(event)
 
+    @property
+    def _token(self) -> str:
+        return self.headers.get("Authorization", "")[7:]
+
+    def _note(self, what: str, resource: str, asked: Mapping[str, str]) -> None:
+        if self._token not in self.api.spared:
+            self.api.asked.append((monotonic(), what, resource, asked))
+
     def _fault(self, what: str, resource: str, possible: tuple[Fault, ...]) -> Fault | None:
-        fault = self.api.faults.of(what, resource, possible)
+        fault = None if self._token in self.api.spared else self.api.faults.of(what, resource, possible)
         if fault in STATUSES:
             assert fault is not None
             raise Problem(int(fault.value), fault.name, f"{resource}: {fault.name.lower()}")

@@ -141,12 +141,12 @@ class State:
     def since(self, resource: str, version: int, seconds: float) -> tuple[list[Change], int]:
         """What happened to a kind behind a version, and up to which version that is all. Waits so long at most."""
         with self.changed:
-            if version < self._forgotten:
-                raise Problem(410, "Expired", f"too old resource version: {version} ({self._forgotten})")
             self._kind(resource)
             found: list[Change] = []
 
             def any_news() -> bool:
+                if version < self._forgotten:
+                    raise Problem(410, "Expired", f"too old resource version: {version} ({self._forgotten})")
                 found[:] = self._behind(resource, version)
                 return bool(found) or resource not in self.resources
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -70,6 +70,8 @@ class Site:
     proxy: Proxy = field(init=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.server, StandIn):
+            self.server.spared.add(ADMIN)
         self.client = Client(self.server.url, ADMIN, self.server.ca)
         self.proxy = Proxy(self.server.port)
         self.token = self.folder / "token"
@@ -178,7 +180,11 @@ class View:
     def agrees(self, client: Client, seconds: float = 10.0) -> None:
         """Waits until the view is what the server has."""
         there = of_server(client)
-        eventually(lambda: self.picture == there, seconds, lambda: f"{self.picture}\n!=\n{there}\n{self.problems}")
+        eventually(
+            lambda: self.picture == there,
+            seconds,
+            lambda: "\n".join([*_differences(self.picture, there), *self.problems]),
+        )
 
     @property
     def problems(self) -> list[str]:
@@ -210,6 +216,14 @@ def of_server(client: Client) -> Picture:
             for one in found.policies
         },
     )
+
+
+def _differences(seen: Picture, there: Picture) -> Iterator[str]:
+    for part in fields(Picture):
+        one, other = getattr(seen, part.name), getattr(there, part.name)
+        for key in sorted({*one, *other}):
+            if one.get(key) != other.get(key):
+                yield f"{part.name} {key}: seen {one.get(key)}, there is {other.get(key)}"
 
 
 def _spec(policy: Located) -> str:
