@@ -28,6 +28,10 @@ class Namer:
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
 
+    def __len__(self) -> int:
+        """How many names it remembers."""
+        return len(self._keys)
+
     def name(self, kind: str, stem: str, key: str) -> str:
         """The name for `key`. The same kind and key get the same name again."""
         whole = f"{kind}\0{key}"

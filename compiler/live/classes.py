@@ -19,7 +19,7 @@ from compiler.lower import fastpath
 from compiler.net import Family, PortSet
 from compiler.policy import Direction
 from compiler.resolve import reach
-from compiler.resolve.classes import PodClass, classes
+from compiler.resolve.classes import Known, PodClass, classes
 
 
 class _Identity(NamedTuple):
@@ -39,6 +39,7 @@ class Classes:
         self._target = target
         self._pairs = pairs
         self._kept: dict[_Identity, Kept] = {}
+        self._known: Known = {}
         self.lowered: tuple[Kept, ...] = ()
         self._users: dict[Family, dict[Watched, set[Kept]]] = {}
         self._named: dict[Family, dict[str, set[Kept]]] = {}
@@ -108,6 +109,11 @@ class Classes:
             one.reshaped = False
         self._touched.clear()
 
+    def forget_names(self) -> None:
+        """Forgets what is made of names."""
+        for one in self._kept.values():
+            one.chain, one.part = "", None
+
     def _paired_anew(self) -> bool:
         before, self._paired = self._paired, {family: bool(pairs.count) for family, pairs in self._pairs.items()}
         return before != self._paired
@@ -136,8 +142,8 @@ class Classes:
     def _found(self, objects: Objects) -> list[tuple[_Identity, PodClass]]:
         """The classes that there are, in a stable order."""
         node = self._target.node
-        policies = objects.concerning(sorted({group.namespace for group in self._index.local(node)}))
-        found = classes(self._index, policies, node)
+        policies = objects.concerning({group.namespace for group in self._index.local(node)})
+        found = classes(self._index, policies, node, self._known)
         order = [*Direction]
         named = [
             (order.index(c.direction), not c.policies, c.pods[0].namespace, c.pods[0].name, n)

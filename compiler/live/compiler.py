@@ -26,6 +26,9 @@ from compiler.resources.cluster import Namespace, Pod
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 
+#: So many names are remembered, and four for each class, before those are forgotten that nothing has any more.
+_MOST_NAMES = 1000
+
 
 class LiveCompiler:
     """Rules of the target's node; without a node, every pod of the cluster is a subject. In the beginning there is
@@ -110,6 +113,9 @@ class LiveCompiler:
         return anew
 
     def _new_skeleton(self) -> Skeleton:
+        if len(self._namer) > _MOST_NAMES + 4 * len(self._classes.lowered):
+            self._namer = Namer()
+            self._classes.forget_names()
         some = [family for family, pairs in self._pairs.items() if pairs.count]
         return skeleton(self._classes.lowered, some, self._target, self._namer)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from compiler.net import Family, Prefix, parse_address
-from compiler.policy import NodeSelector, PodSelector
+from compiler.policy import NodeSelector, PodSelector, Policy
 from compiler.resolve.inventory import Group, node_addresses, stretches_of
 from compiler.resources.cluster import ContainerPort, Namespace, Node, Pod
 from compiler.snapshot import NAME_LABEL
@@ -44,9 +44,11 @@ class Watched:
 
 @dataclass(slots=True, eq=False)
 class LiveGroup(Group):
-    """A group of which `pods` are those of the node alone; `size` counts all."""
+    """A group of which `pods` are those of the node alone; `size` counts all. `likeness`: the same for groups with the
+    same ports that the same selectors mean, 0 while nobody has asked."""
 
     size: int = 0
+    likeness: int = 0
     watched: set[Watched] = field(default_factory=set)
     four: list[int] = field(default_factory=list)
     six: list[int] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Step(NamedTuple):
 
     comes: bool
     group: LiveGroup
+    likeness: int
     family: Family
     address: int
     edge: bool
@@ -77,8 +80,14 @@ class Index:
         self._by_namespace: dict[str, dict[int, LiveGroup]] = {}
         self._serving: dict[str, dict[int, LiveGroup]] = {}
         self._watched: dict[PodSelector, Watched] = {}
+        #: The same by identity, which is quicker than equality.
+        self._by_object: dict[int, tuple[PodSelector, Watched]] = {}
         #: The same by namespace; None: those that mean namespaces by their labels.
         self._watched_in: dict[str | None, dict[PodSelector, Watched]] = {None: {}}
+        self._alike = 0
+        #: Policies that were asked about last, and their positions by subject.
+        self._selecting: tuple[Sequence[Policy], dict[Watched, list[int]]] | None = None
+        self._likenesses: dict[object, int] = {}
         self._counting: set[Watched] = set()
         self._holding: dict[Family, set[int]] = {family: set() for family in Family}
         self._every: dict[Family, list[int]] = {}
@@ -101,6 +110,19 @@ class Index:
     def local(self, node: str | None) -> Collection[LiveGroup]:
         assert node == self._node, "an index of another node"
         return [group for _, group in sorted(self._local.items())]
+
+    def selecting(self, policies: Sequence[Policy], groups: Collection[Group]) -> Mapping[int, Sequence[Policy]]:
+        if self._selecting is None or self._selecting[0] is not policies:
+            subjects: dict[Watched, list[int]] = {}
+            for n, policy in enumerate(policies):
+                subjects.setdefault(self.watch(policy.subject), []).append(n)
+            self._selecting = policies, subjects
+        by_subject = self._selecting[1]
+        found = {}
+        for group in groups:
+            order = sorted(n for watched in self._groups[group.number].watched for n in by_subject.get(watched, ()))
+            found[group.number] = [policies[n] for n in order]
+        return found
 
     def holding(self, family: Family) -> set[int]:
         return self._holding[family]
@@ -133,6 +155,9 @@ class Index:
 
     def watch(self, chosen: PodSelector) -> Watched:
         """The selector with all that it means, from now on."""
+        known = self._by_object.get(id(chosen))
+        if known is not None and known[0] is chosen:
+            return known[1]
         found = self._watched.get(chosen)
         if found is None:
             found = self._watched[chosen] = Watched(chosen)
@@ -141,6 +166,7 @@ class Index:
                 for group in self._by_namespace.get(namespace, {}).values():
                     if chosen.pods.matches(group.labels):
                         self._join(found, group)
+        self._by_object[id(chosen)] = chosen, found
         return found
 
     def count(self, counted: Collection[Watched]) -> None:
@@ -153,11 +179,14 @@ class Index:
 
     def forget_but(self, used: Collection[PodSelector]) -> None:
         """Watches these selectors and no others."""
+        self._by_object.clear()
+        self._selecting = None
         for chosen in self._watched.keys() - used:
             gone = self._watched.pop(chosen)
             del self._watched_in[_place(chosen)][chosen]
             for number in gone.numbers:
                 self._groups[number].watched.discard(gone)
+                self._groups[number].likeness = 0
 
     def holder(self, family: Family, address: int) -> LiveGroup | None:
         """The group of the node's pod with that address; None for addresses that no such pod has for itself."""
@@ -227,6 +256,7 @@ class Index:
         if self.is_local(pod):
             group.pods.append(pod if len(own) == len(pod.ips) else replace(pod, ips=tuple(own)))
             self._local[group.number] = group
+        likeness = self._likeness(group)
         for family, address in own.values():
             found = group.addresses(family)
             insort(found, address)
@@ -238,16 +268,17 @@ class Index:
                 self._holding[family].add(group.number)
             for watched in group.watched:
                 watched.move(family, address, 1)
-            self._told(Step(True, group, family, address, len(found) == 1))
+            self._told(Step(True, group, likeness, family, address, len(found) == 1))
 
     def _withdraw(self, pod: Pod) -> None:
         own = self._own(pod)
         if not own:
             return
         group = self._by_key[_key(pod)]
+        likeness = self._likeness(group)
         for family, address in own.values():
             found = group.addresses(family)
-            self._told(Step(False, group, family, address, len(found) == 1))
+            self._told(Step(False, group, likeness, family, address, len(found) == 1))
             del found[bisect_left(found, address)]
             if family in self._every:
                 del self._every[family][bisect_left(self._every[family], address)]
@@ -265,6 +296,15 @@ class Index:
                 del self._local[group.number]
         if not group.size:
             self._dissolve(group, _key(pod))
+
+    def _likeness(self, group: LiveGroup) -> int:
+        if not group.likeness:
+            if len(self._likenesses) > _MANY * 10:
+                self._likenesses.clear()  # numbers are not given again
+            self._alike += 1
+            key = frozenset(group.watched), group.ports
+            group.likeness = self._likenesses.setdefault(key, self._alike)
+        return group.likeness
 
     def is_local(self, pod: Pod) -> bool:
         """Whether the pod is one of the node."""
@@ -298,6 +338,7 @@ class Index:
         watched.numbers.add(group.number)
         watched.size += group.size
         group.watched.add(watched)
+        group.likeness = 0
         for family in Family if watched.moved is not None else ():
             for address in group.addresses(family):
                 watched.move(family, address, 1)
@@ -306,6 +347,7 @@ class Index:
         watched.numbers.discard(group.number)
         watched.size -= group.size
         group.watched.discard(watched)
+        group.likeness = 0
         for family in Family if watched.moved is not None else ():
             for address in group.addresses(family):
                 watched.move(family, address, -1)

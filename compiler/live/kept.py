@@ -8,33 +8,47 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from compiler.live.index import Index, LiveGroup, Step, Watched
+from compiler.lower.pods import Part
 from compiler.net import Family, PortSet
 from compiler.policy import NodeSelector
 from compiler.resolve.classes import PodClass
-from compiler.resolve.reach import ClassReach, Cover, Standing, commonest
+from compiler.resolve.reach import ClassReach, Cover, commonest
 
 _NO_CLAUSES = frozenset[int]()
 _REMEMBERED = 1 << 12
+
+
+class _Answer(NamedTuple):
+    """What a class says of addresses that it does not tell apart: the cover that decides, if it is one that does;
+    their ports; without a cover, whether they are exact."""
+
+    cover: Cover | None
+    ports: PortSet
+    apart: bool
 
 
 class Kept:
     """`addresses` are the class's own; `watched`: its selectors, `covering`: those that are large. `tally`: how many
     exact addresses have which ports. `before`: what was known of exact addresses that have changed, None for nothing,
     until somebody clears it. `broken`: to be made anew; `reshaped`: ports have come to the tally or gone. `lowered`,
-    `counted`: whether the class is in the ruleset, and whether its pairs are."""
+    `counted`: whether the class is in the ruleset, and whether its pairs are. `chain`, `part`: what a layout made of
+    it, if one did."""
 
     __slots__ = (
+        "_answers",
         "_census",
-        "_standings",
         "addresses",
         "before",
         "broken",
+        "chain",
         "counted",
         "covering",
         "family",
         "lowered",
+        "part",
         "pods",
         "reach",
         "reshaped",
@@ -51,7 +65,9 @@ class Kept:
         self.tally: dict[PortSet, int] = Counter(self.reach.exact.values())
         self.watched: tuple[Watched, ...] = tuple(map(census.watch, self.reach.selectors))
         self.covering = tuple((cover, census.watch(cover.chosen)) for cover in self.reach.covers)
-        self._standings: dict[int, Standing] = {}
+        self._answers: dict[tuple[int, int], _Answer] = {}
+        self.chain = ""
+        self.part: Part | None = None
         self.before: dict[int, PortSet | None] = {}
         self.broken = self.reshaped = self.lowered = self.counted = False
 
@@ -70,30 +86,29 @@ class Kept:
             for cover, watched in self.covering:
                 if group.number in watched.numbers:
                     return cover.ports
-        return self.reach.ports(_NO_CLAUSES, address, None)
+        return self.reach.ports(_NO_CLAUSES, self.reach.stretch(address), None)
 
     def take(self, step: Step) -> tuple[PortSet | None, PortSet | None] | None:
         """What a step changes at its address: the exact ports before and after; None for nothing."""
-        standing = self._standing(step.group)
-        if not standing.listed and standing.cover is None:
-            return None
-        ports = self.reach.ports(standing.clauses, step.address, step.group)
-        if standing.listed:
-            apart = standing.cover is not None or ports != self.reach.ports(_NO_CLAUSES, step.address, None)
-        else:
-            assert standing.cover is not None
-            cover = self.reach.covers[standing.cover]
+        stretch = self.reach.stretch(step.address)
+        known = self._answers.get((step.likeness, stretch))
+        if known is None:
+            if len(self._answers) > _REMEMBERED:
+                self._answers.clear()
+            known = self._answers[step.likeness, stretch] = self._answer(step.group, stretch)
+        cover, ports, apart = known
+        if cover is not None:
             apart = ports != cover.ports
             self._count(cover, ports, step)
         return self._set(step.address, ports if step.comes and apart else None)
 
-    def _standing(self, group: LiveGroup) -> Standing:
-        found = self._standings.get(group.number)
-        if found is None:
-            if len(self._standings) > _REMEMBERED:
-                self._standings.clear()
-            found = self._standings[group.number] = self.reach.standing(group)
-        return found
+    def _answer(self, group: LiveGroup, stretch: int) -> _Answer:
+        standing = self.reach.standing(group)
+        ports = self.reach.ports(standing.clauses, stretch, group)
+        if standing.listed:
+            apart = standing.cover is not None or ports != self.reach.ports(_NO_CLAUSES, stretch, None)
+            return _Answer(None, ports, apart)
+        return _Answer(None if standing.cover is None else self.reach.covers[standing.cover], ports, False)
 
     def _count(self, cover: Cover, ports: PortSet, step: Step) -> None:
         change = 1 if step.comes else -1

@@ -33,6 +33,7 @@ class Objects:
         self.nodes: dict[str, Node] = {}
         self.policies: dict[PolicyKey, Located] = {}
         self._placed: dict[str, dict[PolicyKey, None]] = {}
+        self._concerning: tuple[frozenset[str], tuple[Policy, ...]] | None = None
         self._translated: dict[PolicyKey, _Translated] = {}
 
     def put_pods(self, pods: Mapping[PodKey, Pod | None]) -> list[Moved]:
@@ -51,6 +52,7 @@ class Objects:
         for key, new in policies.items():
             old = self.policies.get(key)
             put(self.policies, key, new)
+            self._concerning = None
             if old is not None and old is not new:
                 places.add(_place(old))
                 del self._placed[_place(old)][key]
@@ -62,7 +64,13 @@ class Objects:
 
     def concerning(self, namespaces: Collection[str]) -> tuple[Policy, ...]:
         """In evaluation order, the policies that may select pods of these namespaces, and one at least if there is
-        any. Equal policies are the same object as long as they are among them."""
+        any. Equal policies, and equal answers, are the same object as long as nothing else was asked."""
+        asked = frozenset(namespaces)
+        if self._concerning is None or self._concerning[0] != asked:
+            self._concerning = asked, self._concerned(sorted(asked))
+        return self._concerning[1]
+
+    def _concerned(self, namespaces: Collection[str]) -> tuple[Policy, ...]:
         keys = [key for place in ("", *namespaces) for key in self._placed.get(place, ())]
         if not keys and self.policies:
             keys = [min(self.policies)]

@@ -19,12 +19,13 @@ from compiler.live.pairs import LivePairs
 from compiler.live.steady import steady
 from compiler.lower.deny import DENY
 from compiler.lower.fastpath import is_pairs_alone
-from compiler.lower.pods import Layout, Lowered
+from compiler.lower.pods import Layout, Lowered, Part
 from compiler.net import Family, PortSet, Prefix
 from compiler.passes.expand_maps import set_of
 from compiler.resolve.reach import Reach, SharedSet
 
 _SAMPLE = ((0, 0, 0, 0),)
+_NOTHING = Reach((), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,21 @@ def host(family: Family, address: int) -> Prefix:
 
 def skeleton(classes: Sequence[Kept], with_pairs: Sequence[Family], target: Target, namer: Namer) -> Skeleton:
     """The skeleton of these classes, all of a family in a row; `with_pairs`: the families that have some. `namer` is
-    for what other skeletons are to call by the same names."""
-    layout = Layout(target, namer, notes=False)
-    lowered = [_lowered(one, layout) for one in classes]
-    made = layout.ruleset(lowered, dict.fromkeys(with_pairs, _SAMPLE))
+    for what other skeletons of the node are to call by the same names."""
+    layout = Layout(target, namer)
+    for one in classes:
+        if one.reshaped:
+            one.part = None
+    lowered = [Lowered(one.pods, one.family, _NOTHING, _chain(one, layout)) for one in classes]
+    chained = [one for one, low in zip(classes, lowered, strict=True) if low.chain != DENY]
+    parts = [_part(one, layout) for one in chained]
+    made = layout.ruleset(lowered, dict.fromkeys(with_pairs, _SAMPLE), parts=parts)
     ruleset = canonical(replace(steady(made, target), counted=target.counters))
     pairs = {f"pairs{family.value}": family for family in with_pairs}
-    asked = {(watched, one.family) for one in classes for _, watched in one.covering}
+    asked = {(watched, one.family) for one in chained for _, watched in one.covering}
     shared = {layout.shared_name(watched.selector, family): (watched, family) for watched, family in asked}
     shared = dict(sorted(shared.items(), key=lambda entry: (entry[1][0].size, entry[0])))
-    named = ((f"{low.chain}-a", one) for low, one in zip(lowered, classes, strict=True) if low.chain != DENY)
-    exact = {name: one for name, one in named if one.tally}
+    exact = {f"{one.chain}-a": one for one in chained if one.tally}
     verdicts = {ports: layout.verdict(ports) for one in exact.values() for ports in one.tally}
     split = not target.capabilities.verdict_maps
     virtual = {*pairs, *shared, *(exact if not split else _split(exact, verdicts))}
@@ -107,12 +112,23 @@ def skeleton(classes: Sequence[Kept], with_pairs: Sequence[Family], target: Targ
     return Skeleton(bare, exact, shared, pairs, split, verdicts)
 
 
-def _lowered(one: Kept, layout: Layout) -> Lowered:
-    sample = tuple(enumerate(sorted(one.tally, key=str)))
-    shared = tuple((SharedSet(cover.chosen, one.family, ()), cover.ports) for cover in one.reach.covers)
-    answered = one.counted and not shared and is_pairs_alone(one.tally, one.reach.nets)
-    chain = DENY if answered else layout.chain_name(one.pods, one.family)
-    return Lowered(one.pods, one.family, Reach(sample, shared, one.reach.nets), chain)
+def _chain(one: Kept, layout: Layout) -> str:
+    """The chain that the pods of a class are sent to."""
+    if one.counted and not one.covering and is_pairs_alone(one.tally, one.reach.nets):
+        return DENY
+    if not one.chain:
+        one.chain = layout.chain_name(one.pods, one.family)
+    return one.chain
+
+
+def _part(one: Kept, layout: Layout) -> Part:
+    """The part of a class as it is with a sample for each of the port sets of its exact addresses."""
+    if one.part is None:
+        sample = tuple(enumerate(sorted(one.tally, key=str)))
+        shared = tuple((SharedSet(cover.chosen, one.family, ()), cover.ports) for cover in one.reach.covers)
+        reach = Reach(sample, shared, one.reach.nets)
+        one.part = layout.part(Lowered(one.pods, one.family, reach, one.chain))
+    return one.part
 
 
 def _split(exact: Mapping[str, Kept], verdicts: Mapping[PortSet, Verdict]) -> Iterator[str]:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 from compiler.backends.target import Target
-from compiler.ir.match import Field, InPrefix, InSet
+from compiler.ir.match import Field, InPrefix, InSet, Match
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import (
     Accept,
@@ -75,26 +77,44 @@ def lower(classes: Sequence[PodClass], reacher: Reacher, target: Target, denials
     return layout.ruleset(lowered, known, denials)
 
 
-class Layout:
-    """Where everything of one ruleset stands, and what it is called. `namer`: for names that are to stay the same in
-    several rulesets. Without `notes`, nothing is said for the reader of a script."""
+class Part(NamedTuple):
+    """What a class with a chain of its own brings into a ruleset, and what it asks besides: verdicts for these ports,
+    in this order, and shared sets."""
 
-    def __init__(self, target: Target, namer: Namer | None = None, notes: bool = True) -> None:
+    chain: Chain
+    maps: tuple[PrefixMap, ...]
+    ports: tuple[PortSet, ...]
+    shared: tuple[SharedSet, ...]
+
+
+class Layout:
+    """Where everything of one ruleset stands, and what it is called. `namer`: whoever makes several rulesets of one
+    node gives them all the same. Then chains are to stay what they are as long as nothing they do changes: they say
+    nothing to the reader of a script, and those that many classes ask do not say for whom."""
+
+    def __init__(self, target: Target, namer: Namer | None = None) -> None:
         self._target = target
-        self._namer = Namer()
-        self._lasting = self._namer if namer is None else namer
-        self._notes = notes
-        self._ports = PortChains(self._lasting, target.capabilities)
+        self._lasts = namer is not None
+        self._namer = Namer() if namer is None else namer
+        self._ports = PortChains(self._namer, target.capabilities)
         self._maps: list[PrefixMap] = []
         self._sets: dict[str, Set] = {}
 
     def ruleset(
-        self, lowered: Sequence[Lowered], known: Mapping[Family, Sequence[Pair]], denials: Denials = NONE_BESIDES
+        self,
+        lowered: Sequence[Lowered],
+        known: Mapping[Family, Sequence[Pair]],
+        denials: Denials = NONE_BESIDES,
+        parts: Sequence[Part] | None = None,
     ) -> Ruleset:
-        """The ruleset of these classes, all of a family in a row, and of these pairs, sorted."""
+        """The ruleset of these classes, all of a family in a row, and of these pairs, sorted. `parts`: of the classes
+        with a chain, when they are known."""
         families = self._target.families
         front = [rule for family in families for rule in self._known(known.get(family, ()), family, lowered)]
-        class_chains = tuple(self._class_chain(one) for one in lowered if one.chain != DENY)
+        if parts is None:
+            parts = [self.part(one) for one in lowered if one.chain != DENY]
+        for part in parts:
+            self._take(part)
         egress, ingress = (tuple(self._dispatch(lowered, d)) for d in (Direction.EGRESS, Direction.INGRESS))
         deny = Deny(
             [one.pods for one in lowered],
@@ -103,20 +123,35 @@ class Layout:
             denials=denials,
             log_group=self._target.log_group,
         )
+        chains = (part.chain for part in parts)
         return Ruleset(
-            chains=(*hook_chains(front, egress, ingress), *class_chains, *self._ports.chains, *deny.chains),
+            chains=(*hook_chains(front, egress, ingress), *chains, *self._ports.chains, *deny.chains),
             sets=(*self._sets.values(), *self._ports.sets, *deny.sets),
             maps=tuple(self._maps),
             families=families,
         )
 
+    def _take(self, part: Part) -> None:
+        origins = () if self._lasts else part.chain.rules[-1].origins
+        for ports in part.ports:
+            self._ports.verdict(ports, part.chain.name, origins)
+        for shared in part.shared:
+            name = self.shared_name(shared.selector, shared.family)
+            if name not in self._sets:  # source and destination are looked up in the same set
+                elements = tuple((address,) for address in shared.addresses)
+                self._sets[name] = Set(name, shared.family, (Field.SOURCE,), elements, (str(shared.selector),))
+        self._maps += part.maps
+
+    def _origins_of(self, lowered: Sequence[Lowered]) -> tuple[Origin, ...]:
+        return () if self._lasts else _origins([one.pods for one in lowered])
+
     def _known(self, elements: Sequence[Pair], family: Family, lowered: Sequence[Lowered]) -> Iterator[Rule]:
         if elements:
             name = f"pairs{family.value}"
-            classes = [one.pods for one in lowered if one.family is family]
+            here = [one for one in lowered if one.family is family]
             note = "connections that every policy concerned allows: source, destination, protocol, port"
             self._sets[name] = Set(name, family, PAIR_KEY, tuple(elements), (note,))
-            yield Rule((InSet(PAIR_KEY, name),), Accept(), family, _origins(classes))
+            yield Rule((InSet(PAIR_KEY, name),), Accept(), family, self._origins_of(here))
 
     def chain_name(self, pods: PodClass, family: Family) -> str:
         """The chain of a class. The stem is the name of its first NetworkPolicy, which says more than an admin
@@ -136,62 +171,83 @@ class Layout:
             if elements:
                 name = f"{direction.value}{family.value}"
                 notes = [f"pods of this node that {direction.value} policies select -> the chain of their class"]
-                for one in here if self._notes else ():
+                for one in here if not self._lasts else ():
                     if one.chain == DENY:
                         title, *details = class_notes(one.pods, family)
                         why = "pairs hold all that is allowed for" if one.pods.policies else "several pods'"
                         notes += (f"{why} {title}", *(f"  {line}" for line in details))
                 hosts = tuple((Prefix(family.value, address, family.bits), verdict) for address, verdict in elements)
                 self._maps.append(PrefixMap(name, family, hosts, tuple(notes)))
-                yield Lookup(subject, name, family, _origins([one.pods for one in here]))
+                yield Lookup(subject, name, family, self._origins_of(here))
 
     # One class
 
     def shared_name(self, chosen: PodSelector, family: Family) -> str:
         """The set of the addresses that a selector means."""
-        return self._lasting.name(f"s{family.value}", str(chosen.pods), repr(chosen))
+        return self._namer.name(f"s{family.value}", str(chosen.pods), repr(chosen))
 
     def verdict(self, ports: PortSet) -> Verdict:
         """What the ruleset does with other ends that may use these ports, as some class of it has them."""
         return self._ports.known(ports)
 
-    def _class_chain(self, one: Lowered) -> Chain:
-        _, other = _ENDS[one.pods.direction]
-        rules: list[Rule | Lookup] = []
-        exact = [(Prefix(one.family.value, address, one.family.bits), ports) for address, ports in one.reach.exact]
+    def part(self, one: Lowered) -> Part:
+        """What a class needs that has a chain."""
         origins = _origins([one.pods])
+        return _PartOf(one, origins, self).part(() if self._lasts else class_notes(one.pods, one.family))
+
+    def ask(self, ports: PortSet, chain: str, origins: tuple[Origin, ...]) -> Verdict:
+        """The verdict for other ends that may use these ports; that chain asks it."""
+        return self._ports.verdict(ports, chain, () if self._lasts else origins)
+
+    def is_inline(self, prefixes: int) -> bool:
+        """Whether so many prefixes are rules in a row."""
+        return prefixes <= self._target.capabilities.inline_prefixes
+
+
+class _PartOf:
+    """The work of `Layout.part`."""
+
+    def __init__(self, one: Lowered, origins: tuple[Origin, ...], layout: Layout) -> None:
+        self._one = one
+        self._origins = origins
+        self._layout = layout
+        self._other = _ENDS[one.pods.direction][1]
+        self._maps: list[PrefixMap] = []
+        self._verdicts: dict[PortSet, Verdict] = {}
+
+    def part(self, notes: tuple[str, ...]) -> Part:
+        one, family, reach = self._one, self._one.family, self._one.reach
+        rules: list[Rule | Lookup] = []
+        exact = [(Prefix(family.value, address, family.bits), ports) for address, ports in reach.exact]
         if exact:
-            rules.append(self._lookup("a", one, exact, "other ends by address"))
-        for shared, ports in one.reach.shared:
-            matches = (InSet((other,), self._shared_set(shared)),)
-            rules.append(Rule(matches, self._verdict(ports, one), one.family, origins))
-        nets = [(prefix, ports) for prefix, ports in one.reach.nets if prefix.length]
-        if len(nets) > self._target.capabilities.inline_prefixes:
-            rules.append(self._lookup("n", one, nets, "other ends by prefix, the longest decides"))
+            rules.append(self._lookup("a", exact, "other ends by address", bool(notes)))
+        for shared, ports in reach.shared:
+            matches = (InSet((self._other,), self._layout.shared_name(shared.selector, family)),)
+            rules.append(self._rule(matches, ports, family))
+        nets = [(prefix, ports) for prefix, ports in reach.nets if prefix.length]
+        if not self._layout.is_inline(len(nets)):
+            rules.append(self._lookup("n", nets, "other ends by prefix, the longest decides", bool(notes)))
         else:
             for prefix, ports in sorted(nets, key=lambda net: -net[0].length):
-                rules.append(Rule((InPrefix(other, prefix),), self._verdict(ports, one), one.family, origins))
-        rules.append(Rule((), self._verdict(one.reach.nets[0][1], one), origins=origins))
-        notes = class_notes(one.pods, one.family) if self._notes else ()
-        return Chain(one.chain, tuple(rules), family=one.family, notes=notes)
+                rules.append(self._rule((InPrefix(self._other, prefix),), ports, family))
+        rules.append(self._rule((), reach.nets[0][1], None))
+        chain = Chain(one.chain, tuple(rules), family=family, notes=notes)
+        return Part(chain, tuple(self._maps), tuple(self._verdicts), tuple(shared for shared, _ in reach.shared))
 
-    def _lookup(self, suffix: str, one: Lowered, found: Sequence[tuple[Prefix, PortSet]], what: str) -> Lookup:
-        name = f"{one.chain}-{suffix}"
-        elements = tuple((prefix, self._verdict(ports, one)) for prefix, ports in sorted(found, key=lambda e: e[0]))
-        self._maps.append(PrefixMap(name, one.family, elements, set_notes(what, one.pods) if self._notes else ()))
-        return Lookup(_ENDS[one.pods.direction][1], name, one.family, _origins([one.pods]))
+    def _rule(self, matches: tuple[Match, ...], ports: PortSet, family: Family | None) -> Rule:
+        return Rule(matches, self._verdict(ports), family, self._origins)
 
-    def _verdict(self, ports: PortSet, one: Lowered) -> Verdict:
-        return self._ports.verdict(ports, one.chain, _origins([one.pods]))
+    def _lookup(self, suffix: str, found: Sequence[tuple[Prefix, PortSet]], what: str, noted: bool) -> Lookup:
+        name, family = f"{self._one.chain}-{suffix}", self._one.family
+        elements = tuple((prefix, self._verdict(ports)) for prefix, ports in sorted(found, key=itemgetter(0)))
+        self._maps.append(PrefixMap(name, family, elements, set_notes(what, self._one.pods) if noted else ()))
+        return Lookup(self._other, name, family, self._origins)
 
-    def _shared_set(self, shared: SharedSet) -> str:
-        """The name of its set, which is asked for sources and for destinations."""
-        chosen = shared.selector
-        name = self.shared_name(chosen, shared.family)
-        if name not in self._sets:
-            elements = tuple((address,) for address in shared.addresses)
-            self._sets[name] = Set(name, shared.family, (Field.SOURCE,), elements, (str(chosen),))
-        return name
+    def _verdict(self, ports: PortSet) -> Verdict:
+        found = self._verdicts.get(ports)
+        if found is None:
+            found = self._verdicts[ports] = self._layout.ask(ports, self._one.chain, self._origins)
+        return found
 
 
 def _origins(classes: Sequence[PodClass]) -> tuple[Origin, ...]:

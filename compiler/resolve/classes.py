@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from compiler.net import ALL_PORTS, Family, PortSet, parse_address, port_set
 from compiler.policy import Direction, NamedPort, Policy, Rule, Tier
 from compiler.resolve.inventory import Census, Group
-from compiler.resources.cluster import Pod
+from compiler.resources.cluster import ContainerPort, Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +50,45 @@ class PodClass:
         return tuple(sorted(value for kind, value in found if kind is family))
 
 
-def classes(inventory: Census, policies: Sequence[Policy], node: str | None) -> tuple[PodClass, ...]:
+#: Policies by identity, and the ports of a group, to what these policies are for it in a direction.
+Known = dict[
+    tuple[Direction, tuple[int, ...], tuple[ContainerPort, ...]], tuple[tuple[Policy, ...], tuple[Clause, ...]]
+]
+
+
+def classes(
+    census: Census, policies: Sequence[Policy], node: str | None, known: Known | None = None
+) -> tuple[PodClass, ...]:
     """All classes of the pods on `node` (None: of all pods), ingress first, in a stable order. `policies`: in
-    evaluation order, all of them, or those that may select pods of the node and one at least if there is any."""
-    local = inventory.local(node)
+    evaluation order, all of them, or those that may select pods of the node and one at least if there is any. `known`:
+    answers of an earlier call; those of this call are left in it."""
+    local = census.local(node)
+    known = {} if known is None else known
+    used: Known = {}
     found: list[PodClass] = []
+    selected = census.selecting(policies, local)
     for direction in Direction:
         members: dict[object, tuple[tuple[Policy, ...], tuple[Clause, ...], list[Pod]]] = {}
-        deciding = _deciding(inventory, policies, local, direction)
         for group in local:
-            for chosen, pods in _alike(deciding.get(group.number, ()), group, node):
-                clauses = _clauses(direction, chosen, group)
-                key = (tuple(map(id, chosen)), tuple(clause.ports for clause in clauses))
-                members.setdefault(key, (chosen, clauses, []))[2].extend(pods)
+            deciding = [policy for policy in selected.get(group.number, ()) if _concerns(policy, direction)]
+            for chosen, pods in _alike(deciding, group, node):
+                asked = (direction, tuple(map(id, chosen)), group.ports)
+                one = used[asked] = known.get(asked) or (chosen, _clauses(direction, chosen, group))
+                key = (asked[1], tuple(clause.ports for clause in one[1]))
+                members.setdefault(key, (*one, []))[2].extend(pods)
         found.extend(_pod_class(direction, *of_class) for of_class in members.values())
         closed = not all(policy.is_of_program for policy in policies)
-        contested = tuple(_contested(inventory, node)) if closed else ()
+        contested = tuple(_contested(census, node)) if closed else ()
         if contested:
             found.append(PodClass(direction, (), (), True, contested))
+    known.clear()
+    known.update(used)
     return tuple(found)
 
 
-def _contested(inventory: Census, node: str | None) -> Iterator[Pod]:
+def _contested(census: Census, node: str | None) -> Iterator[Pod]:
     """A pod of the node for each address that it holds and others do, too."""
-    for address, pods in inventory.contested.items():
+    for address, pods in census.contested.items():
         here = next((pod for pod in pods if node in (None, pod.node)), None)
         if here is not None:
             yield replace(here, ips=(address,))
@@ -101,22 +116,6 @@ def _alike(
     for numbers, part in found.items():
         if numbers:
             yield tuple(policies[n] for n in numbers), part
-
-
-def _deciding(
-    inventory: Census, policies: Iterable[Policy], local: Iterable[Group], direction: Direction
-) -> dict[int, list[Policy]]:
-    """Group number -> the policies that decide for its pods, in evaluation order. Asks only policies whose
-    namespace has pods here: of 10,000 policies these are few."""
-    spaces = {group.namespace for group in local}
-    numbers = {group.number for group in local}
-    found: dict[int, list[Policy]] = {}
-    for policy in policies:
-        place = policy.subject.namespaces
-        if _concerns(policy, direction) and (not isinstance(place, str) or place in spaces):
-            for number in inventory.numbers(policy.subject) & numbers:
-                found.setdefault(number, []).append(policy)
-    return found
 
 
 def _concerns(policy: Policy, direction: Direction) -> bool:

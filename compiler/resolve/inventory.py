@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from compiler.net import PROTOCOLS, Family, Prefix, parse_address
-from compiler.policy import NamedPort, NodeSelector, PodSelector, Selector
+from compiler.policy import NamedPort, NodeSelector, PodSelector, Policy, Selector
 from compiler.resources.cluster import ContainerPort, Node, Pod
 from compiler.snapshot import Snapshot
 
@@ -64,6 +64,9 @@ class Census(Protocol):
 
     def local(self, node: str | None) -> Collection[Group]:
         """The groups with pods on a node (None: all), in a stable order."""
+
+    def selecting(self, policies: Sequence[Policy], groups: Collection[Group]) -> Mapping[int, Sequence[Policy]]:
+        """Of these groups, by number, the policies whose subjects they are among, in the order of the policies."""
 
     def holding(self, family: Family) -> AbstractSet[int]:
         """The numbers of the groups with addresses of a family."""
@@ -147,6 +150,17 @@ class Inventory:
 
     def local(self, node: str | None) -> Sequence[Group]:
         return [g for g in self.groups if node is None or any(pod.node == node for pod in g.pods)]
+
+    def selecting(self, policies: Sequence[Policy], groups: Collection[Group]) -> Mapping[int, Sequence[Policy]]:
+        spaces = {group.namespace for group in groups}
+        numbers = {group.number for group in groups}
+        found: dict[int, list[Policy]] = {}
+        for policy in policies:
+            place = policy.subject.namespaces
+            if not isinstance(place, str) or place in spaces:  # of 10,000 policies these are few
+                for number in self.numbers(policy.subject) & numbers:
+                    found.setdefault(number, []).append(policy)
+        return found
 
     def holding(self, family: Family) -> frozenset[int]:
         found = self._holding.get(family)

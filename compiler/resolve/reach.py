@@ -149,21 +149,25 @@ class ClassReach:
 
     def __init__(self, census: Census, pods: PodClass, family: Family) -> None:
         self._census = census
-        self._class = pods
         self._family = family
+        self._isolated = pods.isolated
+        #: Baseline rules come to nothing behind NetworkPolicies.
+        self._clauses = [c for c in pods.clauses if not (pods.isolated and c.tier is Tier.BASELINE)]
         self._memo: dict[object, PortSet] = {}
-        self._everyone = frozenset(n for n, c in enumerate(pods.clauses) if Anyone() in c.rule.peers)
-        self._names_open = any(c.named for c in pods.clauses)
-        nets = nested_blocks(census, pods.clauses, family)
+        self._everyone = frozenset(n for n, c in enumerate(self._clauses) if Anyone() in c.rule.peers)
+        self._names_open = any(c.named for c in self._clauses)
+        nets = nested_blocks(census, self._clauses, family)
         spans = flatten(nets, family)
         self._starts = [start for start, _ in spans]
         self._held = [held for _, held in spans]
         self.selectors = self._selectors()
         #: Names of ports that everyone may be asked for, if somebody has them.
-        self.names = tuple(named.name for n in sorted(self._everyone) for named in pods.clauses[n].named)
+        self.names = tuple(named.name for n in sorted(self._everyone) for named in self._clauses[n].named)
         self.exact: dict[int, PortSet] = {}
         self.covers: list[Cover] = []
         self._cover_all()
+        cover_of = {cover.chosen: n for n, cover in enumerate(self.covers)}
+        self._asked = [(census.numbers(one), held, cover_of.get(one)) for one, held in self.selectors.items()]
         self.nets = _without_repeats([(prefix, self._ports(frozenset(), held, None)) for prefix, held in nets])
 
     @property
@@ -174,19 +178,28 @@ class ClassReach:
     def standing(self, group: Group) -> Standing:
         """What the selectors say of a group."""
         number = group.number
-        holds = [chosen for chosen in self.selectors if number in self._census.numbers(chosen)]
-        large = [n for n, cover in enumerate(self.covers) if cover.chosen in holds]
-        listed = len(large) < len(holds) or any(port.name in self.names for port in group.ports if port.name)
-        clauses = frozenset[int]().union(*(self.selectors[chosen] for chosen in holds))
-        return Standing(clauses, listed, large[0] if large else None)
+        clauses, large, listed = frozenset[int](), None, False
+        for numbers, of_selector, cover in self._asked:
+            if number in numbers:
+                clauses |= of_selector
+                if cover is None:
+                    listed = True
+                elif large is None or cover < large:
+                    large = cover
+        listed = listed or any(port.name in self.names for port in group.ports if self.names and port.name)
+        return Standing(clauses, listed, large)
 
-    def ports(self, clauses: Clauses, address: int, group: Group | None) -> PortSet:
-        """The ports allowed for an address of a group for which these clauses hold; of nobody, without a group."""
-        return self._ports(clauses, self._held[bisect_right(self._starts, address) - 1], group)
+    def stretch(self, address: int) -> int:
+        """The number of the stretch between blocks that an address lies in: none of its addresses is told apart."""
+        return bisect_right(self._starts, address) - 1
+
+    def ports(self, clauses: Clauses, stretch: int, group: Group | None) -> PortSet:
+        """The ports allowed for addresses there of a group for which these clauses hold; of nobody, without a group."""
+        return self._ports(clauses, self._held[stretch], group)
 
     def is_large(self, chosen: PodSelector) -> bool:
         """Whether one of the class's selectors is a set for all, of as many pods as it means now."""
-        if any(self._class.clauses[n].named for n in self.selectors[chosen]):
+        if any(self._clauses[n].named for n in self.selectors[chosen]):
             return False  # each pod decides the port: no two need agree
         return self._census.size(chosen) >= SHARED_MINIMUM
 
@@ -201,7 +214,7 @@ class ClassReach:
     def _selectors(self) -> dict[PodSelector, Clauses]:
         """The pod selectors of the class's clauses, with the numbers of the clauses that name them."""
         found: dict[PodSelector, set[int]] = {}
-        for n, clause in enumerate(self._class.clauses):
+        for n, clause in enumerate(self._clauses):
             for peer in clause.rule.peers:
                 if isinstance(peer, PodSelector):
                     found.setdefault(peer, set()).add(n)
@@ -288,11 +301,11 @@ class ClassReach:
         key = (clauses, held, group.ports if group and self._names_open else None, group is None)
         found = self._memo.get(key)
         if found is None:
-            found = self._memo[key] = decide(self._matching(clauses, held, group), self._class.isolated)
+            found = self._memo[key] = decide(self._matching(clauses, held, group), self._isolated)
         return found
 
     def _matching(self, clauses: Clauses, held: Clauses, group: Group | None) -> Iterator[tuple[Clause, PortSet]]:
-        for n, clause in enumerate(self._class.clauses):
+        for n, clause in enumerate(self._clauses):
             as_pod = n in clauses or n in self._everyone
             if as_pod or n in held:
                 ports = clause.ports

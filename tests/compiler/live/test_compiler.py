@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from compiler.backends.target import Backend, Target
 from compiler.ir.change import applied, canonical
 from compiler.ir.check import check
-from compiler.ir.ruleset import Lookup, Rule, Ruleset
+from compiler.ir.ruleset import Ruleset
 from compiler.live.batch import Batch
 from compiler.live.compiler import LiveCompiler
 from compiler.live.steady import steady
@@ -50,14 +50,10 @@ def static(live: LiveCompiler, target: Target) -> Ruleset:
 
 
 def plain(ruleset: Ruleset) -> Ruleset:
-    """Canonical, and origins in one order, too, which is that of classes."""
+    """Canonical, and without origins, which chains that many classes ask do not have when they are to last."""
     found = canonical(ruleset)
-    chains = (replace(chain, rules=tuple(map(_plain, chain.rules))) for chain in found.chains)
+    chains = (replace(c, rules=tuple(replace(rule, origins=()) for rule in c.rules)) for c in found.chains)
     return replace(found, chains=tuple(chains))
-
-
-def _plain(rule: Rule | Lookup) -> Rule | Lookup:
-    return replace(rule, origins=tuple(sorted(rule.origins, key=repr)))
 
 
 def from_scratch(target: Target, batches: Sequence[Batch]) -> Ruleset:
