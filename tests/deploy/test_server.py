@@ -44,5 +44,5 @@ def test_the_server_takes_it(client: Client, wanted: dict[str, Any]) -> None:
 def test_what_a_server_does_not_know_is_refused(client: Client) -> None:
     """So the answers above mean something."""
     wanted = {**OBJECTS[0], "metadata": {"name": "other", "namespace": "kube-system"}, "spec": {}}
-    with pytest.raises(Failed, match="unknown field .*spec"):
+    with pytest.raises(Failed, match=r"unknown field .*spec"):
         client.ask("POST", f"{PATHS['ServiceAccount']}?fieldValidation=Strict", wanted)
