@@ -21,6 +21,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
 from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from compiler.errors import Unreadable
 from enforcer.wire import complaint
@@ -41,6 +42,8 @@ _SOCKET = [
 _BLOCK = 1 << 16
 #: What reading from a socket may raise; the last two where `stop` has taken it away.
 _BROKEN = (HTTPError, OSError, ValueError, AttributeError)
+#: What loading may raise, for files that are not there or are something else.
+_UNLOADABLE = (config.ConfigException, OSError, YAMLError, ValueError, LookupError, TypeError, AttributeError)
 
 Load = Callable[[Configuration], None]
 
@@ -123,6 +126,15 @@ class Transport:
                 self._open.discard(response)
             response.close()  # whoever has not read to the end leaves the rest in it
 
+    def post(self, path: str, body: bytes, silence: float) -> None:
+        """Makes an object of this JSON. Raises Lost, Refusal."""
+        response = self._request("POST", path, silence, body)
+        try:
+            if response.status not in (200, 201):
+                raise _refusal(response)
+        finally:
+            response.close()
+
     def stop(self) -> None:
         """Ends whatever is being read, at once. From any thread; nothing can be asked any more."""
         with self._lock:
@@ -132,9 +144,11 @@ class Transport:
                     response.shutdown()
             self._client.rest_client.pool_manager.clear()
 
-    def _request(self, method: str, path: str, silence: float) -> BaseHTTPResponse:
+    def _request(self, method: str, path: str, silence: float, body: bytes | None = None) -> BaseHTTPResponse:
         client = self._client
         headers = {"Accept": "application/json", "User-Agent": "netpolc"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             for one in client.configuration.auth_settings().values():
                 headers[one["key"]] = one["value"]
@@ -142,6 +156,7 @@ class Transport:
                 method,
                 client.configuration.host + path,
                 headers=headers,
+                body=body,
                 timeout=Timeout(connect=CONNECT, read=silence),
                 retries=False,
                 preload_content=False,
@@ -155,7 +170,7 @@ class Transport:
             self._load(made)
             made.socket_options = _SOCKET
             return ApiClient(made)
-        except (config.ConfigException, OSError, ValueError, LookupError, TypeError) as error:
+        except _UNLOADABLE as error:
             raise Unreadable(f"how to reach the API server: {error}") from None
 
 

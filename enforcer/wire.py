@@ -203,6 +203,8 @@ _SHAPES: dict[str, tuple[Any, Any]] = {
 }
 _RAW_LIST = msgspec.json.Decoder(_RawList)
 _EVENT = msgspec.json.Decoder(_RawEvent)
+#: What decoding raises: not JSON, not UTF-8, too deep.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _STATUS = msgspec.json.Decoder(_Status)
 _ANYTHING = msgspec.json.Decoder()
 _GROUP = msgspec.json.Decoder(_Group)
@@ -225,7 +227,7 @@ class Decoder:
         try:
             found: Any = self._list.decode(data)
             objects = found.items or []
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             found = _decoded(_RAW_LIST, data, self.kind.resource)
             objects = [self._object(item) for item in found.items or ()]
         return Page(objects, version(found.metadata.resourceVersion), found.metadata.more)
@@ -251,7 +253,7 @@ class Decoder:
     def _object(self, data: msgspec.Raw) -> Object:
         try:
             found: Object = self._one.decode(data)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             found = _decoded(_ANYTHING, data, self.kind.resource)
         if not isinstance(found, dict):
             raise Malformed(f"{self.kind.resource}: an object was expected")
@@ -277,7 +279,7 @@ def complaint(data: bytes) -> str:
     try:
         status = _STATUS.decode(data)
         return status.message or status.reason
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return data[:200].decode("utf-8", "replace").strip()
 
 
@@ -294,5 +296,5 @@ def resources_of(data: bytes) -> set[str]:
 def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw, about: str) -> Any:
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Malformed(f"{about}: {error}") from None

@@ -181,7 +181,7 @@ class View:
         """Waits until the view is what the server has."""
         there = of_server(client)
         eventually(
-            lambda: self.picture == there,
+            lambda: self.cluster.synced and self.picture == there,
             seconds,
             lambda: "\n".join([*_differences(self.picture, there), *self.problems]),
         )
