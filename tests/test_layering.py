@@ -231,6 +231,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.cache",
     "enforcer.choose",
     "enforcer.compiling",
+    "enforcer.cni",
     "enforcer.dataplane",
     "enforcer.denials",
     "enforcer.fake",
@@ -245,6 +246,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.source",
     "enforcer.walk",
     "enforcer.wire",
+    "enforcer.wiring",
     "enforcer.xtables",
 )
 
