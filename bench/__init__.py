@@ -11,6 +11,7 @@
 - `python -m bench.order_packets`: what the order saves in the kernel, beside what it should (as root);
 - `python -m bench.sets`: what sets of nft save in the kernel (as root);
 - `python -m bench.iptables_updates`: what updates of a node's rules cost with iptables and ipset (as root);
+- `python -m bench.nftables_updates`: the same with nftables (as root);
 - `python -m bench.prices`: what one comparison of each kind costs (as root).
 
 Most take `--quick`, which measures the same things less precisely, or `--rules` for smaller lists. Nothing is left on

@@ -57,7 +57,6 @@ class Context:
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
 
-    @property
     def ports(self) -> set[int]:
         """The port of its socket, by which notifications say who did something; perhaps a few of this process more."""
         return set(_ports(self._places).values())

@@ -45,7 +45,7 @@ class Nft:
 
     def __init__(self) -> None:
         self._context = Context()
-        self._tables = Tables()
+        self._tables = Tables(self._context.ports)
         self._grace = Grace()
 
     def read(self, deep: bool = False) -> Actual:
@@ -123,11 +123,9 @@ class Nft:
         self._tables.close()
 
     def _run(self, text: str, number: int) -> None:
-        self._tables.own |= self._context.ports
         try:
             self._context.run(text)
             self._grace.begin()
-            self._tables.own |= self._context.ports  # it opens another socket when it was interrupted
         except NotTaken as error:
             said = str(error)
             kind = Busy if any(reason in said for reason in _PASSING) else Refused

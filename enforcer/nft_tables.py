@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from enforcer.netlink import Lost, Message, Netlink, attribute, word
 from enforcer.nft_mirror import (
@@ -48,16 +48,17 @@ _OURS = attribute(TABLE_NAME, word(NAME))
 
 
 class Tables:
-    """Belongs to the network namespace of the thread that makes it. OSError when the kernel refuses."""
+    """Belongs to the network namespace of the thread that makes it. OSError when the kernel refuses. `own`: ports of
+    sockets by which we change the table."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Callable[[], set[int]] = set) -> None:
         self._netlink = Netlink()
         self._ears = Netlink(_NOTIFICATIONS, room=_ROOM)
         self._mirror: Mirror | None = None
         #: What is told of a transaction that is not complete.
         self._open: list[Message] = []
-        #: Ports of sockets that are ours.
-        self.own: set[int] = set()
+        self._own = own
+        self._known = own()
         self._touched = False
 
     def now(self) -> Mirror:
@@ -127,7 +128,7 @@ class Tables:
         """A transaction is complete."""
         told, self._open = self._open, []
         number = generation(message)
-        if message.port not in self.own and any(map(is_ours, told)):
+        if any(map(is_ours, told)) and not self._is_own(message.port):
             self._touched = True
         if self._mirror is None or not is_later(self._mirror.generation, number):
             return
@@ -135,6 +136,11 @@ class Tables:
             self._mirror.take(number, told)
         else:
             self._mirror, self._touched = None, True
+
+    def _is_own(self, port: int) -> bool:
+        if port not in self._known:
+            self._known |= self._own()  # an interrupted one was opened anew
+        return port in self._known
 
     # Reading
 

@@ -71,7 +71,8 @@ class Live:
 
     def update(self, change: Change, after: Ruleset) -> tuple[Step, ...]:
         """Steps that make a change of what is there; `after` is what it makes. Raises as `load` does."""
-        refuse_deep(after)
+        if change.chains or change.maps:
+            refuse_deep(after)
         done = _Update(self._told, change, after).transactions()
         self._told.version += 1
         last = len(done) - 1
@@ -104,7 +105,8 @@ class _Update:
         behind = {name: moves.leading(name, leads) for name, leads in before.items()}
         is_new = told.layout.chains.keys().isdisjoint(chain.name for chain in change.chains)
         is_known = all(told.known(name) for name in (*moves.answers, *moves.within))
-        turns = moves.turns(told.local(behind)) if is_new and is_known and moves.is_alone else None
+        local = told.local(behind) if moves.within else {}
+        turns = moves.turns(local) if is_new and is_known and moves.is_alone else None
         for chain in change.chains:
             told.layout.put(chain)
         if turns is None:
