@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from functools import cache
 
 _LIBRARY = "libnftables.so.1"
 _PLAIN = 0  # NFT_CTX_DEFAULT
+_HANDLES = 1 << 3  # NFT_CTX_OUTPUT_HANDLE
+_HANDLED = re.compile(r"^\t\t(.*) # handle (\d+)$", re.MULTILINE)
 _NETFILTER = 12  # NETLINK_NETFILTER
 #: What is freed behind a text of so many characters is given back to the system: the library takes some 1.6 kB for
 #: each element that it is told.
@@ -37,6 +40,7 @@ def _library() -> ctypes.CDLL:
         raise Missing(str(error)) from None
     library.nft_ctx_new.argtypes, library.nft_ctx_new.restype = [ctypes.c_uint32], ctypes.c_void_p
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
     library.nft_ctx_set_dry_run.argtypes = [ctypes.c_void_p, ctypes.c_bool]
     for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
         getattr(library, name).argtypes = [ctypes.c_void_p]
@@ -56,6 +60,15 @@ class Context:
         self._places = [*_ports().keys() - before]
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
+
+    def rules(self, table: str, chain: str) -> dict[int, str]:
+        """Rules of a chain as they are printed, by their handles; `table` with its family. Raises NotTaken."""
+        self._library.nft_ctx_output_set_flags(self._context, _HANDLES)
+        try:
+            listed = self.run(f"list chain {table} {chain}")
+        finally:
+            self._library.nft_ctx_output_set_flags(self._context, 0)
+        return {int(found[2]): found[1].strip() for found in _HANDLED.finditer(listed)}
 
     def ports(self) -> set[int]:
         """The port of its socket, by which notifications say who did something; perhaps a few of this process more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from compiler.backends.nftables import TABLE
 from compiler.profiles.profiles import Profile
@@ -12,6 +12,7 @@ from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
 from enforcer.grace import Grace
 from enforcer.libnftables import Context, NotTaken
 from enforcer.nft_counts import profile
+from enforcer.nft_foreign import found
 from enforcer.nft_tables import Tables
 
 #: What the kernel says when it lacks room for the moment (ENOBUFS, ENOMEM, EMSGSIZE) or another transaction came
@@ -47,6 +48,8 @@ class Nft:
         self._context = Context()
         self._tables = Tables(self._context.ports)
         self._grace = Grace()
+        #: What was found in which generation.
+        self._foreign: tuple[int, list[Foreign]] | None = None
 
     def read(self, deep: bool = False) -> Actual:
         """Both kinds of fingerprint are of every element, which costs nothing where nothing changed."""
@@ -111,7 +114,23 @@ class Nft:
             return (profile(self._tables.rules(), at),)
 
     def foreign(self) -> Iterable[Foreign]:
-        return ()
+        """Asked anew when anybody has changed anything."""
+        with _reading():
+            generation = self._tables.generation()
+            if self._foreign is None or self._foreign[0] != generation:
+                self._foreign = generation, [*self._found()]
+        return self._foreign[1]
+
+    def _found(self) -> Iterator[Foreign]:
+        printed: dict[tuple[str, str], dict[int, str]] = {}
+        for one in found(*self._tables.everything()):
+            place = one.table, one.chain
+            if place not in printed:
+                with suppress(NotTaken):  # it is gone
+                    printed[place] = self._context.rules(*place)
+            rule = printed.get(place, {}).get(one.handle)
+            if rule is not None:
+                yield Foreign(" ".join(place), rule, one.why)
 
     def wait(self, seconds: float) -> bool:
         with _reading():

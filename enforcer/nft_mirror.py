@@ -23,7 +23,7 @@ NEW_RULE, GET_RULE, DEL_RULE, NEW_SET, GET_SET, DEL_SET = (_SUBSYSTEM | n for n 
 NEW_ELEMENTS, GET_ELEMENTS, DEL_ELEMENTS, NEW_GENERATION, GET_GENERATION = (_SUBSYSTEM | n for n in range(12, 17))
 TABLE_NAME = 1  # of chains, rules, sets and lists of elements, as well
 _TABLE_FLAGS = 2
-_CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 3, 4, 5, 7
+CHAIN_NAME, CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 3, 4, 5, 7
 RULE_CHAIN = 2
 RULE_EXPRESSIONS, RULE_USERDATA = 4, 7
 SET_NAME = 2  # of lists of elements, as well
@@ -148,8 +148,8 @@ def a_set(message: Message) -> tuple[str, bytes, int | None]:
 def a_chain(message: Message) -> tuple[str, bytes]:
     """A chain's name and what is declared of it: a base chain's hook, priority, type and policy."""
     said = attributes(message.payload)
-    parts = (said.get(kind, b"") for kind in (_CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE))
-    return text(said[_CHAIN_NAME]), b"|".join(parts)
+    parts = (said.get(kind, b"") for kind in (CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE))
+    return text(said[CHAIN_NAME]), b"|".join(parts)
 
 
 def a_rule(message: Message) -> tuple[str, bytes]:

@@ -89,6 +89,10 @@ class Tables:
         """Rules of the table, chain by chain in their order."""
         return self._netlink.dump(GET_RULE, INET, _OURS)
 
+    def everything(self) -> tuple[list[Message], list[Message]]:
+        """Chains and rules of all tables of everybody."""
+        return self._netlink.dump(GET_CHAIN, socket.AF_UNSPEC), self._netlink.dump(GET_RULE, socket.AF_UNSPEC)
+
     def elements(self, name: str) -> Iterator[bytes]:
         """Elements of one set or map, in no order; while it grows, some may come twice."""
         for message in self._netlink.dump(GET_ELEMENTS, INET, _OURS + attribute(SET_NAME, word(name))):
