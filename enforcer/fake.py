@@ -20,6 +20,8 @@ class FakeDataplane:
         self.faults = deque(faults)
         self.applied: list[Step] = []
         self.bypass: list[Foreign] = []
+        #: Reads that fail, the last one first.
+        self.unreadable: list[Refused] = []
         self.closed = False
         self._chains: dict[str, str] = {}
         self._sets: dict[str, str] = {}
@@ -27,6 +29,8 @@ class FakeDataplane:
 
     def read(self, deep: bool = False) -> Actual:
         assert not self.closed, "closed"
+        if self.unreadable:
+            raise self.unreadable.pop()
         text = repr((deep, sorted(self._chains.items()), sorted(self._sets.items())))
         return Actual(frozenset(self._chains), frozenset(self._sets), hashlib.sha256(text.encode()).hexdigest())
 
@@ -70,6 +74,10 @@ class FakeDataplane:
 
     def close(self) -> None:
         self.closed = True
+
+    def contents(self) -> frozenset[str]:
+        """The texts that what is there came with."""
+        return frozenset({*self._chains.values(), *self._sets.values()})
 
     # What others do
 

@@ -252,3 +252,32 @@ def test_a_node_without_ranges_is_told_of() -> None:
     rig.turn(saved(pod("web", "10.0.0.1"), policy("web", 80)))
     assert rig.state.in_sync
     assert "node node-a has no podCIDRs" in rig.state.remarks[0]
+
+
+def test_rules_that_cannot_be_looked_at_are_looked_at_again() -> None:
+    rig = Rig()
+    rig.turn(ONE)
+    rig.dataplane.lose("deny")
+    rig.dataplane.unreadable += [busy(), busy()]
+    rig.turn()
+    rig.turn()
+    assert len(rig.loads) == 1
+    rig.turn()
+    assert rig.state.counts.drifts == 1
+    assert "deny" in rig.dataplane.read().chains
+
+
+def test_leftovers_that_will_not_go_are_told_of() -> None:
+    rig = Rig(None, refused(), None, None)
+    rig.dataplane.leave("of-an-earlier-run")
+    rig.turn(ONE)
+    assert rig.state.in_sync
+    assert "stays: no such table" in rig.says()
+    for _ in range(5):
+        rig.turn()
+    while rig.says():
+        assert rig.clock.now < 1062
+        rig.turn()
+    assert len(rig.loads) == 1, "the rules are not loaded again for that"
+    assert "of-an-earlier-run" not in rig.dataplane.read().chains
+    assert not rig.says()
