@@ -1,6 +1,7 @@
 """The cluster as an API server shows it: a source of batches.
 
-A thread for each kind lists and watches; what they see meets in the cache, under one lock.
+A thread for each kind lists and watches; what they see meets in the cache, under one lock. One more tells the cluster
+of policies that cannot be enforced as they are written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from random import Random
 from compiler.live.batch import Batch
 from compiler.resources.language import NO_PROGRAM, Program
 from enforcer.cache import Cache
+from enforcer.events import Events
 from enforcer.objects import Read
 from enforcer.reflector import TIMING, Reflector, Timing
 from enforcer.source import Problem
@@ -24,7 +26,8 @@ STOPPING = 0.9
 
 
 class Cluster:
-    """A `source.Source`. `random` makes the jitter: give each machine its own."""
+    """A `source.Source`. `random` makes the jitter: give each machine its own. `node`: whose enforcer makes Events; ""
+    where nobody does."""
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Cluster:
         timing: Timing = TIMING,
         random: Random | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        node: str = "",
     ) -> None:
         kinds = tuple(kinds)
         random = random or Random()
@@ -41,6 +45,7 @@ class Cluster:
         self._changed = threading.Condition()  # its lock guards the cache and the troubles
         self._troubles: dict[Kind, str] = {}
         self._over = threading.Event()
+        self._events = Events(transport, node, self.problems, monotonic) if node else None
         reflectors = [
             Reflector(kind, transport, self, self._over.wait, monotonic, Random(random.random()), timing)
             for kind in kinds
@@ -52,6 +57,8 @@ class Cluster:
     def start(self) -> None:
         for thread in self.threads:
             thread.start()
+        if self._events is not None:
+            self._events.start()
 
     def wait(self, timeout: float) -> bool:
         with self._changed:
@@ -80,6 +87,8 @@ class Cluster:
     def stop(self) -> None:
         self._over.set()
         self._transport.stop()
+        if self._events is not None:
+            self._events.stop()
         until = time.monotonic() + STOPPING
         for thread in self.threads:
             if thread.is_alive():

@@ -21,12 +21,14 @@ from enforcer.holds import holds_of
 from enforcer.logs import set_up
 from enforcer.main import Applied, Daemon, Settings
 from enforcer.move import Leaving
+from enforcer.noticing import Noticing
 from enforcer.picture import Closed
 from enforcer.place import Place, Running
 from enforcer.remembered import Remembering
 from enforcer.revoking import Revoking
 from enforcer.source import Source
 from enforcer.tools import BACKENDS, FAMILIES
+from enforcer.wiring_read import enable_bridge_netfilter
 
 log = logging.getLogger("netpolc")
 
@@ -95,6 +97,11 @@ class _Group(click.ParamType[int | None]):
     show_default=True,
     help="Log denied packets with the policies that say no, by this NFLOG group; of a flood only some.",
 )
+@click.option(
+    "--enable-bridge-nf",
+    is_flag=True,
+    help="Show bridged packets to netfilter (net.bridge.bridge-nf-call-*): else pods on one bridge pass every policy.",
+)
 @click.option("--once", is_flag=True, help="End when the rules are in force.")
 @options.state_dir
 @click.option(
@@ -114,6 +121,7 @@ def command(
     pod_ranges: tuple[str, ...],
     listen: tuple[str, int] | None,
     log_group: int | None,
+    enable_bridge_nf: bool,
     once: bool,
     state_dir: Path,
     log_level: str,
@@ -140,12 +148,12 @@ def command(
             log.info("back end %s: %s", chosen, choice.why)
             for warning in choice.warnings:
                 log.warning("%s", warning)
-            said, source = _source(cluster, kubeconfig)
+            said, source = _source(cluster, kubeconfig, name)
             target = Target(BACKENDS[chosen], name, FAMILIES[family], log_group=log_group)
             settings = Settings(name, chosen, said, listen, once, log_group)
             closed = Closed(name, pod_ranges) if unknown_pods == "deny" else None
             leaving = Leaving(choice, lambda other: tools.dataplane(other, FAMILIES["dual"]))
-            applied: list[Applied] = [leaving, Revoking(name, Conntrack(holds_of(chosen)))]
+            applied: list[Applied] = [leaving, Revoking(name, Conntrack(holds_of(chosen))), Noticing(name, pod_ranges)]
             if (folder := os.environ.get("STATE_DIRECTORY")) is not None:  # systemd's
                 applied.append(Remembering(Path(folder), name))
             sys.exit(Daemon(settings, source, dataplane, Whole(target), place, closed, applied).run())
@@ -162,7 +170,15 @@ def command(
         sys.exit(2)
 
 
-def _source(cluster: str | None, kubeconfig: str | None) -> tuple[str, Source]:
+def _show_bridged() -> None:
+    """Raises NetpolcError when that cannot be."""
+    try:
+        enable_bridge_netfilter()
+    except OSError as error:
+        raise NetpolcError(f"--enable-bridge-nf: {error.filename}: {error.strerror}") from None
+
+
+def _source(cluster: str | None, kubeconfig: str | None, node: str) -> tuple[str, Source]:
     """What is watched, in words, and who watches it."""
     if cluster is not None:
         return cluster, Folder(cluster)
@@ -170,4 +186,4 @@ def _source(cluster: str | None, kubeconfig: str | None) -> tuple[str, Source]:
     from enforcer.transport import connect
 
     transport = connect(kubeconfig)
-    return transport.server, Cluster(transport)
+    return transport.server, Cluster(transport, node=node)

@@ -26,6 +26,7 @@ BUILT_IN = {
     "namespaces": ("v1", "Namespace", False),
     "nodes": ("v1", "Node", False),
     "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy", True),
+    "events": ("events.k8s.io/v1", "Event", True),
     CRDS: ("apiextensions.k8s.io/v1", "CustomResourceDefinition", False),
 }
 
