@@ -148,6 +148,8 @@ def command(
             log.info("back end %s: %s", chosen, choice.why)
             for warning in choice.warnings:
                 log.warning("%s", warning)
+            if enable_bridge_nf:
+                _show_bridged()
             said, source = _source(cluster, kubeconfig, name)
             target = Target(BACKENDS[chosen], name, FAMILIES[family], log_group=log_group)
             settings = Settings(name, chosen, said, listen, once, log_group)

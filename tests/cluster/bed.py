@@ -24,10 +24,17 @@ SETTLES_WITHIN = 60.0
 class Bed:
     """`with Bed(...) as bed:`. Owns the network, the store and the agents: all are closed with it."""
 
-    def __init__(self, store: Store, agents: Agents, wiring: str = "routed", between: str = "host-gw") -> None:
+    def __init__(
+        self,
+        store: Store,
+        agents: Agents,
+        wiring: str = "routed",
+        between: str = "host-gw",
+        bridge_netfilter: bool = True,
+    ) -> None:
         self.store, self.agents = store, agents
         self.objects: dict[Key, Object] = {}
-        self.network = Network(wiring, between)
+        self.network = Network(wiring, between, bridge_netfilter)
         self.servers = Servers()
 
     def __enter__(self) -> Bed:
