@@ -6,20 +6,20 @@ else's rules need wait for a defect of netpolc, and no packet gets through by on
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from compiler.analysis.proof import Proof, Prover
 from compiler.backends.target import Target
 from compiler.errors import NetpolcError
-from compiler.ir.ruleset import Ruleset
+from compiler.live.batch import Batch
 from compiler.pipeline import Artifacts, Compiler
-from compiler.resources.cluster import Pod
+from compiler.resources.cluster import Node, Pod
 from compiler.resources.language import Program
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
-from enforcer.picture import barring
-from enforcer.plan import Desired, whole
+from enforcer.picture import Closed, Picture, View, barring
+from enforcer.plan import Desired, Wanted, whole
 
 #: So many times pods are closed because of what a proof found; then the rules that are there stay.
 ROUNDS = 8
@@ -36,11 +36,11 @@ class Mismatch(NetpolcError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`desired` is `ruleset` as texts, proved when `proved` says so. `remarks`: what somebody must know. `barred`:
-    addresses that are closed because of `witnesses`, in words; empty when nothing was found."""
+    """`desired` is proved when `proved` says so; `view` is what it was made of. `remarks`: what somebody must know.
+    `barred`: addresses that are closed because of `witnesses`, in words; empty when nothing was found."""
 
-    desired: Desired
-    ruleset: Ruleset
+    desired: Wanted
+    view: View
     remarks: tuple[str, ...]
     proved: bool
     barred: frozenset[str] = frozenset()
@@ -48,11 +48,29 @@ class Compiled:
 
 
 class Whole:
-    """Compiles everything each time. `proving` False: nothing is proved, for whoever asked for it."""
+    """Compiles everything each time. `closed`: addresses that nobody has are closed. `proving` False: nothing is
+    proved, for whoever asked for it."""
 
-    def __init__(self, target: Target, proving: bool = True) -> None:
+    def __init__(self, target: Target, closed: Closed | None = None, proving: bool = True) -> None:
         assert target.node is not None, "the daemon is a node's"
         self._target, self._node, self._proving = target, target.node, proving
+        self._picture, self._closed = Picture(closed), closed
+
+    def take(self, batch: Batch, program: Program) -> Compiled:
+        """The rules of the node, with what has changed. What was taken stays taken whatever is raised: as by
+        `compile`."""
+        self._picture.take(batch)
+        return self.made(program)
+
+    def keep(self, batch: Batch) -> None:
+        """Takes a batch that somebody else makes rules of."""
+        self._picture.take(batch)
+
+    def made(self, program: Program) -> Compiled:
+        """The rules of the node as it is known. Raises as `compile` does."""
+        snapshot = self._picture.snapshot()
+        made = self.compile(self._picture.policies, snapshot, program)
+        return replace(made, remarks=made.remarks + left_open(self._closed, snapshot.nodes))
 
     def compile(self, policies: Sequence[Located], snapshot: Snapshot, program: Program) -> Compiled:
         """The rules of the node. Raises NetpolcError for a program that cannot be compiled, NotProved for rules of
@@ -66,7 +84,8 @@ class Whole:
             proof = self._proof(policies, seen, program, made)
             if proof is None or proof.equal:
                 desired = Desired(whole(made.files))
-                return Compiled(desired, made.ruleset, tuple(compiler.remarks()), proof is not None, barred, witnesses)
+                view = View(tuple(policies), snapshot, program, made.ruleset)
+                return Compiled(desired, view, tuple(compiler.remarks()), proof is not None, barred, witnesses)
             witnesses += proof.witnesses
             more = self._concerned(proof, snapshot) - barred
             if not more:
@@ -89,6 +108,13 @@ class Whole:
         ours = [pod for pod in snapshot.pods if pod.node == self._node and pod.holds_addresses]
         alike = {_kind(pod) for pod in ours if not proof.ends.isdisjoint(pod.ips)}
         return frozenset(address for pod in ours if _kind(pod) in alike for address in pod.ips)
+
+
+def left_open(closed: Closed | None, nodes: Mapping[str, Node]) -> tuple[str, ...]:
+    """What is to be said of addresses that nobody knows yet."""
+    if closed is None or closed.ranges or ((node := nodes.get(closed.node)) and node.pod_cidrs):
+        return ()
+    return (f"node {closed.node} has no podCIDRs: pods that nobody knows yet are not denied (--pod-range says where)",)
 
 
 def _kind(pod: Pod) -> Hashable:

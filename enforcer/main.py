@@ -21,9 +21,8 @@ from enforcer.logs import utc
 from enforcer.manifests import objects
 from enforcer.metrics import CONTENT_TYPE, Metrics, Seen
 from enforcer.notify import Notifier
-from enforcer.picture import Closed
 from enforcer.place import Place
-from enforcer.reconcile import Compile, Pace, Reconciler, View
+from enforcer.reconcile import Engine, Pace, Reconciler, View
 from enforcer.source import Source
 
 log = logging.getLogger("netpolc")
@@ -51,21 +50,20 @@ Applied = Callable[[View | None, View], None]
 
 
 class Daemon:
-    """`place` is taken by whoever makes it. `closed`: what nobody may use; `applied`: who else is told of changes."""
+    """`place` is taken by whoever makes it. `applied`: who else is told of changes."""
 
     def __init__(
         self,
         settings: Settings,
         source: Source,
         dataplane: Dataplane,
-        compiler: Compile,
+        engine: Engine,
         place: Place,
-        closed: Closed | None = None,
         applied: Sequence[Applied] = (),
     ) -> None:
         self._settings, self._source, self._dataplane, self._place = settings, source, dataplane, place
         self._applied = tuple(applied)
-        self._reconciler = Reconciler(source, dataplane, compiler, time.monotonic, Pace(), closed, self._after_a_change)
+        self._reconciler = Reconciler(source, dataplane, engine, time.monotonic, Pace(), self._after_a_change)
         self._notifier = Notifier()
         self._meter = Metrics(self._seen)
         self._started = time.time()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from compiler.ir.ruleset import Ruleset
 from compiler.live.batch import Batch, PodKey, PolicyKey
 from compiler.resources.cluster import Namespace, Node, Pod
+from compiler.resources.language import Program
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Located
 
@@ -25,6 +27,16 @@ class Closed:
 
     node: str
     ranges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What rules were made of, and the rules."""
+
+    policies: tuple[Located, ...]
+    snapshot: Snapshot
+    program: Program
+    ruleset: Ruleset = field(default_factory=lambda: Ruleset(()))
 
 
 class Picture:

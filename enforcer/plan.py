@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from enforcer.dataplane import Actual, Step, Tool
 
@@ -20,14 +21,30 @@ _CHAIN = re.compile(r"^(?:add chain inet netpolc |:(?=NETPOLC-)|\*)(\S+)", re.MU
 _SET = re.compile(r"^(?:add (?:set|map) inet netpolc |create (?=netpolc-))(\S+)", re.MULTILINE)
 
 
+class Wanted(Protocol):
+    """What should be in force."""
+
+    @property
+    def digest(self) -> str:
+        """Equal for what is equal, as far as anybody can tell cheaply."""
+
+    @property
+    def names(self) -> Actual:
+        """All of ours that is needed, once the steps that were asked for last are in force."""
+
+    def steps(self, before: str | None) -> tuple[Step, ...]:
+        """Those that make it of what has the digest `before` and is in force as it was brought in; None: of whatever
+        is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What should be in force: `load` brings it in whatever is there, whole. `change` makes it of the one with the
-    digest `before`; None: nobody knows a shorter way."""
+    """Rules that come whole (`Wanted`): `load` brings them in whatever is there."""
 
     load: tuple[Step, ...]
-    change: tuple[Step, ...] | None = None
-    before: str = ""
+
+    def steps(self, before: str | None) -> tuple[Step, ...]:
+        return () if before == self.digest else self.load
 
     @property
     def digest(self) -> str:
@@ -64,16 +81,11 @@ def whole(files: Mapping[str, str]) -> tuple[Step, ...]:
     return tuple(Step(_TOOLS[name], text) for name, text in files.items())
 
 
-def plan(desired: Desired, actual: Actual, applied: Applied | None) -> tuple[Step, ...]:
+def plan(wanted: Wanted, actual: Actual, applied: Applied | None) -> tuple[Step, ...]:
     """The steps that make `actual` what it should be; none when it is. `applied`: by this process, None before the
     first time and when nobody knows what is there."""
-    if applied is None or applied.fingerprint != actual.fingerprint or not covers(actual, desired.names):
-        return desired.load
-    if applied.digest == desired.digest:
-        return ()
-    if desired.change is not None and desired.before == applied.digest:
-        return desired.change
-    return desired.load
+    known = applied is not None and applied.fingerprint == actual.fingerprint
+    return wanted.steps(applied.digest if applied is not None and known else None)
 
 
 def covers(actual: Actual, wanted: Actual) -> bool:

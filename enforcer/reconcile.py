@@ -17,29 +17,29 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from compiler.analysis.proof import NotProved
 from compiler.errors import NetpolcError
-from compiler.ir.ruleset import Ruleset
+from compiler.live.batch import Batch
 from compiler.resources.language import Program
-from compiler.snapshot import Snapshot
-from compiler.sources.manifests import Located
 from enforcer.compiling import Compiled, Mismatch
 from enforcer.dataplane import Actual, Busy, Dataplane, Foreign, Refused
-from enforcer.picture import Closed, Picture
-from enforcer.plan import Applied, Desired, count, covers, differences, plan, told
+from enforcer.picture import View
+from enforcer.plan import Applied, Wanted, count, covers, differences, plan, told
 from enforcer.source import Problem, Source
+
+__all__ = ["Counts", "Engine", "Pace", "Reconciler", "State", "View"]
 
 log = logging.getLogger("netpolc")
 
 
-class Compile(Protocol):
+class Engine(Protocol):
     """Makes the rules of the node (`compiling.Whole`)."""
 
-    def compile(self, policies: tuple[Located, ...], snapshot: Snapshot, program: Program) -> Compiled:
-        """Raises NetpolcError."""
+    def take(self, batch: Batch, program: Program) -> Compiled:
+        """The rules with what has changed. What was taken stays taken, also when NetpolcError is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,6 @@ class Pace:
     check: float = 60
     retry: float = 0.1
     longest: float = 30
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What rules were made of, and the rules."""
-
-    policies: tuple[Located, ...]
-    snapshot: Snapshot
-    program: Program
-    ruleset: Ruleset = field(default_factory=lambda: Ruleset(()))
 
 
 @dataclass(slots=True)
@@ -107,20 +97,18 @@ class Reconciler:
         self,
         source: Source,
         dataplane: Dataplane,
-        compiler: Compile,
+        engine: Engine,
         clock: Callable[[], float],
         pace: Pace = Pace(),
-        closed: Closed | None = None,
         applied: Callable[[View | None, View], None] = lambda before, now: None,
     ) -> None:
-        self._source, self._dataplane, self._compiler = source, dataplane, compiler
+        self._source, self._dataplane, self._engine = source, dataplane, engine
         self._clock, self._pace, self._told = clock, pace, applied
-        self._picture, self._closed = Picture(closed), closed
         self.state = State()
-        #: What there was to compile last, whatever came of it.
-        self._seen: View | None = None
+        #: The program that was compiled last, whatever came of it.
+        self._program: Program | None = None
         #: What should be in force, and what it was made of.
-        self._wanted: tuple[Desired, View] | None = None
+        self._wanted: tuple[Wanted, View] | None = None
         self._applied: Applied | None = None
         self._deep = ""
         self._stale, self._due = False, False
@@ -131,13 +119,13 @@ class Reconciler:
 
     def turn(self) -> None:
         """Waits for news, `Pace.look` at most, and does what is to be done."""
-        news = self._collect()
+        batch = self._collect()
         self.state.turned_at = self._clock()
         self.state.synced = self._source.synced
         if not self.state.synced:
             return
-        if news or self._seen is None:
-            self._recompile()
+        if batch or self._program != self._source.program:
+            self._recompile(batch)
         if self._wanted is not None and (self._drifted() or self._due) and self._clock() >= self._again_at:
             self._enforce(*self._wanted)
         self.state.in_sync = self._wanted is not None and not self._stale and not self._due
@@ -150,28 +138,26 @@ class Reconciler:
 
     # News
 
-    def _collect(self) -> bool:
-        """Takes what there is. Whether there was anything."""
+    def _collect(self) -> Batch:
+        """Takes what there is."""
         timeout = self._pace.look
         if self._due:
             timeout = min(timeout, max(0.0, self._again_at - self._clock()))
         if not self._source.wait(timeout):
-            return False
+            return Batch()
         batch = self._source.take()
         first = self._clock()
         while batch and self._clock() - first < self._pace.latest and self._source.wait(self._pace.quiet):
             batch = batch.then(self._source.take())
-        self._picture.take(batch)
         self.state.counts.batches += 1
-        return bool(batch) or self._seen is None or self._source.program != self._seen.program
+        return batch
 
-    def _recompile(self) -> None:
+    def _recompile(self, batch: Batch) -> None:
         """Makes rules of what there is now; those of before stay wanted when that cannot be."""
-        view = View(self._picture.policies, self._picture.snapshot(), self._source.program)
-        self._stale, self._seen = True, view
+        self._stale, self._program = True, self._source.program
         try:
             with _undisturbed():
-                made = self._compiler.compile(view.policies, view.snapshot, view.program)
+                made = self._engine.take(batch, self._program)
         except Mismatch as error:
             self.state.counts.mismatches += 1
             self._fail("proof", error.render(), {"witnesses": list(error.witnesses)})
@@ -183,9 +169,9 @@ class Reconciler:
             log.exception("internal error: this is a defect of netpolc")
             self._fail("compile", f"internal error: {type(error).__name__}: {error}")
         else:
-            self._take(made, view)
+            self._take(made)
 
-    def _take(self, made: Compiled, view: View) -> None:
+    def _take(self, made: Compiled) -> None:
         state = self.state
         state.problems.pop("compile", None)
         state.problems.pop("proof", None)
@@ -195,15 +181,8 @@ class Reconciler:
             text = f"rules were found wrong, so these pods' addresses are closed: {', '.join(sorted(made.barred))}"
             state.problems["proof"] = text
             log.error(text, extra={"data": {"witnesses": list(made.witnesses)}})
-        state.remarks, state.barred, state.proved = made.remarks + self._left_open(view), made.barred, made.proved
-        self._wanted, self._stale, self._due = (made.desired, replace(view, ruleset=made.ruleset)), False, True
-
-    def _left_open(self, view: View) -> tuple[str, ...]:
-        """What is to be said of addresses that nobody knows yet."""
-        if self._closed is None or ((node := view.snapshot.nodes.get(self._closed.node)) and node.pod_cidrs):
-            return ()
-        name = self._closed.node
-        return (f"node {name} has no podCIDRs: pods that nobody knows yet are not denied (--pod-range says where)",)
+        state.remarks, state.barred, state.proved = made.remarks, made.barred, made.proved
+        self._wanted, self._stale, self._due = (made.desired, made.view), False, True
 
     def _fail(self, about: str, text: str, data: dict[str, object] | None = None) -> None:
         self.state.counts.failed += 1
@@ -243,7 +222,7 @@ class Reconciler:
         self._applied, self._due = None, True
         return True
 
-    def _enforce(self, desired: Desired, view: View) -> None:
+    def _enforce(self, desired: Wanted, view: View) -> None:
         try:
             self._bring_in(desired, view)
         except Refused as error:
@@ -260,7 +239,7 @@ class Reconciler:
             self._due, self._again_at, self._pause = False, 0.0, self._pace.retry
             self.state.problems.pop("apply", None)
 
-    def _swept(self, desired: Desired, actual: Actual) -> Actual:
+    def _swept(self, desired: Wanted, actual: Actual) -> Actual:
         """What is there when leftovers are gone. Those that will not go do no harm; they are tried again."""
         try:
             if left := self._dataplane.sweep(desired.names):
@@ -273,7 +252,7 @@ class Reconciler:
             actual = self._dataplane.read()
         return actual
 
-    def _bring_in(self, desired: Desired, view: View) -> None:
+    def _bring_in(self, desired: Wanted, view: View) -> None:
         """Raises Refused."""
         actual = self._dataplane.read()
         steps = plan(desired, actual, self._applied)

@@ -52,7 +52,7 @@ def command(node: str | None, backend: str, family: str, pod_ranges: tuple[str, 
         ranges = tuple(_ranges(pod_ranges, name, {one.value for one in families}))
         closed = Snapshot(nodes={name: Node(name, pod_cidrs=ranges)}, complete=True, closed=True)
         made = Whole(Target(BACKENDS[choice.backend], name, families)).compile((), closed, NO_PROGRAM)
-        dataplane.apply(made.desired.load)
+        dataplane.apply(made.desired.steps(None))
         dataplane.close()
         place.leave()
         click.echo(f"closed until {name}'s cluster is known: {', '.join(ranges)}")

@@ -158,7 +158,7 @@ def command(
             applied: list[Applied] = [leaving, Revoking(name, Conntrack(holds_of(chosen))), Noticing(name, pod_ranges)]
             if (folder := os.environ.get("STATE_DIRECTORY")) is not None:  # systemd's
                 applied.append(Remembering(Path(folder), name))
-            sys.exit(Daemon(settings, source, dataplane, Whole(target), place, closed, applied).run())
+            sys.exit(Daemon(settings, source, dataplane, Whole(target, closed), place, applied).run())
         finally:
             place.leave()
     except Running as error:

@@ -27,10 +27,9 @@ class Rig:
         self.reconciler = Reconciler(
             self.source,
             self.dataplane,
-            Whole(Target(backend, NODE)),
+            Whole(Target(backend, NODE), Closed(NODE, ranges)),
             self.clock,
             Pace(retry=1, longest=4, look=0.5, check=60),
-            Closed(NODE, ranges),
             lambda before, now: self.told.append((before, now)),
         )
         self.state = self.reconciler.state
