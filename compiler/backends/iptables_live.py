@@ -5,21 +5,18 @@ What the kernel does: a restore replaces chains of a table at once, and a packet
 with. Sets change element by element, and each question sees the elements of its own moment: a packet may have asked
 one set before a change and ask another one behind it.
 
-Sets keep their names while their content moves, within a generation; a tag at the end, `-vN`, tells generations apart.
-A `load` brings in everything beside what is there, and chains go over to it with one restore for each family. Chains
-need no tag: old rules ask old sets, until no packet is among them.
+Sets are named `NAME-vN`. N is another one when a set is made anew, with all that is in it: new rules ask new sets, and
+old rules go on asking the old ones, which stay as they are until no packet is left that may ask them. Chains need no
+version. A `load` makes everything anew, and an `update` as little as it can:
 
-An `update` goes by what a set is asked for. *Leads* are sets that base chains ask who is a subject, and of what class;
-all others let packets pass: elements of theirs are about one address, or about both ends and then asked in front.
+- Elements come and then go, where a packet's verdict hangs on one that moves, and nothing else changes: so it is when
+  pods of other nodes come and go. A packet that asked one set before others came must not ask another one when its own
+  are gone: where both are about one address, there is time for every packet to get through (`Step.settle`).
+- Else what moves is made anew, and all chains that ask it, together with those that have other rules, in one restore
+  for each family. Who is a subject, what his class lets pass, and what others may do with him changes at once then.
 
-1. New sets, and elements of those that let pass: whoever misses them is judged as before.
-2. Chains of classes, if addresses are about to be led there: they change for those who are there already.
-3. Elements of leads.
-4. Base chains, the trees that lead on from them, and the rest; chains that nothing asks any more go in the same step.
-5. Elements and sets that go; of leads first, so that nobody is led where his way was taken away.
-
-A packet that asks one set before a step and one behind the next must not meet what neither ruleset says; where it
-could, there is time for every packet to get through in between (`Step.settle`).
+*Answers* move as elements in both cases: sets of connections, both ends, that base chains ask first, and each is one
+that every policy allows. They come with the first step and go with the last.
 """
 
 from __future__ import annotations
@@ -29,6 +26,7 @@ import re
 from base64 import b32encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from compiler.backends import ipset
 from compiler.backends.iptables import appended, chain_name, declared, jump
@@ -69,16 +67,20 @@ def set_name(name: str, version: int) -> str:
 
 class Live:
     """What the kernel was told so far: nothing, then a `load`, then what each `update` makes of it. `version`: of
-    `next_version`. When a step was refused, another `load` is the only way on."""
+    `next_version`. When a step was refused, the `load` of another one is the only way on."""
 
     def __init__(self, version: int = 1) -> None:
-        self._next = version
-        self._version = 0
+        self._version = version
         self._families: tuple[Family, ...] = ()
         #: What there is; sets without their elements.
         self._chains: dict[str, Chain] = {}
         self._sets: dict[str, Set | PrefixSet] = {}
+        self._versions: dict[str, int] = {}
         self._names: dict[str, str] = {}
+        #: What base chains ask: answers, and sets of those whom they lead to classes; and who these are.
+        self._answers: frozenset[str] = frozenset()
+        self._leads: frozenset[str] = frozenset()
+        self._subjects: frozenset[End] = frozenset()
 
     @property
     def chains(self) -> frozenset[str]:
@@ -98,57 +100,81 @@ class Live:
     def load(self, ruleset: Ruleset) -> tuple[Step, ...]:
         """Steps that bring in a whole ruleset without maps beside whatever is there, the last ones in its stead; what
         was there stays, and is not asked any more. Raises InvalidInput for statements that iptables cannot say."""
-        self._version, self._next = self._next, self._next % _VERSIONS + 1
+        while self._version in self._versions.values():
+            self._version = _following(self._version)
         self._families = ruleset.families
-        self._chains, self._sets, self._names = {}, {}, {}
-        self._know(ruleset.chains, ruleset.sets)
+        self._chains = {chain.name: chain for chain in ruleset.chains}
+        self._sets, self._versions, self._names = {}, {}, {}
+        self._name(ruleset.sets, self._version)
+        self._look(ruleset)
         return (*_filled(self._filling(ruleset.sets)), *self._restores(ruleset.chains, ()))
 
     def update(self, change: Change, after: Ruleset) -> tuple[Step, ...]:
         """Steps that make a change of what is there; `after` is what it makes. Raises as `load` does."""
         assert not any((change.maps, change.mapped, change.unmapped)), "maps were expanded"
         assert after.families == self._families, "other families are another load"
-        leads = self._leads()
-        passing, leading = _parted(change.added, leads)
-        less, unled = _parted(change.removed, leads)
-        gone = [self._chains[name] for name in sorted(change.gone & self._chains.keys())]
-        left = [self._names[name] for name in sorted(change.gone & self._sets.keys())]
-        classes, others = _classes(change.chains) if leading else ([], list(change.chains))
-        self._know(change.chains, change.sets)
+        if change.moves_only and self._hangs_on_one(change):
+            steps = _filled(self._moving("add", change.added), self._meet(change.added, change.removed))
+            return (*steps, *_filled(self._moving("del", change.removed)))
+        return self._anew(change, after)
 
-        # Who has missed his way in front must not be led into a class that came meanwhile.
-        in_front = not self._ends(passing, 2).isdisjoint(self._ends(leading, 1))
-        steps = [*_filled([*self._filling(change.sets), *self._moving("add", passing)], in_front)]
-        steps += _settled(self._restores(classes, ()))
-        steps += _filled(self._moving("add", leading))
-        if steps and change.removed and (self._meet(change.added, change.removed) or (leading and unled)):
-            steps[-1] = replace(steps[-1], settle=True)
-        restores = self._restores(others, gone)
-        steps += _settled(restores) if change.removed else restores
-        # Who was led into a class must not miss what the class let pass.
-        steps += _filled(self._moving("del", unled), bool(self._ends(less, 1)))
-        steps += _filled([*self._moving("del", less), *(f"destroy {name}" for name in left)])
-        for name in change.gone:
-            self._chains.pop(name, None)
-            self._sets.pop(name, None)
-            self._names.pop(name, None)
-        return tuple(steps)
+    def _anew(self, change: Change, after: Ruleset) -> tuple[Step, ...]:
+        """With what moves, but for answers, under other names."""
+        known = {found.name: found for found in after.sets}
+        moved = {*change.added, *change.removed} - self._answers
+        gone = [self._chains.pop(name) for name in sorted(change.gone & self._chains.keys())]
+        left = [self._names[name] for name in sorted((change.gone & self._sets.keys()) | moved)]
+        self._chains.update((chain.name, chain) for chain in change.chains)
+        for name in change.gone & self._sets.keys():
+            del self._sets[name], self._versions[name], self._names[name]
+        self._name(change.sets, self._version)
+        for name in moved:
+            self._name([known[name]], _following(self._versions[name]))
+        self._look(after)
 
-    def _know(self, chains: Iterable[Chain], sets: Iterable[Set | PrefixSet]) -> None:
-        self._chains.update((chain.name, chain) for chain in chains)
+        coming, going = ({n: e for n, e in m.items() if n not in moved} for m in (change.added, change.removed))
+        made = [*change.sets, *(known[name] for name in sorted(moved))]
+        moving = {family: {name for name in moved if known[name].family in (None, family)} for family in after.families}
+        asking = {
+            family: [chain for chain in self._chains.values() if not _sets_of(chain).isdisjoint(names)]
+            for family, names in moving.items()
+        }
+        restores = self._restores(change.chains, gone, asking)
+        if restores and going:  # a packet that is among the old rules may ask for what goes
+            restores[-1] = replace(restores[-1], settle=True)
+        last = [*self._moving("del", going), *(f"destroy {name}" for name in left)]
+        return (*_filled([*self._filling(made), *self._moving("add", coming)]), *restores, *_filled(last))
+
+    def _name(self, sets: Iterable[Set | PrefixSet], version: int) -> None:
         for found in sets:
             if isinstance(found, Set):
                 self._sets[found.name] = Set(found.name, found.family, found.key, ())
             else:
                 self._sets[found.name] = PrefixSet(found.name, found.family, ())
-            self._names[found.name] = set_name(found.name, self._version)
-        assert not sets or len(set(self._names.values())) == len(self._names), "two sets share a name"
+            self._versions[found.name], self._names[found.name] = version, set_name(found.name, version)
+        assert len(set(self._names.values())) == len(self._names), "two sets share a name"
 
-    def _leads(self) -> frozenset[str]:
-        """Sets that base chains ask for where to go."""
-        rules = (rule for chain in self._chains.values() if chain.hook for rule in chain.rules)
-        asking = (rule for rule in rules if isinstance(rule, Rule) and isinstance(rule.verdict, Jump | Goto))
-        return frozenset(match.set for rule in asking for match in rule.matches if isinstance(match, InSet))
+    def _hangs_on_one(self, change: Change) -> bool:
+        """Whether no packet's verdict hangs on two addresses that move, or on one and on who is a subject: two decide
+        where both its ends are subjects, each for the class of the other."""
+        if not self._leads.isdisjoint((*change.added, *change.removed)):
+            return False
+        ends = self._ends(change.added, 1) | self._ends(change.removed, 1)
+        return len(ends) < 2 or len(ends & self._subjects) < 2
+
+    def _look(self, ruleset: Ruleset) -> None:
+        """Learns who asks what, of all that is there."""
+        front = [chain for chain in ruleset.chains if chain.hook or _is_tree(chain)]
+        rules = [rule for chain in front for rule in chain.rules if isinstance(rule, Rule)]
+        leading = [m for rule in rules if isinstance(rule.verdict, Jump | Goto) for m in rule.matches]
+        self._leads = frozenset(match.set for match in leading if isinstance(match, InSet))
+        asked = frozenset(match.set for rule in rules for match in rule.matches if isinstance(match, InSet))
+        exact = {name for name in asked - self._leads if len(self._at(name)) == 2}
+        self._answers = frozenset(exact)
+        prefixes = (match.prefix for match in leading if isinstance(match, InPrefix))
+        hosts = {(prefix.family, prefix.base) for prefix in prefixes if prefix.length == prefix.family.bits}
+        led = (one for one in ruleset.sets if one.name in self._leads and isinstance(one, Set))
+        self._subjects = frozenset(hosts.union((one.family, element[0]) for one in led for element in one.elements))
 
     def _meet(self, first: Moved, second: Moved) -> bool:
         """Whether a packet can ask for elements of both that are about the same address. Two connections that are both
@@ -160,11 +186,15 @@ class Live:
         """Addresses in elements that are about so many ends."""
         found: set[End] = set()
         for name, elements in moved.items():
-            asked = self._moves(name)
-            at = [place for place, field in enumerate(asked.key) if field in _ENDS]
+            family, at = self._sets[name].family, self._at(name)
             if len(at) == many:
-                found.update((asked.family, element[place]) for element in elements for place in at)
+                found.update((family, element[place]) for element in elements for place in at)
         return found
+
+    def _at(self, name: str) -> list[int]:
+        """Where a set's elements have addresses."""
+        found = self._sets[name]
+        return [at for at, field in enumerate(found.key) if field in _ENDS] if isinstance(found, Set) else []
 
     def _moves(self, name: str) -> Set:
         found = self._sets[name]
@@ -172,45 +202,43 @@ class Live:
         return found
 
     def _filling(self, sets: Iterable[Set | PrefixSet]) -> Iterator[str]:
-        return (line for found in sets for line in ipset.filling(found, self._names[found.name]))
+        """Nobody asks these yet; what an earlier one of the name held is not theirs."""
+        for found in sets:
+            create, *elements = ipset.filling(found, self._names[found.name])
+            yield from (create, f"flush {self._names[found.name]}", *elements)
 
     def _moving(self, command: str, moved: Moved) -> Iterator[str]:
         for name, elements in moved.items():
             yield from ipset.moving(command, self._moves(name), self._names[name], sorted(elements))
 
-    def _restores(self, chains: Sequence[Chain], gone: Sequence[Chain]) -> list[Step]:
-        """A step for each family that they are for."""
-        if not (chains or gone):
-            return []
+    def _restores(
+        self,
+        chains: Sequence[Chain],
+        gone: Sequence[Chain],
+        more: Mapping[Family, Sequence[Chain]] = MappingProxyType({}),
+    ) -> list[Step]:
+        """A step for each family that they are for; `more` chains for one family alone."""
         refusals, words = Refusals(), Words(self._names)
-        texts = {
-            family: [line for table in Table for line in _section(table, chains, gone, family, words, refusals)]
-            for family in self._families
-        }
+        texts: dict[Family, list[str]] = {}
+        for family in self._families:
+            every = {chain.name: chain for chain in (*chains, *more.get(family, ()))}.values()
+            texts[family] = [line for t in Table for line in _section(t, every, gone, family, words, refusals)]
         refusals.check()
         return [Step(_TOOLS[family], "\n".join([*lines, ""])) for family, lines in texts.items() if lines]
 
 
-def _parted(moved: Moved, leads: frozenset[str]) -> tuple[Moved, Moved]:
-    """Those of sets that let pass, and those of leads."""
-    return (
-        {name: elements for name, elements in moved.items() if name not in leads},
-        {name: elements for name, elements in moved.items() if name in leads},
-    )
+def _following(version: int) -> int:
+    return version % _VERSIONS + 1
 
 
-def _classes(chains: Iterable[Chain]) -> tuple[list[Chain], list[Chain]]:
-    """Chains that addresses are led to, and those that lead."""
-    parts: tuple[list[Chain], list[Chain]] = [], []
-    for chain in chains:
-        parts[_leads_on(chain)].append(chain)
-    return parts
+def _sets_of(chain: Chain) -> set[str]:
+    """Those that it asks."""
+    rules = (rule for rule in chain.rules if isinstance(rule, Rule))
+    return {match.set for rule in rules for match in rule.matches if isinstance(match, InSet)}
 
 
-def _leads_on(chain: Chain) -> bool:
-    """Whether it decides who goes to which class: base chains, and trees of addresses."""
-    if chain.hook:
-        return True
+def _is_tree(chain: Chain) -> bool:
+    """Whether it only leads on, by addresses."""
     rules = (rule for rule in chain.rules if isinstance(rule, Rule))
     return all(isinstance(rule.verdict, Goto) and isinstance((*rule.matches, None)[0], InPrefix) for rule in rules)
 
@@ -219,11 +247,6 @@ def _filled(lines: Iterable[str], settle: bool = False) -> Iterator[Step]:
     text = "".join(f"{line}\n" for line in lines)
     if text:
         yield Step(Tool.IPSET, text, settle)
-
-
-def _settled(steps: Sequence[Step]) -> Iterator[Step]:
-    """With time for every packet behind the last."""
-    return (replace(step, settle=True) if step is steps[-1] else step for step in steps)
 
 
 def _section(

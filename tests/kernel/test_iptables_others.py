@@ -154,12 +154,14 @@ def test_a_jump_that_somebody_deletes_meanwhile(
     dataplane.apply(steps(BEFORE))
     run(rig, variant, "iptables -I FORWARD -p 251 -j RETURN")
     look = dataplane._stale_jumps
-    stolen = []
+    stolen = False
 
     def steal(*asked: object) -> object:
         seen = look(*asked)  # type: ignore[arg-type]
+        nonlocal stolen
         if not stolen:
-            stolen.append(run(rig, variant, "iptables -D FORWARD 2"))
+            stolen = True
+            run(rig, variant, "iptables -D FORWARD 2")
         return seen
 
     monkeypatch.setattr(dataplane, "_stale_jumps", steal)
