@@ -32,12 +32,12 @@ from compiler.backends.nftables_print import TABLE
 from compiler.backends.nftables_told import Found, Lines, Told, next_version
 from compiler.backends.steps import Step, Tool
 from compiler.ir.change import Change
-from compiler.ir.ruleset import Chain, Jump, PrefixMap, Rule, Ruleset, Verdict
+from compiler.ir.ruleset import Chain, Goto, Jump, PrefixMap, Rule, Ruleset, Verdict
 from compiler.net import Prefix
 
 __all__ = ["Live", "next_version"]
 
-#: Where addresses lead, by map.
+#: Where addresses lead, by map; a Return leads nowhere.
 Leads = Mapping[str, Mapping[Prefix, Verdict]]
 
 
@@ -101,10 +101,11 @@ class _Update:
     def transactions(self) -> Sequence[tuple[Lines, bool]]:
         """Each with whether packets that began before it must be through when the next comes."""
         told, moves, change = self._told, self._moves, self._change
-        before = told.led(moves.leads)
+        before = told.led(moves.leads)  # and nothing of sets that are asked in front
         behind = {name: moves.leading(name, leads) for name, leads in before.items()}
         is_new = told.layout.chains.keys().isdisjoint(chain.name for chain in change.chains)
-        is_known = all(told.known(name) for name in (*moves.answers, *moves.within))
+        is_known = len(before) == len(moves.leads)
+        is_known = is_known and all(told.known(name) for name in (*moves.answers, *moves.within))
         local = told.local(behind) if moves.within else {}
         turns = moves.turns(local) if is_new and is_known and moves.is_alone else None
         for chain in change.chains:
@@ -134,7 +135,7 @@ class _Update:
         its ways: only what both let pass does."""
         meeting: dict[str, Chain] = {}
         if turns:
-            both = {name: _both(before[name], behind[name], meeting) for name in behind}
+            both = {name: self._both(name, before[name], behind[name], meeting) for name in behind}
             if both != before:
                 self._lead(both, meeting.values())
             self._turn(turns)
@@ -149,6 +150,26 @@ class _Update:
         self._turn(turns, self._moves.answers)
 
     # Their parts
+
+    def _both(
+        self, name: str, before: Mapping[Prefix, Verdict], behind: Mapping[Prefix, Verdict], meeting: dict[str, Chain]
+    ) -> dict[Prefix, Verdict]:
+        """What lets pass only what both do, for each address; chains for that are put into `meeting`."""
+        found = dict(before)
+        for prefix in {*before, *behind}:
+            old, new = before.get(prefix), behind.get(prefix)
+            if old == new:
+                continue
+            if None in (old, new) and self._told.layout.is_closed(name, prefix):
+                found.pop(prefix, None)
+            elif isinstance(old, Jump | Goto) and isinstance(new, Jump | Goto):
+                chain = f"both-{hashlib.sha256(f'{old.chain} {new.chain}'.encode()).hexdigest()[:10]}"
+                rules = (Rule((), Jump(old.chain)), Rule((), Jump(new.chain)))
+                meeting[chain] = Chain(chain, rules, family=prefix.family)
+                found[prefix] = replace(new, chain=chain)
+            elif isinstance(new, Jump | Goto):
+                found[prefix] = new
+        return found
 
     def _lead(self, leads: Leads, chains: Iterable[Chain] = ()) -> None:
         """Base chains ask these."""
@@ -191,20 +212,3 @@ class _Update:
             known = self._told.known(name)
             assert known is not None, f"{name} is not in the kernel"
             yield from made(name, known)
-
-
-def _both(
-    before: Mapping[Prefix, Verdict], behind: Mapping[Prefix, Verdict], meeting: dict[str, Chain]
-) -> dict[Prefix, Verdict]:
-    """Both ways for each address; chains for that are put into `meeting`."""
-    found = {**before, **behind}
-    for prefix, new in behind.items():
-        old = before.get(prefix, new)
-        if old == new:
-            continue
-        assert isinstance(old, Jump), "leads are jumps"
-        assert isinstance(new, Jump), "leads are jumps"
-        name = f"both-{hashlib.sha256(f'{old.chain} {new.chain}'.encode()).hexdigest()[:10]}"
-        meeting[name] = Chain(name, (Rule((), old), Rule((), new)), family=prefix.family)
-        found[prefix] = Jump(name)
-    return found

@@ -13,8 +13,21 @@ from typing import NamedTuple
 
 from compiler.backends.nftables_print import elements, key_text, mapped_text
 from compiler.ir.change import Change
-from compiler.ir.match import Field, InNets, InSet
-from compiler.ir.ruleset import Accept, Chain, Lookup, PrefixMap, PrefixSet, Return, Rule, Ruleset, Set, Verdict
+from compiler.ir.match import Field, InNets, InPrefix, InSet
+from compiler.ir.ruleset import (
+    Accept,
+    Chain,
+    Goto,
+    Jump,
+    Lookup,
+    PrefixMap,
+    PrefixSet,
+    Return,
+    Rule,
+    Ruleset,
+    Set,
+    Verdict,
+)
 from compiler.net import Family, Prefix
 
 #: Set or map -> the addresses whose elements move.
@@ -73,8 +86,27 @@ class Layout:
         return [self.chains[chain] for chain in self._askers.get(name, ())]
 
     def is_lead(self, name: str) -> bool:
-        """Whether a base chain asks it."""
-        return any(chain.hook is not None for chain in self.askers(name))
+        """Whether it is asked in front: by a base chain, or by one that a base chain hands every packet to."""
+        stages = {
+            rule.verdict.chain
+            for chain in self.chains.values()
+            for rule in (chain.rules if chain.hook is not None else ())
+            if isinstance(rule, Rule) and not rule.matches and isinstance(rule.verdict, Jump)
+        }
+        return any(chain.hook is not None or chain.name in stages for chain in self.askers(name))
+
+    def is_closed(self, name: str, prefix: Prefix) -> bool:
+        """Whether packets of an address that a map of leads does not know are denied (`lower.closing`): the stage that
+        asks the map hands them to a chain that denies whatever is in a block."""
+        rest = [
+            rule.verdict.chain
+            for chain in self.askers(name)
+            for rule in chain.rules
+            if chain.hook is None and isinstance(rule, Rule) and isinstance(rule.verdict, Goto)
+        ]
+        rules = (rule for chain in rest for rule in self.chains[chain].rules if isinstance(rule, Rule))
+        matches = (match for rule in rules for match in rule.matches)
+        return any(isinstance(match, InPrefix) and match.prefix.covers(prefix) for match in matches)
 
     def is_answer(self, found: Set) -> bool:
         """Whether it answers for connections, both ends, and only lets them pass."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from compiler.backends.nftables_moves import Layout
 from compiler.backends.nftables_print import TABLE, Filled, Printer, chain_line, elements, filled_set, hashes
 from compiler.backends.text import Refusals
-from compiler.ir.ruleset import Chain, PrefixMap, PrefixSet, Ruleset, Set, Verdict
+from compiler.ir.ruleset import Chain, Goto, Jump, PrefixMap, PrefixSet, Ruleset, Set, Verdict
 from compiler.net import Family, Prefix
 
 #: Elements in one text. libnftables takes 1.6 kB for each, and is no slower with few at once.
@@ -26,8 +26,8 @@ def next_version(sets: Iterable[str]) -> int:
 
 
 class Told:
-    """Names end in `-vN`, by the version in which they are new. `leads`: where addresses lead from base chains, by
-    map."""
+    """Names end in `-vN`, by the version in which they are new. `leads`: where addresses lead, by maps that are asked
+    in front (`Layout.is_lead`)."""
 
     def __init__(self, version: int, ruleset: Ruleset | None = None) -> None:
         self.version = version
@@ -42,16 +42,17 @@ class Told:
         return frozenset((*self._sets.values(), *(name for names in self._maps.values() for name in names.values())))
 
     def local(self, behind: Mapping[str, Mapping[Prefix, Verdict]]) -> dict[Family, frozenset[int]]:
-        """The addresses that lead somewhere, or will do `behind` a change."""
+        """The addresses that lead to a chain, or will do `behind` a change."""
         found: dict[Family, set[int]] = {}
         for leads in (*self.leads.values(), *behind.values()):
-            for prefix in leads:
-                found.setdefault(prefix.family, set()).add(prefix.base)
+            for prefix, verdict in leads.items():
+                if isinstance(verdict, Jump | Goto):
+                    found.setdefault(prefix.family, set()).add(prefix.base)
         return {family: frozenset(addresses) for family, addresses in found.items()}
 
     def led(self, names: Iterable[str]) -> dict[str, dict[Prefix, Verdict]]:
-        """Where addresses lead, by some maps of these."""
-        return {name: self.leads[name] for name in names}
+        """Where addresses lead, by these; nothing of those that are no maps."""
+        return {name: self.leads[name] for name in names if name in self.leads}
 
     def known(self, name: str) -> str | None:
         """What the kernel calls a set, or a map of addresses; None for a map that never had elements."""

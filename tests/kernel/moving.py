@@ -34,9 +34,10 @@ class Turn:
 
 
 def history(seed: int, length: int, slow: int = 0) -> list[Turn]:
-    """Of a random cluster; the first turn is the first ruleset. `slow`: so many rules that match nothing come in front
-    of every rule, and packets stay among rules for so much longer."""
-    compiler = LiveCompiler(Target(Backend.NFTABLES, NODE))
+    """Of a random cluster, every second one closed to pods that nobody knows; the first turn is the first ruleset.
+    `slow`: so many rules that match nothing come in front of every rule, and packets stay among rules for so much
+    longer."""
+    compiler = LiveCompiler(Target(Backend.NFTABLES, NODE), closed=seed % 2 == 1)
     turns: list[Turn] = []
     for batch in World(Random(seed)).history(length):
         change = compiler.take(batch)

@@ -75,7 +75,7 @@ def test_changes_make_what_a_load_brings(
     shared, budget = ((1024, 1 << 18), (2, 1 << 18), (3, 12), (1024, 0))[seed % 4]
     monkeypatch.setattr(reach, "SHARED_MINIMUM", shared)
     monkeypatch.setattr(fastpath, "PAIR_BUDGET", budget)
-    compiler, live = LiveCompiler(Target(Backend.NFTABLES, NODE)), Live()
+    compiler, live = LiveCompiler(Target(Backend.NFTABLES, NODE), closed=seed % 3 == 1), Live()
     loaded, ways = False, set[int]()
     for batch in World(Random(seed)).history(12):
         change = compiler.take(batch)
