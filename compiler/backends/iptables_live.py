@@ -143,7 +143,7 @@ class Live:
         if restores and going:  # a packet that is among the old rules may ask for what goes
             restores[-1] = replace(restores[-1], settle=True)
         last = [*self._moving("del", going), *(f"destroy {name}" for name in left)]
-        return (*_filled([*self._filling(made), *self._moving("add", coming)]), *restores, *_filled(last))
+        return (*_filled([*self._made_anew(made), *self._moving("add", coming)]), *restores, *_filled(last))
 
     def _name(self, sets: Iterable[Set | PrefixSet], version: int) -> None:
         for found in sets:
@@ -202,7 +202,10 @@ class Live:
         return found
 
     def _filling(self, sets: Iterable[Set | PrefixSet]) -> Iterator[str]:
-        """Nobody asks these yet; what an earlier one of the name held is not theirs."""
+        return (line for found in sets for line in ipset.filling(found, self._names[found.name]))
+
+    def _made_anew(self, sets: Iterable[Set | PrefixSet]) -> Iterator[str]:
+        """Nobody asks these yet; what an earlier one of the name holds is not theirs."""
         for found in sets:
             create, *elements = ipset.filling(found, self._names[found.name])
             yield from (create, f"flush {self._names[found.name]}", *elements)

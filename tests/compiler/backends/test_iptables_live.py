@@ -52,10 +52,8 @@ def test_load() -> None:
     assert sets == Step(
         Tool.IPSET,
         "create netpolc-pairs4-v1 hash:ip,port,ip family inet maxelem 4194304 -exist\n"
-        "flush netpolc-pairs4-v1\n"
         "add netpolc-pairs4-v1 10.0.0.1,tcp:80,10.0.0.2 -exist\n"
         "create netpolc-pods6-v1 hash:ip family inet6 maxelem 4194304 -exist\n"
-        "flush netpolc-pods6-v1\n"
         "add netpolc-pods6-v1 ::1 -exist\n",
     )
     assert four == Step(
