@@ -1,7 +1,7 @@
 """Changes of every kind under traffic, an enforcer that is killed in between: what stays allowed is never lost, what
 stays denied never gets through.
 
-    python -m tests.cluster.hitless [--changes 1000] [--flavour nftables ...] [--seed 1]
+    python -m tests.cluster.hitless [--changes 1000] [--flavour nftables ...] [--seed 1] [--option=...]
 
 Before a change the oracle says which flows keep their verdict in every state that it goes through: these are sent and
 judged, packet by packet, while the change comes into force. The others are sent until they have changed sides; from
@@ -122,15 +122,22 @@ def verdicts(objects: Mapping[Key, Object], sent: Sequence[Flow]) -> list[bool]:
 
 
 def run(
-    flavour: str, changes: int, seed: int, folder: Path, store: Store, told: int = 0, ends_every: int = ENDS_EVERY
+    flavour: str,
+    changes: int,
+    seed: int,
+    folder: Path,
+    store: Store,
+    told: int = 0,
+    ends_every: int = ENDS_EVERY,
+    more: Sequence[str] = (),
 ) -> Result:
-    """`told`: a line on standard error every so many changes. Stops at the first that loses or leaks something. Raises
-    NotInForce."""
+    """`told`: a line on standard error every so many changes; `more`: options of `netpolc enforce`. Stops at the first
+    change that loses or leaks something. Raises NotInForce."""
     random = Random(seed)
     churn, sent, result = Churn(random), flows(random, FLOWS), Result()
     for item in churn.objects.values():
         store.put(item)
-    options = (*store.arguments(), "--node", NODE, "--backend", flavour)
+    options = (*store.arguments(), "--node", NODE, "--backend", flavour, *more)
     with Rig(NODES[NODE]) as rig, Enforcer(rig.namespace, folder, *options) as enforcer:
         rig.namespace.sysctl({"net.netfilter.nf_conntrack_tcp_be_liberal": 1})
         with Generator(rig.ends) as generator:
@@ -222,12 +229,13 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=1000)
     parser.add_argument("--flavour", action="append", choices=FLAVOURS, default=[])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--option", action="append", default=[], help="of netpolc enforce, as --option=--incremental")
     given = parser.parse_args()
     failed = False
     for flavour in _flavours(given.flavour):
         with tempfile.TemporaryDirectory() as folder:
             store = Folder(Path(folder) / "cluster")
-            result = run(flavour, given.changes, given.seed, Path(folder) / "run", store, told=100)
+            result = run(flavour, given.changes, given.seed, Path(folder) / "run", store, 100, more=given.option)
         print(f"{flavour}: {result}", flush=True)
         for words, counts in (("lost", result.lost), ("leaked", result.leaked)):
             for flow, count in counts.most_common(20):
