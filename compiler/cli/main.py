@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -61,7 +62,10 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        gc.disable()  # modules live to the end
         command = importlib.import_module(COMMANDS[cmd_name]).command
+        gc.enable()
+        gc.freeze()
         assert isinstance(command, click.Command)
         return command
 
