@@ -202,9 +202,9 @@ class Asking:
         return name
 
     def _new_set(self, spans: Intervals, family: Family) -> str:
-        found = nested(spans, family)
         count = sum(high - low + 1 for low, high in spans)
-        hosts = count <= min(_SPREAD * len(found), 1 << 16)
+        found = nested(spans, family) if count > _SPREAD else ()
+        hosts = count <= _SPREAD or count <= min(_SPREAD * len(found), 1 << 16)
         name = self._namer.name(f"a{family.value}", "hosts" if hosts else "nets", repr(spans))
         if name not in self._sets:
             if hosts:
