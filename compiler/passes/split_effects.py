@@ -47,7 +47,9 @@ class _Split:
         self._ruleset = ruleset
         self._capabilities = capabilities
         self._added: dict[str, Chain] = {}
+        #: By the identity of what rules for one statement share, and so the answer.
         self._known: dict[tuple[object, ...], Jump | Goto] = {}
+        self._ones: dict[tuple[int, ...], bool] = {}
         self._namer = Namer()
         self._prefix_sets = {found.name for found in ruleset.sets if isinstance(found, PrefixSet)}
 
@@ -71,19 +73,21 @@ class _Split:
             yield from self._parts(rule, family)
         else:
             named = naming(rule.matches)
-            # Rules for one statement share these, and so the answer.
             key = (*map(id, (rule.effects, rule.verdict, rule.origins, rule.note, chain.table, family)), named)
             there = self._known.get(key)
             if there is None:
                 there = self._known[key] = self._aside(rule, chain, family, named)
-            yield replace(rule, effects=(), verdict=there)
+            yield Rule(rule.matches, there, rule.family, rule.origins, rule.weight, rule.note)
 
     def _is_one(self, rule: Rule, family: Family | None) -> bool:
         """Whether it can be printed as one rule, or as one for each family: then the matches may be asked twice, as
         every packet is of one family."""
-        if len(rule.effects) == 1 and rule.verdict == Continue():
-            return True
-        return len(list(self._parts(rule, family))) == 1
+        key = id(rule.effects), id(rule.verdict), id(rule.family), id(family)
+        found = self._ones.get(key)
+        if found is None:
+            alone = len(rule.effects) == 1 and rule.verdict == Continue()
+            found = self._ones[key] = alone or len(list(self._parts(rule, family))) == 1
+        return found
 
     def _aside(self, rule: Rule, chain: Chain, family: Family | None, protocol: IsProtocol | None) -> Jump | Goto:
         """The way to a chain of its effects and its verdict."""

@@ -10,7 +10,7 @@ each of the rules for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.backends.target import Capabilities
@@ -25,6 +25,7 @@ def split_prefix_sets(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
     if capabilities.prefix_sets or not prefix_sets:
         return ruleset
     split = {found.name: _Split(found) for found in prefix_sets}
+    ways = {(name, field): found for name, one in split.items() for field, found in one.ways.items()}
     sets: list[Set | PrefixSet] = []
     for found in ruleset.sets:
         sets.extend(split[found.name].hashes.values() if isinstance(found, PrefixSet) else (found,))
@@ -32,7 +33,7 @@ def split_prefix_sets(ruleset: Ruleset, capabilities: Capabilities) -> Ruleset:
     for chain in ruleset.chains:
         rules: list[Rule | Lookup] = []
         for rule in chain.rules:
-            rules.extend(_rules(rule, split) if isinstance(rule, Rule) else (rule,))
+            rules.extend(_rules(rule, ways) if isinstance(rule, Rule) else (rule,))
         chains.append(replace(chain, rules=tuple(rules)))
     return replace(ruleset, chains=tuple(chains), sets=tuple(sets))
 
@@ -90,15 +91,16 @@ class _Split:
             yield tuple(found)
 
 
-def _rules(rule: Rule, split: Mapping[str, _Split]) -> list[Rule]:
+def _rules(rule: Rule, ways: Mapping[tuple[str, Field], Sequence[tuple[Match, ...]]]) -> list[Rule]:
     """The rule once for each way to meet its matches; not at all when it asks an empty set."""
-    if not any(isinstance(match, InSet) and match.set in split for match in rule.matches):
-        return [rule]
     asked: list[tuple[Match, ...]] = [()]
-    for match in rule.matches:
-        if isinstance(match, InSet) and match.set in split:
-            ways = split[match.set].ways[match.fields[0]]
-            asked = [(*before, *way) for before in asked for way in ways]
-        else:
-            asked = [(*before, match) for before in asked]
-    return [rule.asking(matches, rule.family) for matches in asked]
+    done = 0
+    for n, match in enumerate(rule.matches):
+        if isinstance(match, InSet) and (found := ways.get((match.set, match.fields[0]))) is not None:
+            between = rule.matches[done:n]
+            asked = [(*before, *between, *way) for before in asked for way in found]
+            done = n + 1
+    if not done:
+        return [rule]
+    rest = rule.matches[done:]
+    return [rule.asking(matches + rest, rule.family) for matches in asked]
