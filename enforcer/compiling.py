@@ -6,7 +6,7 @@ else's rules need wait for a defect of netpolc, and no packet gets through by on
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.analysis.proof import Proof, Prover
@@ -14,11 +14,11 @@ from compiler.backends.target import Target
 from compiler.errors import NetpolcError
 from compiler.live.batch import Batch
 from compiler.pipeline import Artifacts, Compiler
-from compiler.resources.cluster import Node, Pod
+from compiler.resources.cluster import Pod
 from compiler.resources.language import Program
 from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
-from enforcer.picture import Closed, Picture, View, barring
+from enforcer.picture import Closed, Objects, Picture, View, barring
 from enforcer.plan import Desired, Wanted, whole
 
 #: So many times pods are closed because of what a proof found; then the rules that are there stay.
@@ -66,11 +66,22 @@ class Whole:
         """Takes a batch that somebody else makes rules of."""
         self._picture.take(batch)
 
+    def objects(self) -> Objects:
+        """Policies and cluster, as they were taken."""
+        return self._picture.policies, self._picture.snapshot()
+
     def made(self, program: Program) -> Compiled:
         """The rules of the node as it is known. Raises as `compile` does."""
-        snapshot = self._picture.snapshot()
-        made = self.compile(self._picture.policies, snapshot, program)
-        return replace(made, remarks=made.remarks + left_open(self._closed, snapshot.nodes))
+        made = self.compile(*self.objects(), program)
+        return replace(made, remarks=made.remarks + self.left_open())
+
+    def left_open(self) -> tuple[str, ...]:
+        """What is to be said of addresses that nobody knows yet."""
+        closed = self._closed
+        if closed is None or closed.ranges or ((node := self._picture.node(closed.node)) and node.pod_cidrs):
+            return ()
+        name = closed.node
+        return (f"node {name} has no podCIDRs: pods that nobody knows yet are not denied (--pod-range says where)",)
 
     def compile(self, policies: Sequence[Located], snapshot: Snapshot, program: Program) -> Compiled:
         """The rules of the node. Raises NetpolcError for a program that cannot be compiled, NotProved for rules of
@@ -108,13 +119,6 @@ class Whole:
         ours = [pod for pod in snapshot.pods if pod.node == self._node and pod.holds_addresses]
         alike = {_kind(pod) for pod in ours if not proof.ends.isdisjoint(pod.ips)}
         return frozenset(address for pod in ours if _kind(pod) in alike for address in pod.ips)
-
-
-def left_open(closed: Closed | None, nodes: Mapping[str, Node]) -> tuple[str, ...]:
-    """What is to be said of addresses that nobody knows yet."""
-    if closed is None or closed.ranges or ((node := nodes.get(closed.node)) and node.pod_cidrs):
-        return ()
-    return (f"node {closed.node} has no podCIDRs: pods that nobody knows yet are not denied (--pod-range says where)",)
 
 
 def _kind(pod: Pod) -> Hashable:

@@ -10,6 +10,7 @@ from threading import Event, Thread
 
 from compiler.resources.cluster import Pod
 from compiler.semantics.packet import Packet
+from compiler.snapshot import Snapshot
 from enforcer.denials import Denial, denial, packet_of
 from enforcer.nflog import Listener
 from enforcer.reconcile import View
@@ -45,7 +46,7 @@ class Hearing:
         self._node, self._look = node, look
         self._listener = Listener(group, _LARGEST)
         self._ending = Event()
-        self._view: View | None = None
+        self._snapshot: Snapshot | None = None
         self._holders: dict[str, list[Pod]] = {}
         #: Told packets; the kernel copies some of a flood only.
         self.pairs: Counter[Pair] = Counter()
@@ -86,9 +87,10 @@ class Hearing:
 
     def _held(self, address: str, view: View) -> Sequence[Pod]:
         """Pods that hold it, of which there are several for a moment when an address is used again."""
-        if view is not self._view:
-            self._view, self._holders = view, {}
-            for pod in view.snapshot.pods:
+        snapshot = view.snapshot
+        if snapshot is not self._snapshot:
+            self._snapshot, self._holders = snapshot, {}
+            for pod in snapshot.pods:
                 if pod.holds_addresses:
                     for one in pod.ips:
                         self._holders.setdefault(one, []).append(pod)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from compiler.ir.ruleset import Ruleset
 from compiler.live.batch import Batch, PodKey, PolicyKey
 from compiler.resources.cluster import Namespace, Node, Pod
-from compiler.resources.language import Program
+from compiler.resources.language import NO_PROGRAM, Program
 from compiler.snapshot import Snapshot, build
 from compiler.sources.manifests import Located
 
@@ -29,14 +29,45 @@ class Closed:
     ranges: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+#: Policies and cluster.
+Objects = tuple[tuple[Located, ...], Snapshot]
+
+
 class View:
     """What rules were made of, and the rules."""
 
-    policies: tuple[Located, ...]
-    snapshot: Snapshot
-    program: Program
-    ruleset: Ruleset = field(default_factory=lambda: Ruleset(()))
+    def __init__(
+        self,
+        policies: Sequence[Located],
+        snapshot: Snapshot,
+        program: Program,
+        ruleset: Ruleset | None = None,
+    ) -> None:
+        self._objects: Callable[[], Objects] = lambda: (tuple(policies), snapshot)
+        self._local: tuple[Pod, ...] | None = None
+        self.program, self.ruleset = program, Ruleset(()) if ruleset is None else ruleset
+
+    @classmethod
+    def later(cls, look: Callable[[], Objects], local: tuple[Pod, ...], ruleset: Ruleset) -> View:
+        """One whose objects are put together when somebody asks for them, and may be some seconds newer or older than
+        the rules then. `local`: pods of the node, exactly."""
+        found = cls((), Snapshot(), NO_PROGRAM, ruleset)
+        found._objects, found._local = look, local
+        return found
+
+    @property
+    def policies(self) -> tuple[Located, ...]:
+        return self._objects()[0]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._objects()[1]
+
+    def local(self, node: str) -> tuple[Pod, ...]:
+        """The pods of the node that has the rules."""
+        if self._local is None:
+            self._local = tuple(pod for pod in self.snapshot.pods if pod.node == node)
+        return self._local
 
 
 class Picture:
@@ -59,6 +90,9 @@ class Picture:
     def policies(self) -> tuple[Located, ...]:
         """In the order of their keys."""
         return tuple(located for _, located in sorted(self._policies.items()))
+
+    def node(self, name: str) -> Node | None:
+        return self._nodes.get(name)
 
     def snapshot(self) -> Snapshot:
         """The cluster at this moment."""

@@ -28,7 +28,7 @@ class Revoking:
 
     def _pods(self, views: Iterable[View]) -> Iterable[bytes]:
         for view in views:
-            for pod in view.snapshot.pods:
-                if pod.node == self._node and pod.holds_addresses:
+            for pod in view.local(self._node):
+                if pod.holds_addresses:
                     for family, value in map(parse_address, pod.ips):
                         yield value.to_bytes(family.bits // 8, "big")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import click
@@ -18,9 +19,11 @@ from enforcer.conntrack import Conntrack
 from enforcer.folder import Folder
 from enforcer.hearing import GROUP
 from enforcer.holds import holds_of
+from enforcer.later import Later
 from enforcer.logs import set_up
 from enforcer.main import Applied, Daemon, Settings
 from enforcer.move import Leaving
+from enforcer.moving import Moving
 from enforcer.noticing import Noticing
 from enforcer.picture import Closed
 from enforcer.place import Place, Running
@@ -102,6 +105,12 @@ class _Group(click.ParamType[int | None]):
     is_flag=True,
     help="Show bridged packets to netfilter (net.bridge.bridge-nf-call-*): else pods on one bridge pass every policy.",
 )
+@click.option(
+    "--incremental/--whole",
+    default=False,
+    show_default="whole",
+    help="Change what is in force element by element, or compile everything with each change.",
+)
 @click.option("--once", is_flag=True, help="End when the rules are in force.")
 @options.state_dir
 @click.option(
@@ -122,6 +131,7 @@ def command(
     listen: tuple[str, int] | None,
     log_group: int | None,
     enable_bridge_nf: bool,
+    incremental: bool,
     once: bool,
     state_dir: Path,
     log_level: str,
@@ -142,7 +152,8 @@ def command(
     try:
         place = Place(state_dir)
         place.take()
-        try:
+        with ExitStack() as ending:
+            ending.callback(place.leave)
             choice, dataplane = options.opened(backend, family)
             chosen = choice.backend
             log.info("back end %s: %s", chosen, choice.why)
@@ -155,12 +166,13 @@ def command(
             settings = Settings(name, chosen, said, listen, once, log_group)
             closed = Closed(name, pod_ranges) if unknown_pods == "deny" else None
             leaving = Leaving(choice, lambda other: tools.dataplane(other, FAMILIES["dual"]))
-            applied: list[Applied] = [leaving, Revoking(name, Conntrack(holds_of(chosen))), Noticing(name, pod_ranges)]
+            revoking = ending.enter_context(closing(Later(Revoking(name, Conntrack(holds_of(chosen))))))
+            noticing = ending.enter_context(closing(Later(Noticing(name, pod_ranges), rest=60)))
+            applied: list[Applied] = [leaving, revoking, noticing]
             if (folder := os.environ.get("STATE_DIRECTORY")) is not None:  # systemd's
                 applied.append(Remembering(Path(folder), name))
-            sys.exit(Daemon(settings, source, dataplane, Whole(target, closed), place, applied).run())
-        finally:
-            place.leave()
+            engine = Moving(target, closed, dataplane.read) if incremental else Whole(target, closed)
+            sys.exit(Daemon(settings, source, dataplane, engine, place, applied).run())
     except Running as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(3)

@@ -64,14 +64,14 @@ def shared() -> Iterator[Cluster]:
 
 
 class World:
-    def __init__(self, cluster: Cluster, folder: Path, backend: str) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, backend: str, engine: str = "--whole") -> None:
         self.shared, self.node = cluster, cluster.node()
         self.web, self.client = cluster.pods["shop/web"], cluster.pods["shop/client"]
         self.manifests = folder / "cluster"
         self.manifests.mkdir()
         pods = "".join(POD.format(name=pod.name.partition("/")[2], ips=pod.ips) for pod in (self.web, self.client))
         (self.manifests / "pods.yaml").write_text(NODE + pods)
-        options = ("--cluster", str(self.manifests), "--node", "node1", "--backend", backend)
+        options = ("--cluster", str(self.manifests), "--node", "node1", engine, "--backend", backend)
         self.enforcer = Enforcer(self.node.namespace, folder, *options)
 
     def policy(self, port: int) -> None:
@@ -92,11 +92,19 @@ class World:
 
 
 @pytest.fixture
-def world(shared: Cluster, tmp_path: Path, flavour: str) -> Iterator[World]:
-    found = World(shared, tmp_path, flavour)
+def world(shared: Cluster, tmp_path: Path, flavour: str, engine: str) -> Iterator[World]:
+    found = World(shared, tmp_path, flavour, engine)
     yield found
     found.enforcer.end(signal.SIGKILL)
     clear(found.node.namespace)
+
+
+@pytest.fixture
+def engine() -> str:
+    return "--whole"
+
+
+either_engine = pytest.mark.parametrize("engine", ["--whole", "--incremental"])
 
 
 @pytest.fixture(params=FLAVOURS)
@@ -104,6 +112,7 @@ def flavour(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@either_engine
 def test_connections_follow_the_files(world: World) -> None:
     world.policy(PORT)
     with world.enforcer as enforcer:
@@ -120,6 +129,7 @@ def test_connections_follow_the_files(world: World) -> None:
     assert "stopped by SIGTERM; the rules stay" in enforcer.log
 
 
+@either_engine
 def test_rules_stay_whatever_ends_the_daemon(world: World) -> None:
     world.policy(PORT)
     with world.enforcer as enforcer:
@@ -221,6 +231,7 @@ def state(world: World, variant: str) -> list[str]:
     return [*tables, *others, *rules, run("ipset", "list", "-n")]
 
 
+@either_engine
 def test_rules_are_proved_by_the_snapshot(world: World, tmp_path: Path) -> None:
     world.policy(PORT)
     with world.enforcer as enforcer:
@@ -241,6 +252,7 @@ def test_once(world: World) -> None:
     assert not broken(world.opens(PORT), world.stays_shut(OTHER))
 
 
+@either_engine
 def test_open_connections_that_a_change_revokes_are_cut(world: World) -> None:
     """Those, and no others."""
     world.policy(PORT)
@@ -267,6 +279,7 @@ def connected(world: World, port: int) -> tuple[socket.socket, socket.socket]:
     return client, accepted
 
 
+@either_engine
 def test_a_pod_that_nobody_knows_is_closed(world: World, flavour: str) -> None:
     """Until its object is there; and what has its address when it is gone, too."""
     world.policy(PORT)
@@ -294,6 +307,7 @@ def test_a_pod_that_nobody_knows_is_closed(world: World, flavour: str) -> None:
         )
 
 
+@either_engine
 def test_boot_closes_pods_until_they_are_known(world: World, flavour: str, tmp_path: Path) -> None:
     """And knows the ranges that the enforcer knew last."""
     lasting = tmp_path / "lasting"
