@@ -20,6 +20,9 @@ from compiler.ir.match import Field, InPrefix, InSet, Replies
 from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Hook, Jump, Return, Rule, Ruleset, Set
 from compiler.net import Family, Prefix
 from enforcer.iptables import Iptables, Variant
+from enforcer.iptables_legacy import LegacyReader
+from enforcer.iptables_nft import NftReader
+from enforcer.iptables_sight import Sight
 from tests.kernel.namespace import Namespace
 
 _PODS, _PAIRS, _TURNS = 110, 100_000, 200
@@ -98,20 +101,28 @@ def rows(variant: Variant, pods: int, pairs: int, turns: int) -> Iterator[str]:
         yield row("a new chain: its text and its way in", measured(put, turns // 10), statistics.median(alone))
         again = [Step(step.tool, step.text) for step in steps if step.tool is Tool.IPTABLES]
         yield row("all chains anew", measured(lambda _: dataplane.apply(again), turns // 10))
-        yield row("whether anything changed", measured(lambda _: dataplane.read(), turns))
-        yield row(
-            "the same, after others changed their rules",
-            measured(lambda _: _stirred(namespace, variant, dataplane), 10),
-        )
+        sight = Sight(found.families, LegacyReader if variant is Variant.LEGACY else NftReader)
+        sight.look()
+        yield row("looking whether anything changed", measured(lambda _: sight.look(), turns // 4))
+        stirred = measured(lambda _: _stirred(namespace, variant, sight), 10)
+        yield row("the same, after others changed their rules", stirred)
+        sight.close()
+
+        def whole(turn: int) -> None:
+            dataplane.read()
+            add(turn + turns)
+            dataplane.sweep(dataplane.read())
+
+        yield row("one element, looking before and behind", measured(whole, turns), beside)
         yield row("a fingerprint of every element", measured(lambda _: dataplane.read(deep=True), 5))
         yield row("counters, their words known", measured(lambda _: dataplane.counters(0), 10))
         dataplane.close()
     namespace.close()
 
 
-def _stirred(namespace: Namespace, variant: Variant, dataplane: Iptables) -> None:
+def _stirred(namespace: Namespace, variant: Variant, sight: Sight) -> None:
     namespace.run(f"iptables-{variant.value}", "-A", "INPUT")
-    dataplane.read()
+    sight.look()
 
 
 def main() -> None:

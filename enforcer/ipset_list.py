@@ -12,13 +12,14 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from enforcer.netlink import Netlink, attribute, attributes, each, text, word
+from enforcer.netlink import Message, Netlink, attribute, attributes, each, text, word
 
 _SUBSYSTEM = 6 << 8  # NFNL_SUBSYS_IPSET
 _LIST, _BY_NAME = _SUBSYSTEM | 7, _SUBSYSTEM | 14
 _PROTOCOL, _SETNAME, _TYPENAME, _FAMILY, _FLAGS, _DATA, _ADT, _INDEX = 1, 2, 3, 5, 6, 7, 8, 11
 _MAXELEM, _ELEMENTS, _REFERENCES = 19, 24, 25
 _HEADERS_ONLY = 1 << 2  # IPSET_FLAG_LIST_HEADER
+_BRIEFLY = attribute(_FLAGS, struct.pack(">I", _HEADERS_ONLY))
 _VERSION = attribute(_PROTOCOL, b"\x06")  # IPSET_PROTOCOL_MIN: all kernels since 2.6.39
 _NEWER = attribute(_PROTOCOL, b"\x07")  # of the lookup by name
 
@@ -35,16 +36,26 @@ class Header(NamedTuple):
 
 def headers(netlink: Netlink, prefix: str) -> list[Header]:
     """The sets whose names begin so, by name. OSError when the kernel has no ipset."""
-    flags = attribute(_FLAGS, struct.pack(">I", _HEADERS_ONLY))
-    found = []
-    for message in netlink.dump(_LIST, socket.AF_INET, _VERSION + flags):
-        said = attributes(message.payload)
-        name = text(said[_SETNAME])
-        if name.startswith(prefix) and _DATA in said:
-            data = attributes(said[_DATA])
-            declared = text(said[_TYPENAME]), said[_FAMILY][0], _number(data.get(_MAXELEM))
-            found.append(Header(name, declared, _number(data.get(_ELEMENTS)), _number(data.get(_REFERENCES))))
-    return sorted(found)
+    found = (_header(message) for message in netlink.dump(_LIST, socket.AF_INET, _VERSION + _BRIEFLY))
+    return sorted(header for header in found if header is not None and header.name.startswith(prefix))
+
+
+def header(netlink: Netlink, name: str) -> Header | None:
+    """That of one set; None without it. OSError when the kernel refuses."""
+    try:
+        (answer, *_) = netlink.dump(_LIST, socket.AF_INET, _VERSION + attribute(_SETNAME, word(name)) + _BRIEFLY)
+    except FileNotFoundError:
+        return None
+    return _header(answer)
+
+
+def _header(message: Message) -> Header | None:
+    said = attributes(message.payload)
+    if _DATA not in said:
+        return None
+    data = attributes(said[_DATA])
+    declared = text(said[_TYPENAME]), said[_FAMILY][0], _number(data.get(_MAXELEM))
+    return Header(text(said[_SETNAME]), declared, _number(data.get(_ELEMENTS)), _number(data.get(_REFERENCES)))
 
 
 def index(netlink: Netlink, name: str) -> int:

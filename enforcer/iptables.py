@@ -8,22 +8,18 @@ tables, and at how many elements sets have.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import partial
 
-from compiler.backends.ipset import PREFIX as SET_PREFIX
 from compiler.backends.iptables_rules import PREFIX
 from compiler.net import Family
 from compiler.profiles.profiles import Profile
-from enforcer import ipset_list
 from enforcer.bypass import bypasses
 from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
 from enforcer.grace import settle
@@ -31,9 +27,9 @@ from enforcer.ipset import Failed, Ipset
 from enforcer.iptables_counts import Counters
 from enforcer.iptables_legacy import LegacyReader
 from enforcer.iptables_nft import NftReader
+from enforcer.iptables_sight import Sight, digest
 from enforcer.jumps import Place, leading, placed, removing, wanted
-from enforcer.netlink import Netlink
-from enforcer.xtables import TOOLS, Chains, Reader
+from enforcer.xtables import TOOLS, Chains
 
 _TOOL = {Family.IPV4: Tool.IPTABLES, Family.IPV6: Tool.IP6TABLES}
 _FAMILY = {tool: family for family, tool in _TOOL.items()}
@@ -65,10 +61,9 @@ class Iptables:
         for tool in (*(f"{TOOLS[family]}-{variant.value}-restore" for family in self._families), "ipset"):
             if shutil.which(tool) is None:
                 raise FileNotFoundError(errno.ENOENT, f"{tool} is not installed")
-        self._netlink = Netlink()
         self._ipset = Ipset()
-        self._names: dict[int, str] = {}
-        self._reader: Reader = LegacyReader(self._set_name) if variant is Variant.LEGACY else NftReader(self._set_name)
+        self._sight = Sight(self._families, LegacyReader if variant is Variant.LEGACY else NftReader)
+        self._reader = self._sight.reader
         self._counters = Counters(self._reader, self._listed)
         #: The jumps that we brought in: their words, and what the kernel made of them.
         self._jumps: dict[tuple[Family, Place], tuple[str, bytes]] = {}
@@ -76,70 +71,24 @@ class Iptables:
         self._rules: str | None = None
         self._sets: str | None = None
         self._looked_at = 0.0
-        #: Our chains as they were, and a digest of them, with the stamp of then; and how often rules ask each set.
-        self._seen: tuple[Hashable, list[str], str] = (None, [], "")
-        self._asked: Counter[str] = Counter()
 
     # What is there
 
     def read(self, deep: bool = False) -> Actual:
-        """Raises Busy while rules change faster than they are read."""
+        """What others do is seen after LOOK seconds, or at once when it is `deep`. Raises Busy while rules change
+        faster than they are read."""
         try:
-            sets = self._headers()
-            chains, rules = self._rules_there(sets)
-            counted = _digest(_sets_text(sets))
-            self._rules, self._sets = self._rules or rules, self._sets or counted
-            digest = _digest((rules, counted))
+            seen = self._sight.look(0.0 if deep else LOOK)
+            self._rules, self._sets = self._rules or seen.rules, self._sets or seen.counted
+            fingerprint = digest((seen.rules.encode(), seen.counted.encode()))
             if deep:
-                members = [ipset_list.digest(self._netlink, header.name) for header in sets]
-                digest = "deep " + _digest((digest, *members))
+                members = (self._sight.members(name).encode() for name in sorted(seen.sets))
+                fingerprint = "deep " + digest((fingerprint.encode(), *members))
         except OSError as error:
             raise _unread(error) from error
-        if not (chains or sets):
+        if not (seen.chains or seen.sets):
             return Actual()
-        return Actual(frozenset(chains), frozenset(header.name for header in sets), digest)
-
-    def _rules_there(self, sets: Iterable[ipset_list.Header]) -> tuple[list[str], str]:
-        """Names of our chains, and a digest of them and of the jumps to them."""
-        stamp = self._reader.stamp(self._families)
-        if stamp == self._seen[0]:
-            return self._seen[1:]
-        self._learn(sets)
-        names: list[str] = []
-        parts: list[bytes] = []
-        self._asked = Counter()
-        for family in self._families:
-            for table in self._reader.tables(family):
-                for chain, rules in sorted(self._reader.chains(family, table).items()):
-                    name = f"{TOOLS[family]} {table} {chain}"
-                    self._asked.update(asked for rule in rules for asked in rule.asks)
-                    if chain.startswith(PREFIX):
-                        names.append(name)
-                        parts += [name.encode(), *(rule.content for rule in rules)]
-                    else:  # where our jumps stand; others may do behind them what they like
-                        jumps = ((n, rule) for n, rule in enumerate(rules) if rule.target.startswith(PREFIX))
-                        parts += (b"%s %d %s" % (name.encode(), n, rule.content) for n, rule in jumps)
-        self._seen = stamp, names, _digest_bytes(parts)  # a change meanwhile has another stamp
-        return self._seen[1:]
-
-    def _headers(self) -> Sequence[ipset_list.Header]:
-        try:
-            return ipset_list.headers(self._netlink, SET_PREFIX)
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):  # a kernel without ipset has no sets
-                return ()
-            raise
-
-    def _learn(self, sets: Iterable[ipset_list.Header]) -> None:
-        """Numbers of our sets, as rules have them; a set keeps its number, and one that rules ask cannot go."""
-        there = {header.name for header in sets}
-        self._names = {number: name for number, name in self._names.items() if name in there}
-        for name in there - set(self._names.values()):
-            with suppress(FileNotFoundError):
-                self._names[ipset_list.index(self._netlink, name)] = name
-
-    def _set_name(self, number: int) -> str:
-        return self._names.get(number, f"{number}")
+        return Actual(seen.chains, frozenset(seen.sets), fingerprint)
 
     # Changing it
 
@@ -148,11 +97,11 @@ class Iptables:
         for number, step in enumerate(steps):
             if step.tool is Tool.IPSET:
                 self._sets = None
-                if "destroy " in step.text:
-                    self._names = {}
+                self._sight.touch(step.text)
                 self._fill(step.text, number)
             elif step.tool in _FAMILY:
                 self._rules = None
+                self._sight.touch_rules()
                 self._restore(_FAMILY[step.tool], step.text, number)
             else:
                 raise Refused(f"iptables does not read texts of {step.tool.value}", number)
@@ -270,7 +219,7 @@ class Iptables:
         """Of these sets. The kernel lets go of a set some time after the last rule that asked it."""
         until = time.monotonic() + _RELEASE
         while names:
-            found = {header.name for header in self._headers() if header.references > self._asked[header.name]}
+            found = self._sight.asked_by_others()
             if names.isdisjoint(found) or time.monotonic() > until:
                 return names & found
             time.sleep(_RELEASE / 10)
@@ -286,7 +235,8 @@ class Iptables:
     def counters(self, at: float) -> Sequence[Profile]:
         """Of rules in our chains."""
         try:
-            self._learn(self._headers())
+            self._sight.look(LOOK)
+            self._sight.learn()
             return [self._counters.profile(family, at) for family in self._families]
         except OSError as error:
             raise _unread(error) from error
@@ -322,17 +272,14 @@ class Iptables:
 
     def _is_changed(self) -> bool:
         """Whether what is there is not what we left; that is what is known from now on."""
-        headers = self._headers()
-        _, rules = self._rules_there(headers)
-        sets = _digest(_sets_text(headers))
-        changed = (self._rules or rules, self._sets or sets) != (rules, sets)
-        self._rules, self._sets = rules, sets
+        seen = self._sight.look()
+        changed = (self._rules or seen.rules, self._sets or seen.counted) != (seen.rules, seen.counted)
+        self._rules, self._sets = seen.rules, seen.counted
         return changed
 
     def close(self) -> None:
-        self._reader.close()
+        self._sight.close()
         self._ipset.close()
-        self._netlink.close()
 
 
 def _unread(error: OSError, number: int = 0) -> Busy:
@@ -345,19 +292,3 @@ def _leading_to(chains: Chains, gone: frozenset[str]) -> Iterator[str]:
     for name, rules in chains.items():
         if not name.startswith(PREFIX) and any(rule.target in gone for rule in rules):
             yield name
-
-
-def _sets_text(headers: Iterable[ipset_list.Header]) -> Iterator[str]:
-    """How many rules ask a set is their business."""
-    return (f"{header.name} {header.declared} {header.elements}" for header in headers)
-
-
-def _digest(parts: Iterable[str]) -> str:
-    return _digest_bytes(part.encode() for part in parts)
-
-
-def _digest_bytes(parts: Iterable[bytes]) -> str:
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(b"%d:" % len(part) + part)
-    return whole.hexdigest()
