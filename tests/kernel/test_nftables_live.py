@@ -111,11 +111,6 @@ def test_a_load_beside_what_an_earlier_one_left(place: Place) -> None:
     assert (actual.chains, actual.sets) == (again.chains, again.sets)
 
 
-def test_versions_are_told_from_digests() -> None:
-    assert next_version([]) == 1
-    assert next_version(["pairs4-v3", "egress4-32-v12", "in4-a-5r4oyd2-a-32-3eff0a78cc", "pairs4-1234567890"]) == 13
-
-
 def test_large_sets_come_in_several_texts(place: Place) -> None:
     """libnftables takes 1.6 kB for each element that it is told in one text."""
     pairs = tuple((n, 1, TCP, 80) for n in range(3 * CHUNK + 5))

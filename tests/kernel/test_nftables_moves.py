@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from random import Random
 
 import pytest
 
-from compiler.backends.nftables_live import Live
+from compiler.backends.nftables_live import Live, next_version
 from compiler.backends.nftables_print import elements, key_text, mapped_text
 from compiler.backends.steps import Step, Tool
 from compiler.ir.change import Change, canonical, difference
@@ -33,6 +37,7 @@ from compiler.lower import fastpath
 from compiler.net import UDP, Family, parse_address, parse_prefix
 from compiler.resolve import reach
 from compiler.semantics.packet import Packet
+from enforcer.dataplane import Actual
 from enforcer.nft import Nft
 from tests.kernel.flood import DENIED, PASSES, Flood
 from tests.kernel.moving import Turn, history, meanwhile, packets, slowed, verdicts
@@ -40,7 +45,7 @@ from tests.kernel.rig import Rig
 
 pytestmark = pytest.mark.kernel
 
-LENGTH = 14
+LENGTH = 12
 
 
 @pytest.fixture(scope="module")
@@ -210,10 +215,56 @@ def test_exchanged_elements(rig: Rig, what: str, careful: bool) -> None:
 @pytest.mark.parametrize("slow", [0, 60])
 def test_no_packet_meets_a_third_verdict(rig: Rig, twin: Rig, limits: None, slow: int) -> None:
     judged = 0
-    for seed in range(3):
+    for seed in range(2 if slow else 3):
         count, found = wrong(rig, twin, history(seed, LENGTH, slow), seed)
         assert found == []
         judged += count
         rig.reset()
     print(f"{judged} packets")
     assert judged > 1000
+
+
+def _begun_again(turns: Sequence[Turn], number: int) -> None:
+    """What a daemon does that starts: loads beside what is there, takes away what was left, goes on with changes."""
+    nft = Nft()
+    live = Live(next_version(nft.read().sets))
+    nft.apply(live.load(turns[number % 2].after))
+    nft.apply(nft.sweep(Actual(live.chains, live.sets)))
+    one, two = turns[number % 2].after, turns[(number + 1) % 2].after
+    nft.apply(live.update(difference(one, two), two))
+    nft.apply(live.update(difference(two, one), one))
+    nft.close()
+
+
+def test_killed_at_any_moment_and_begun_again(rig: Rig, twin: Rig) -> None:
+    """What it was about to do is done or not; the next one needs to know nothing of it."""
+    random, turns = Random(7), history(0, LENGTH)[1:3]
+    sent = packets(turns, random)
+    with twin.namespace:
+        still = Nft()
+    one, two = verdicts(twin, still, turns, sent)
+    still.close()
+    with rig.namespace, Flood(rig, sent) as flood:
+        _begun_again(turns, 0)
+        flood.expect(meanwhile(one, two))
+        for _ in range(40):
+            child = os.fork()
+            if not child:
+                with suppress(BaseException):
+                    for number in count():
+                        _begun_again(turns, number)
+                os._exit(1)
+            time.sleep(random.uniform(0.01, 0.12))
+            os.kill(child, signal.SIGKILL)
+            assert os.waitpid(child, 0)[1] == signal.SIGKILL, "it died by itself"
+        _begun_again(turns, 0)
+        assert (flood.lost, flood.leaked) == ({}, {})
+        assert flood.sent > 1000
+    with rig.namespace:
+        nft = Nft()
+    assert rig.forwarded(sent) == one
+    assert {name.rpartition("-v")[0] for name in nft.read().sets} <= {
+        *(found.name for found in turns[0].after.sets),
+        *(f"{found.name}-{p.length}" for found in turns[0].after.maps for p, _ in found.elements),
+    }
+    nft.close()
