@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from compiler.backends.target import Target
-from compiler.live.index import Index, Step, Watched
+from compiler.live.groups import Step, Watched
+from compiler.live.index import Index
 from compiler.live.kept import Kept
 from compiler.live.objects import Objects
 from compiler.live.pairs import LivePairs
@@ -183,6 +184,7 @@ class Classes:
         for family in concerned:
             self._pairs[family].attach(one for one in self.lowered if one.family is family)
         self._register()
+        self._index.forget_but([one.selector for kept in self._kept.values() for one in kept.watched])
         return any(concerned.values())
 
     def _states(self, made: list[tuple[Kept, PodClass]]) -> dict[Kept, tuple[bool, bool]]:

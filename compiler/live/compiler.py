@@ -8,18 +8,21 @@ the classes anew that it touches, and the skeleton.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.backends.target import Target
 from compiler.ir.change import Change
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import Ruleset
-from compiler.live.batch import Batch
+from compiler.live.batch import Batch, PodKey
 from compiler.live.changes import change
 from compiler.live.classes import Classes
-from compiler.live.index import Index, Step
+from compiler.live.groups import Step
+from compiler.live.index import Index
 from compiler.live.objects import Moved, Objects, put
 from compiler.live.pairs import LivePairs
+from compiler.live.ranges import LiveRanges, with_ranges
 from compiler.live.skeleton import Skeleton, skeleton
 from compiler.net import Family, parse_address
 from compiler.resources.cluster import Namespace, Pod
@@ -32,10 +35,14 @@ _MOST_NAMES = 1000
 
 class LiveCompiler:
     """Rules of the target's node; without a node, every pod of the cluster is a subject. In the beginning there is
-    nothing, not even a chain."""
+    nothing, not even a chain. `closed`: as of a snapshot; `ranges`: the pod ranges of the node, where the cluster does
+    not say them."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, closed: bool = False, ranges: Sequence[str] = ()) -> None:
         self._target = target
+        self._closed = closed
+        self._given = tuple(ranges)
+        self._ranges = LiveRanges(target.families)
         self._objects = Objects()
         self._index = Index(target.node, self._step)
         self._namer = Namer()
@@ -45,7 +52,7 @@ class LiveCompiler:
 
     def take(self, batch: Batch) -> Change:
         """What makes the rules of now out of those of before. The first change starts from nothing at all."""
-        moved = self._objects.put_pods(batch.pods)
+        moved = self._put_pods(batch.pods)
         around = self._around(moved, batch.namespaces)
         for family, pairs in self._pairs.items():
             pairs.detach(around.get(family, ()))
@@ -53,7 +60,8 @@ class LiveCompiler:
         self._index.many(len(moved))
         for old, new in moved:
             self._index.move(old, new)
-        if self._classes.settle(self._objects if anew else None) or self._skeleton is None:
+        shaped = self._classes.settle(self._objects if anew else None)
+        if self._skeleton is None or shaped or self._ranges.moved:
             return self._become(self._new_skeleton())
         return self._become(self._skeleton)
 
@@ -68,8 +76,10 @@ class LiveCompiler:
         return tuple(self._objects.located())
 
     def snapshot(self) -> Snapshot:
-        """The cluster of now."""
-        return self._objects.snapshot()
+        """The cluster of now, all of it."""
+        found = self._objects.snapshot()
+        nodes = with_ranges(found.nodes, self._target.node, self._given)
+        return replace(found, nodes=dict(sorted(nodes.items())), complete=True, closed=self._closed)
 
     def _step(self, step: Step) -> None:
         self._classes.step(step)
@@ -92,6 +102,11 @@ class LiveCompiler:
             if group.namespace in namespaces:
                 yield from group.pods
 
+    def _put_pods(self, pods: Mapping[PodKey, Pod | None]) -> list[Moved]:
+        for key, pod in pods.items():
+            self._ranges.pod(self._objects.pods.get(key), pod)
+        return self._objects.put_pods(pods)
+
     def _put(self, batch: Batch) -> bool:
         """Takes everything but pods; whether classes may be other ones now."""
         objects, index = self._objects, self._index
@@ -106,10 +121,14 @@ class LiveCompiler:
             anew |= bool(moved)
         renewed = False
         for name, node in batch.nodes.items():
+            self._ranges.node(objects.nodes.get(name), node)
             put(objects.nodes, name, node)
             renewed |= index.renewed(name, node)
         if renewed:
             self._classes.nodes_moved()
+        if self._closed and self._target.node is not None:
+            own = with_ranges(objects.nodes, self._target.node, self._given).get(self._target.node)
+            self._ranges.set_blocks(own, objects.pods.values(), objects.nodes.values())
         return anew
 
     def _new_skeleton(self) -> Skeleton:
@@ -117,7 +136,8 @@ class LiveCompiler:
             self._namer = Namer()
             self._classes.forget_names()
         some = [family for family, pairs in self._pairs.items() if pairs.count]
-        return skeleton(self._classes.lowered, some, self._target, self._namer)
+        self._ranges.moved = False
+        return skeleton(self._classes.lowered, some, self._target, self._namer, self._ranges.now())
 
     def _become(self, new: Skeleton) -> Change:
         made = change(self._skeleton, new, self._index, self._pairs)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
 
-from compiler.net import Family, Prefix, parse_address
+from compiler.live.claims import Claims
+from compiler.live.groups import LiveGroup, Step, Watched, group_key, is_one
+from compiler.net import Family, Prefix
 from compiler.policy import NodeSelector, PodSelector, Policy
 from compiler.resolve.inventory import Group, node_addresses, stretches_of
 from compiler.resources.cluster import ContainerPort, Namespace, Node, Pod
@@ -20,52 +21,6 @@ from compiler.snapshot import NAME_LABEL
 
 #: A batch of more pods than this is cheaper sorted at once than put in order one by one.
 _MANY = 1000
-
-
-@dataclass(slots=True, eq=False)
-class Watched:
-    """A selector, the numbers of the groups that it means, how many pods they have, and who asks it. `moved`: what
-    has come (+1) and gone (-1) since somebody began to count."""
-
-    selector: PodSelector
-    numbers: set[int] = field(default_factory=set)
-    size: int = 0
-    moved: dict[tuple[Family, int], int] | None = None
-    text: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.text = repr(self.selector)
-
-    def move(self, family: Family, address: int, step: int) -> None:
-        """Counts an address that comes or goes."""
-        if self.moved is not None:
-            self.moved[family, address] = self.moved.get((family, address), 0) + step
-
-
-@dataclass(slots=True, eq=False)
-class LiveGroup(Group):
-    """A group of which `pods` are those of the node alone; `size` counts all. `likeness`: the same for groups with the
-    same ports that the same selectors mean, 0 while nobody has asked."""
-
-    size: int = 0
-    likeness: int = 0
-    watched: set[Watched] = field(default_factory=set)
-    four: list[int] = field(default_factory=list)
-    six: list[int] = field(default_factory=list)
-
-    def addresses(self, family: Family) -> list[int]:
-        return self.four if family is Family.IPV4 else self.six
-
-
-class Step(NamedTuple):
-    """An address that has just come to a group, or is about to go. `edge`: the group has no other in the family."""
-
-    comes: bool
-    group: LiveGroup
-    likeness: int
-    family: Family
-    address: int
-    edge: bool
 
 
 class Index:
@@ -93,8 +48,7 @@ class Index:
         self._every: dict[Family, list[int]] = {}
         self._local: dict[int, LiveGroup] = {}
         self._local_addresses: dict[tuple[Family, int], LiveGroup] = {}
-        self._holders: dict[str, Pod] = {}
-        self._claims: dict[str, list[Pod]] = {}
+        self._claims = Claims()
         self._spaces: dict[str, Namespace] = {}
         self._nodes: dict[str, Node] = {}
 
@@ -102,7 +56,7 @@ class Index:
 
     @property
     def contested(self) -> Mapping[str, Sequence[Pod]]:
-        return {a: sorted(pods, key=lambda p: (p.namespace, p.name)) for a, pods in sorted(self._claims.items())}
+        return self._claims.contested
 
     def group(self, number: int) -> LiveGroup:
         return self._groups[number]
@@ -177,11 +131,15 @@ class Index:
             watched.moved = {}
         self._counting = set(counted)
 
-    def forget_but(self, used: Collection[PodSelector]) -> None:
-        """Watches these selectors and no others."""
+    def forget_but(self, used: Sequence[PodSelector]) -> None:
+        """Stops to watch all but these selectors and subjects that were asked about last, when many are not among
+        them."""
+        subjects = len(self._selecting[1]) if self._selecting is not None else 0
+        if len(self._by_object) <= 4 * (len(used) + subjects) + _MANY:
+            return
+        kept = {*used, *(watched.selector for watched in (self._selecting[1] if self._selecting is not None else ()))}
         self._by_object.clear()
-        self._selecting = None
-        for chosen in self._watched.keys() - used:
+        for chosen in self._watched.keys() - kept:
             gone = self._watched.pop(chosen)
             del self._watched_in[_place(chosen)][chosen]
             for number in gone.numbers:
@@ -194,11 +152,7 @@ class Index:
 
     def rivals(self, pod: Pod) -> Iterator[Pod]:
         """Other pods that claim addresses of a pod."""
-        for text in pod.ips:
-            first = self._holders.get(text)
-            for other in self._claims.get(text, () if first is None else (first,)):
-                if not _is_one(other, pod):
-                    yield other
+        return self._claims.rivals(pod)
 
     # What moves
 
@@ -214,39 +168,14 @@ class Index:
         for pod in (*was, *rivals.values()):
             self._withdraw(pod)
         for pod in was:
-            for text in dict.fromkeys(pod.ips):
-                self._release(text, pod)
+            self._claims.release(pod)
         for pod in comes:
-            for text in dict.fromkeys(pod.ips):
-                self._claim(text, pod)
+            self._claims.take(pod)
         for pod in (*comes, *rivals.values()):
             self._settle(pod)
 
-    def _claim(self, text: str, pod: Pod) -> None:
-        first = self._holders.get(text)
-        if text in self._claims:
-            self._claims[text].append(pod)
-        elif first is not None:
-            self._claims[text] = [self._holders.pop(text), pod]
-        else:
-            self._holders[text] = pod
-
-    def _release(self, text: str, pod: Pod) -> None:
-        claims = self._claims.get(text)
-        if claims is None:
-            del self._holders[text]
-            return
-        claims[:] = [other for other in claims if not _is_one(other, pod)]
-        if len(claims) == 1:
-            del self._claims[text]
-            self._holders[text] = claims[0]
-
-    def _own(self, pod: Pod) -> dict[str, tuple[Family, int]]:
-        """The addresses that are the pod's alone."""
-        return {text: parse_address(text) for text in pod.ips if text not in self._claims}
-
     def _settle(self, pod: Pod) -> None:
-        own = self._own(pod)
+        own = self._claims.own(pod)
         if not own:
             return
         group = self._group_of(pod)
@@ -271,10 +200,10 @@ class Index:
             self._told(Step(True, group, likeness, family, address, len(found) == 1))
 
     def _withdraw(self, pod: Pod) -> None:
-        own = self._own(pod)
+        own = self._claims.own(pod)
         if not own:
             return
-        group = self._by_key[_key(pod)]
+        group = self._by_key[group_key(pod)]
         likeness = self._likeness(group)
         for family, address in own.values():
             found = group.addresses(family)
@@ -291,11 +220,11 @@ class Index:
         for watched in group.watched:
             watched.size -= 1
         if self.is_local(pod):
-            group.pods[:] = [one for one in group.pods if not _is_one(one, pod)]
+            group.pods[:] = [one for one in group.pods if not is_one(one, pod)]
             if not group.pods:
                 del self._local[group.number]
         if not group.size:
-            self._dissolve(group, _key(pod))
+            self._dissolve(group, group_key(pod))
 
     def _likeness(self, group: LiveGroup) -> int:
         if not group.likeness:
@@ -311,7 +240,7 @@ class Index:
         return self._node is None or pod.node == self._node
 
     def _group_of(self, pod: Pod) -> LiveGroup:
-        key = _key(pod)
+        key = group_key(pod)
         group = self._by_key.get(key)
         if group is None:
             self._last += 1
@@ -404,15 +333,6 @@ class Index:
 
 def _place(chosen: PodSelector) -> str | None:
     return chosen.namespaces if isinstance(chosen.namespaces, str) else None
-
-
-def _is_one(pod: Pod, other: Pod) -> bool:
-    """Whether these are states of one pod."""
-    return pod.name == other.name and pod.namespace == other.namespace
-
-
-def _key(pod: Pod) -> object:
-    return pod.namespace, frozenset(pod.labels.items()), pod.ports
 
 
 def _names(ports: Iterable[ContainerPort]) -> set[str]:

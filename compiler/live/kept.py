@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from compiler.live.index import Index, LiveGroup, Step, Watched
+from compiler.live.groups import LiveGroup, Step, Watched
+from compiler.live.index import Index
 from compiler.lower.pods import Part
 from compiler.net import Family, PortSet
 from compiler.policy import NodeSelector

@@ -13,6 +13,8 @@ from compiler.lower.fastpath import Pair, ends, opposite, points
 from compiler.net import Family, PortSet
 from compiler.policy import Direction
 
+_Points = tuple[tuple[int, int], ...]
+
 
 class LivePairs:
     """`added` and `removed` are what has changed since `clear`; `count` is how many there are."""
@@ -75,24 +77,31 @@ class LivePairs:
                     yield from self._of(one, own)
             for peer in addresses & one.reach.exact.keys():
                 for own in one.addresses:
-                    yield from self._between(one, own, peer)
+                    yield from self._between(one, own, peer, points(one.reach.exact[peer]) or ())
 
     def _of(self, one: Kept, own: int) -> Iterator[Pair]:
-        for peer in one.reach.exact if own not in self._detached else ():
-            yield from self._between(one, own, peer)
+        """What a class has with all its exact addresses, as far as the other end's class allows it."""
+        wanted: dict[int, _Points] = {}  # by identity: few sets of ports, which many addresses share
+        for peer, ports in one.reach.exact.items():
+            asked = wanted.get(id(ports))
+            if asked is None:
+                asked = wanted[id(ports)] = points(ports) or ()
+            if asked:
+                yield from self._between(one, own, peer, asked)
 
-    def _between(self, one: Kept, own: int, peer: int) -> Iterator[Pair]:
-        """What a class that is counted has with an exact address, as far as the other end's class allows it."""
+    def _between(self, one: Kept, own: int, peer: int, asked: _Points) -> Iterator[Pair]:
         if not one.counted or own in self._detached or peer in self._detached:
             return
-        wanted = points(one.reach.exact[peer])
-        if wanted:
-            other = self._subjects[opposite(one.pods.direction)].get(peer)
-            allowed = other.ask(own) if other is not None else None
-            both = ends(one.pods.direction, own, peer)
-            for protocol, port in wanted:
-                if allowed is None or allowed.has(protocol, port):
-                    yield (*both, protocol, port)
+        source, destination = ends(one.pods.direction, own, peer)
+        other = self._subjects[opposite(one.pods.direction)].get(peer)
+        if other is None:
+            for protocol, port in asked:
+                yield source, destination, protocol, port
+        else:
+            allowed = other.ask(own)
+            for protocol, port in asked:
+                if allowed.has(protocol, port):
+                    yield source, destination, protocol, port
 
     def _add(self, pair: Pair) -> None:
         self.count += 1

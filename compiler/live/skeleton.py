@@ -13,16 +13,19 @@ from compiler.backends.target import Target
 from compiler.ir.change import Key, canonical
 from compiler.ir.names import Namer
 from compiler.ir.ruleset import PrefixSet, Ruleset, Set, Verdict
-from compiler.live.index import Index, Watched
+from compiler.live.groups import Watched
+from compiler.live.index import Index
 from compiler.live.kept import Kept
 from compiler.live.pairs import LivePairs
 from compiler.live.steady import steady
+from compiler.lower.closing import closing
 from compiler.lower.deny import DENY
 from compiler.lower.fastpath import is_pairs_alone
 from compiler.lower.pods import Layout, Lowered, Part
 from compiler.net import Family, PortSet, Prefix
 from compiler.passes.expand_maps import set_of
 from compiler.resolve.reach import Reach, SharedSet
+from compiler.resolve.unknown import Ranges
 
 _SAMPLE = ((0, 0, 0, 0),)
 _NOTHING = Reach((), (), ())
@@ -87,9 +90,15 @@ def host(family: Family, address: int) -> Prefix:
     return Prefix(family.value, address, family.bits)
 
 
-def skeleton(classes: Sequence[Kept], with_pairs: Sequence[Family], target: Target, namer: Namer) -> Skeleton:
+def skeleton(
+    classes: Sequence[Kept],
+    with_pairs: Sequence[Family],
+    target: Target,
+    namer: Namer,
+    closed: Mapping[Family, Ranges],
+) -> Skeleton:
     """The skeleton of these classes, all of a family in a row; `with_pairs`: the families that have some. `namer` is
-    for what other skeletons of the node are to call by the same names."""
+    for what other skeletons of the node are to call by the same names. `closed`: as `lower.closing` has it."""
     layout = Layout(target, namer)
     for one in classes:
         if one.reshaped:
@@ -98,7 +107,7 @@ def skeleton(classes: Sequence[Kept], with_pairs: Sequence[Family], target: Targ
     chained = [one for one, low in zip(classes, lowered, strict=True) if low.chain != DENY]
     parts = [_part(one, layout) for one in chained]
     made = layout.ruleset(lowered, dict.fromkeys(with_pairs, _SAMPLE), parts=parts)
-    ruleset = canonical(replace(steady(made, target), counted=target.counters))
+    ruleset = canonical(replace(steady(closing(made, closed), target), counted=target.counters))
     pairs = {f"pairs{family.value}": family for family in with_pairs}
     asked = {(watched, one.family) for one in chained for _, watched in one.covering}
     shared = {layout.shared_name(watched.selector, family): (watched, family) for watched, family in asked}

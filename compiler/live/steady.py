@@ -20,15 +20,16 @@ PASSES = (expand_steadily, carry_inbound, split_effects, split_prefix_sets, coun
 
 def steady(ruleset: Ruleset, target: Target) -> Ruleset:
     """The ruleset for the target's back end. Prefixes do not move (`ir.change`), so their maps are named after what
-    they hold."""
-    ruleset = _named_by_content(ruleset)
+    they hold; those of closed stages (`lower.closing`) are others than those of open ones, whose verdicts come back."""
+    ruleset = _named_apart(ruleset)
     for step in PASSES:
         ruleset = step(ruleset, target.capabilities)
     return ruleset
 
 
-def _named_by_content(ruleset: Ruleset) -> Ruleset:
+def _named_apart(ruleset: Ruleset) -> Ruleset:
     names = {found.name: _name(found) for found in ruleset.maps if not all(is_host(p) for p, _ in found.elements)}
+    names |= {found.name: f"{found.name}-closed" for found in ruleset.maps if found.subjects}
     if not names:
         return ruleset
     maps = tuple(replace(found, name=names.get(found.name, found.name)) for found in ruleset.maps)

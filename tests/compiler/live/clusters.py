@@ -58,7 +58,7 @@ class World:
 
     def _event(self) -> Batch:
         kind = self._random.choices(
-            (self._pod, self._pod_gone, self._space, self._node, self._policy), (10, 3, 2, 1, 3)
+            (self._pod, self._pod_gone, self._space, self._node, self._policy), (10, 3, 2, 2, 3)
         )[0]
         return kind()
 
@@ -125,8 +125,9 @@ class World:
         name = self._random.choice((NODE, "n1", "n2"))
         if self._random.random() < 0.25:
             return Batch(nodes={name: None})
-        ips = (f"192.0.2.{self._random.randrange(1, 6)}",)
-        return Batch(nodes={name: Node(name, self._labels(dict(NODE_LABELS)), ips)})
+        ips = (f"192.0.2.{self._random.randrange(1, 6)}", *self._random.choice(((), ("10.0.1.3",))))
+        blocks = self._random.choice(((), ("10.0.1.0/29",), ("10.0.1.0/28", "10.0.1.0/30", "fd00::/125")))
+        return Batch(nodes={name: Node(name, self._labels(dict(NODE_LABELS)), ips, blocks)})
 
     def _policy(self) -> Batch:
         located = self._random.choice(self._located)

@@ -18,12 +18,14 @@ from compiler.live.batch import Batch
 from compiler.live.compiler import LiveCompiler
 from compiler.live.steady import steady
 from compiler.lower import fastpath
+from compiler.lower.closing import closing
 from compiler.lower.pods import lower
 from compiler.pipeline import emit
 from compiler.resolve import reach
 from compiler.resolve.classes import classes
 from compiler.resolve.inventory import Inventory
 from compiler.resolve.reach import Reacher
+from compiler.resolve.unknown import ranges
 from compiler.semantics.proof.verify import Equal, verify
 from compiler.semantics.rules import rulesets
 from compiler.translate import translate
@@ -44,9 +46,11 @@ def limits(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def static(live: LiveCompiler, target: Target) -> Ruleset:
     """What the compiler makes of the same cluster, before anything is named after its content."""
-    inventory = Inventory(live.snapshot())
+    snapshot = live.snapshot()
+    inventory = Inventory(snapshot)
     found = classes(inventory, translate(live.policies()), target.node)
-    return plain(steady(lower(found, Reacher(inventory), target), target))
+    made = closing(lower(found, Reacher(inventory), target), ranges(snapshot, target.node, target.families))
+    return plain(steady(made, target))
 
 
 def plain(ruleset: Ruleset) -> Ruleset:
@@ -56,16 +60,16 @@ def plain(ruleset: Ruleset) -> Ruleset:
     return replace(found, chains=tuple(chains))
 
 
-def from_scratch(target: Target, batches: Sequence[Batch]) -> Ruleset:
-    fresh = LiveCompiler(target)
+def from_scratch(target: Target, batches: Sequence[Batch], closed: bool = False) -> Ruleset:
+    fresh = LiveCompiler(target, closed)
     fresh.take(squashed(batches))
     return fresh.ruleset()
 
 
 @settings(max_examples=40, deadline=None)
-@given(targets, seeds)
-def test_every_change_makes_what_a_compile_from_scratch_makes(target: Target, seed: int) -> None:
-    live, done = LiveCompiler(target), list[Batch]()
+@given(targets, seeds, st.booleans())
+def test_every_change_makes_what_a_compile_from_scratch_makes(target: Target, seed: int, closed: bool) -> None:
+    live, done = LiveCompiler(target, closed), list[Batch]()
     rules = live.ruleset()
     for batch in World(Random(seed)).history(12):
         change = live.take(batch)
@@ -75,7 +79,7 @@ def test_every_change_makes_what_a_compile_from_scratch_makes(target: Target, se
         assert plain(rules) == static(live, target)
         assert applied(before, change) == rules
         assert bool(change) == (before != rules)
-    assert rules == from_scratch(target, done)
+    assert rules == from_scratch(target, done, closed)
 
 
 @settings(max_examples=20, deadline=None)
@@ -115,12 +119,11 @@ def test_what_is_taken_back_leaves_nothing(target: Target, seed: int) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.sampled_from(Backend), seeds)
-def test_rules_mean_what_the_policies_say(backend: Backend, seed: int) -> None:
-    live = LiveCompiler(Target(backend, NODE))
+@given(st.sampled_from(Backend), seeds, st.booleans())
+def test_rules_mean_what_the_policies_say(backend: Backend, seed: int, closed: bool) -> None:
+    live = LiveCompiler(Target(backend, NODE), closed)
     for batch in World(Random(seed)).history(3):
         live.take(batch)
         files = emit(live.ruleset(), Target(backend, NODE))
-        if any(pod.holds_addresses for pod in live.snapshot().pods):
-            rules = rulesets.read(files.items())
-            assert isinstance(verify([p.value for p in live.policies()], live.snapshot(), NODE, rules), Equal)
+        rules = rulesets.read(files.items())
+        assert isinstance(verify([p.value for p in live.policies()], live.snapshot(), NODE, rules), Equal)
