@@ -65,7 +65,7 @@ class Daemons:
         self._nodes: dict[str, Enforcer] = {}
 
     def start(self, node: Machine) -> None:
-        options = (*self._store.arguments(), "--node", node.name, *self._options)
+        options = (*self._store.arguments(node.namespace), "--node", node.name, *self._options)
         self._nodes[node.name] = Enforcer(node.namespace, self._folder / node.name, *options)
         self._nodes[node.name].start()
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -137,8 +138,9 @@ def run(
     churn, sent, result = Churn(random), flows(random, FLOWS), Result()
     for item in churn.objects.values():
         store.put(item)
-    options = (*store.arguments(), "--node", NODE, "--backend", flavour, *more)
-    with Rig(NODES[NODE]) as rig, Enforcer(rig.namespace, folder, *options) as enforcer:
+    with Rig(NODES[NODE]) as rig, ExitStack() as ending:
+        options = (*store.arguments(rig.namespace), "--node", NODE, "--backend", flavour, *more)
+        enforcer = ending.enter_context(Enforcer(rig.namespace, folder, *options))
         rig.namespace.sysctl({"net.netfilter.nf_conntrack_tcp_be_liberal": 1})
         with Generator(rig.ends) as generator:
             now = verdicts(churn.objects, sent)

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.kernel.namespace import Namespace
+
 Object = dict[str, Any]
 #: Kind, namespace (empty where there is none) and name.
 Key = tuple[str, str, str]
@@ -32,8 +34,8 @@ class Store(Protocol):
     def delete(self, key: Key) -> None:
         """KeyError when there is none."""
 
-    def arguments(self) -> tuple[str, ...]:
-        """What tells `netpolc enforce` to look here."""
+    def arguments(self, namespace: Namespace) -> tuple[str, ...]:
+        """What tells `netpolc enforce` to look here, from the network of a node."""
 
     def close(self) -> None: ...
 
@@ -57,7 +59,7 @@ class Folder:
         except FileNotFoundError:
             raise KeyError(key) from None
 
-    def arguments(self) -> tuple[str, ...]:
+    def arguments(self, namespace: Namespace) -> tuple[str, ...]:
         return "--cluster", str(self._path)
 
     def close(self) -> None:

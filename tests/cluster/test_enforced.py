@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.agents import Daemons
 from tests.cluster.bed import Bed
-from tests.cluster.conftest import Maker
+from tests.cluster.conftest import STORES, Maker
 from tests.cluster.probes import Probe
 from tests.cluster.shop import NODES, placed, populated, probes, shop
 from tests.cluster.test_bed import each_wiring
@@ -30,9 +30,10 @@ def test_policies_come_into_force(make_live_bed: Maker, wiring: str, between: st
     print(f"{wiring}, {between}: in force {took:.2f} s after the last object, processes started before it")
 
 
-def test_every_kind_of_change(make_live_bed: Maker, flavour: str) -> None:
+@pytest.mark.parametrize("kind", STORES)
+def test_every_kind_of_change(make_live_bed: Maker, flavour: str, kind: str) -> None:
     """Policies come, change and go; pods come, move, are relabelled, leave their address to another; namespaces too."""
-    bed = populated(make_live_bed(flavour))
+    bed = populated(make_live_bed(flavour, kind=kind))
     bed.put(*shop())
     bed.settle(probes(bed))
 

@@ -11,15 +11,16 @@ from tests.enforcer.apiserver import reset
 
 
 class Proxy:
-    """Passes every connection on to a port of this machine."""
+    """Passes every connection on to a port of this machine. `listening`: a server's socket, maybe of another network
+    namespace; it is closed with the proxy."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, listening: socket.socket | None = None) -> None:
         self._target = target
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._frozen: set[socket.socket] = set()
         self._over = False
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening = listening or socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listening.getsockname()[1]
         self._up = True
         threading.Thread(target=self._accept, daemon=True).start()
