@@ -5,6 +5,7 @@
 - `python -m bench.language`: what a compile of 10,000 lines of the policy language costs;
 - `python -m bench.verify`: what proofs cost;
 - `python -m bench.reach`: what `netpolc reach` costs, to each format;
+- `python -m bench.watching`: what listing and watching an API server costs the daemon;
 - `python -m bench.importing`: what an import of 5,000 rules costs, with its proof;
 - `python -m bench.optimize`: what `netpolc optimize` of 100,000 rules costs;
 - `python -m bench.order`: what ordering rules gains, and how close to the best it comes, beside other ways;

@@ -6,9 +6,11 @@ of policies that cannot be enforced as they are written.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from random import Random
 
 from compiler.live.batch import Batch
@@ -45,6 +47,7 @@ class Cluster:
         self._changed = threading.Condition()  # its lock guards the cache and the troubles
         self._troubles: dict[Kind, str] = {}
         self._over = threading.Event()
+        self._lists, self._frozen = 0, False
         self._events = Events(transport, node, self.problems, monotonic) if node else None
         reflectors = [
             Reflector(kind, transport, self, self._over.wait, monotonic, Random(random.random()), timing)
@@ -101,6 +104,24 @@ class Cluster:
 
     def at(self, kind: Kind) -> int:
         return self._cache.at(kind)
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Many objects are made, all of which stay: Python's search for cycles among them would take as long as
+        reading them. Once everything has been seen, what there is then is never looked through again."""
+        with self._changed:
+            self._lists += 1
+            gc.disable()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._lists -= 1
+                if not self._lists:
+                    gc.enable()
+                if self.synced and not self._frozen:
+                    self._frozen = True
+                    gc.freeze()
 
     def listed(self, kind: Kind, version: int, found: Mapping[Key, tuple[int, Read] | None]) -> None:
         with self._changed:

@@ -1,8 +1,7 @@
 """Objects of an API server -> the values that policies are resolved against.
 
 What they mean and what of them is refused is settled by the code that reads manifests, too. Nothing that can't be read
-is passed over: it is told about, and of a policy whatever can't be read is closed (`refused`). Equal names, labels and
-ports of all objects are one value in memory.
+is passed over: it is told about, and of a policy whatever can't be read is closed (`refused`).
 """
 
 from __future__ import annotations
@@ -10,27 +9,23 @@ from __future__ import annotations
 import marshal
 from collections.abc import Callable, Mapping
 from sys import intern
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
-from compiler.resources.cluster import ContainerPort, Namespace, Node, Pod
+from compiler.resources.cluster import Namespace, Node, Pod
 from compiler.resources.validation import validate
 from compiler.sources import cluster, fields
 from compiler.sources.manifests import Located
 from enforcer.refused import closed
+from enforcer.sharing import Sharing
 from enforcer.source import Problem
 from enforcer.wire import Kind, Object
 from grammar.source import Source
 from grammar.tree import Packed, Path
 
-_T = TypeVar("_T")
-_U = TypeVar("_U")
 Value: TypeAlias = Pod | Namespace | Node | Located
 
 #: Annotations under this prefix mean something to netpolc; others come and go unseen.
 ANNOTATIONS = "netpolc.io/"
-#: Label sets and lists of ports that are remembered. Their owners come and go for ever, so they are forgotten now and
-#: then, which costs memory only.
-_REMEMBERED = 1 << 17
 
 
 class Read(NamedTuple):
@@ -51,8 +46,7 @@ class Reader:
             "Node": self._node,
         }
         self.read: Callable[[Object], Read] = known.get(kind.name, self._policy)
-        self._labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
-        self._ports: dict[tuple[ContainerPort, ...], tuple[ContainerPort, ...]] = {}
+        self._sharing = Sharing()
 
     def _pod(self, found: Object) -> Read:
         flaws = _Flaws(found)
@@ -63,12 +57,12 @@ class Reader:
             Pod(
                 namespace=intern(pod.namespace),
                 name=pod.name,
-                labels=self._shared(pod.labels),
+                labels=self._sharing.labels(pod.labels),
                 ips=pod.ips,
                 node=intern(pod.node),
                 host_network=pod.host_network,
                 phase=intern(pod.phase),
-                ports=_remembered(self._ports, pod.ports, pod.ports),
+                ports=self._sharing.ports(pod.ports),
             )
         )
 
@@ -77,7 +71,7 @@ class Reader:
         space = cluster.namespace(found, flaws)
         if flaws.messages:
             return self._unread(found, flaws)
-        return Read(Namespace(space.name, self._shared(space.labels), _ours(space.annotations)))
+        return Read(Namespace(space.name, self._sharing.labels(space.labels), _ours(space.annotations)))
 
     def _node(self, found: Object) -> Read:
         flaws = _Flaws(found)
@@ -100,27 +94,13 @@ class Reader:
         if model is None:
             model = closed(value, flaws)
             problems += (Problem(place, "what of it can't be read is closed: it allows nothing and denies everything"),)
-        return Read(Located(model, _nowhere(place)), problems)
+        spec = self._sharing.model(model.spec)
+        return Read(Located(model.model_copy(update={"spec": spec}), _nowhere(place)), problems)
 
     def _unread(self, found: Object, flaws: _Flaws) -> Read:
         metadata = found["metadata"]
         place = self.kind.place((metadata.get("namespace") or "", metadata["name"]))
         return Read(None, tuple(Problem(place, message) for message in flaws.messages))
-
-    def _shared(self, labels: Mapping[str, str]) -> Mapping[str, str]:
-        items = tuple(sorted(labels.items()))
-        found = self._labels.get(items)
-        if found is None:
-            found = {intern(key): intern(value) for key, value in items}
-            return _remembered(self._labels, tuple(found.items()), found)
-        return found
-
-
-def _remembered(known: dict[_T, _U], key: _T, value: _U) -> _U:
-    """What is known under the key; the value, from now on, where nothing is."""
-    if len(known) >= _REMEMBERED:
-        known.clear()
-    return known.setdefault(key, value)
 
 
 class _Flaws:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -62,6 +63,9 @@ class Sink(Protocol):
 
     def passed(self, kind: Kind, version: int) -> None: ...
 
+    def bulk(self) -> AbstractContextManager[None]:
+        """What is done meanwhile makes many objects that stay."""
+
     def trouble(self, kind: Kind, text: str) -> None:
         """Why this kind can't be seen at the moment; empty when it can."""
 
@@ -114,7 +118,8 @@ class Reflector:
         after, said = 0.0, ""
         try:
             if not watching:
-                self._list()
+                with self._sink.bulk():
+                    self._list()
                 return 0.0
             self._watch()
         except Refusal as refusal:

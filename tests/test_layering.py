@@ -242,6 +242,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.picture",
     "enforcer.plan",
     "enforcer.refused",
+    "enforcer.sharing",
     "enforcer.saved",
     "enforcer.source",
     "enforcer.walk",
@@ -272,6 +273,7 @@ BESIDES: dict[str, frozenset[str]] = {
     "compiler.semantics.diagrams.ends": frozenset({"socket"}),
     "compiler.semantics.rules.numbers": frozenset({"socket"}),
     "enforcer.objects": frozenset({"marshal"}),
+    "enforcer.sharing": frozenset({"pydantic"}),
     "enforcer.wire": frozenset({"msgspec"}),
 }
 #: Of `socket`, only the conversion of addresses; of `codecs`, names of encodings; of `marshal`, bytes and never a

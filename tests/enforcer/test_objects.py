@@ -13,6 +13,7 @@ from compiler.resources.cluster import Namespace, Node, Pod
 from compiler.resources.networkpolicy import NetworkPolicySpec
 from compiler.snapshot import build
 from compiler.sources.manifests import Located, load
+from enforcer import sharing
 from enforcer.objects import Read, Reader, same
 from enforcer.wire import (
     KINDS,
@@ -106,6 +107,47 @@ def test_equal_parts_are_one() -> None:
     assert one.labels is other.labels
     assert one.ports is other.ports
     assert (one.namespace is other.namespace, one.node is other.node, one.phase is other.phase) == (True, True, True)
+
+
+def test_equal_parts_of_policies_are_one() -> None:
+    decoder, reader = Decoder(POLICIES[0]), Reader(POLICIES[0])
+    web, api = ({"podSelector": {"matchLabels": {"app": name}}} for name in ("web", "api"))
+    ports = [{"port": 80}, {"port": "http"}]
+    data = page(
+        POLICIES[0],
+        network_policy("shop/a", {"matchLabels": {"app": "web"}}, ingress=[{"from": [web, api], "ports": ports}]),
+        network_policy(
+            "shop/b", {"matchLabels": {"app": "api"}}, ingress=[{"from": [api], "ports": ports}, {"from": [web]}]
+        ),
+    )
+    one, other = (reader.read(found).value for found in decoder.page(data).objects)
+    assert isinstance(one, Located)
+    assert isinstance(other, Located)
+    first, second = one.value.spec, other.value.spec
+    assert isinstance(first, NetworkPolicySpec)
+    assert isinstance(second, NetworkPolicySpec)
+    assert first.ingress
+    assert second.ingress
+    assert first.ingress[0].ports is second.ingress[0].ports
+    assert first.ingress[0].from_
+    assert second.ingress[0].from_
+    assert first.ingress[0].from_[1] is second.ingress[0].from_[0]
+    assert first.pod_selector is first.ingress[0].from_[0].pod_selector
+    assert first.model_dump(exclude_none=True)["pod_selector"] == {"match_labels": {"app": "web"}}
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "REMEMBERED", 10)
+    shared = sharing.Sharing()
+    for n in range(100):
+        assert shared.labels({"app": f"{n % 25}"}) == {"app": f"{n % 25}"}
+    reader, decoder = Reader(POLICIES[0]), Decoder(POLICIES[0])
+    for n in range(100):
+        value = network_policy("shop/a", {"matchLabels": {"app": f"{n % 25}"}}, ingress=[{"ports": [{"port": n + 1}]}])
+        (found,) = decoder.page(page(POLICIES[0], value)).objects
+        policy = reader.read(found).value
+        assert isinstance(policy, Located)
+        assert policy.value.spec.model_dump(mode="json", by_alias=True, exclude_none=True) == value["spec"]
 
 
 def test_only_our_annotations_are_seen() -> None:
