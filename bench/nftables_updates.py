@@ -107,7 +107,7 @@ class Node:
         change = Change(maps=(found,), chains=(chain,), mapped={"ingress4": {address: Jump(chain.name)}})
         began = time.perf_counter()
         first, last = self.live.update(change, self.now)
-        self.nft.apply([replace(first, settle=False)])
+        self.nft.apply([first])
         seconds = time.perf_counter() - began
         self.nft.apply([last])
         return seconds

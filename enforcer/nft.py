@@ -73,12 +73,13 @@ class Nft:
             self._replace(steps, error)
 
     def _apply(self, steps: Sequence[Step]) -> None:
-        self._grace.end()
+        wait = True
         for number, step in enumerate(steps):
             assert step.tool is Tool.NFT, f"a text for {step.tool.value}"
-            self._run(step.text, number)
-            if step.settle:
+            if wait:
                 self._grace.end()
+            self._run(step.text, number)
+            wait = step.settle
 
     def _replace(self, steps: Sequence[Step], error: Refused) -> None:
         """A load that is refused meets what others made of our table: a chain on another hook, a set of other elements

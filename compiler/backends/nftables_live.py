@@ -67,7 +67,8 @@ class Live:
         found = (*ruleset.sets, *ruleset.maps)
         done = self._told.brought(found, ruleset.chains, ruleset.counted, [f"flush table {TABLE}"])
         self._told.version += 1
-        return tuple(_step(lines) for lines in done)
+        last = len(done) - 1
+        return tuple(_step(lines, n == last) for n, lines in enumerate(done))
 
     def update(self, change: Change, after: Ruleset) -> tuple[Step, ...]:
         """Steps that make a change of what is there; `after` is what it makes. Raises as `load` does."""
@@ -75,11 +76,10 @@ class Live:
             refuse_deep(after)
         done = _Update(self._told, change, after).transactions()
         self._told.version += 1
-        last = len(done) - 1
-        return tuple(_step(lines, wait and n < last) for n, (lines, wait) in enumerate(done))
+        return tuple(_step(lines, wait) for lines, wait in done)
 
 
-def _step(lines: Iterable[str], wait: bool = False) -> Step:
+def _step(lines: Iterable[str], wait: bool) -> Step:
     return Step(Tool.NFT, "\n".join(lines) + "\n", wait)
 
 
@@ -118,7 +118,7 @@ class _Update:
             self._moved(turns)
         self._last += told.forget(sorted(change.gone))
         if self._last:
-            self._done.append((self._last, False))
+            self._done.append((self._last, True))
         return self._done
 
     # Ways
