@@ -14,7 +14,7 @@ from pathlib import Path
 from compiler.backends.ipset import PREFIX as SET_PREFIX
 from compiler.backends.iptables_rules import PREFIX
 from compiler.net import Family
-from enforcer import ipset_list
+from enforcer import holds, ipset_list
 from enforcer.choose import LEGACY, NFT_VARIANT, NFTABLES, Findings, Use
 from enforcer.iptables_legacy import SEE, LegacyReader
 from enforcer.iptables_nft import NftReader
@@ -143,6 +143,8 @@ def _chains(backend: str, reader: Reader) -> Iterator[tuple[str, str, str]]:
             for chain, rules in names.items():
                 if chain.startswith(PREFIX):
                     yield backend, _US, chain
+                elif chain == holds.CHAIN:
+                    continue  # of connections that were cut: it goes by itself
                 elif chain not in HOOKS:
                     yield backend, _owner(chain), f"{chain} in {place}"
                 elif any(_owner(rule.target) == _NOBODY_KNOWN and rule.target not in names for rule in rules):
@@ -161,5 +163,7 @@ def _tables() -> Iterator[tuple[str, str, str]]:
         family, name = _FAMILIES.get(message.family, "?"), text(attributes(message.payload)[_NAME])
         if (family, name) == _OURS:
             yield NFTABLES, _US, name
+        elif f"{family} {name}" == holds.TABLE:
+            continue
         elif not any(family in families and name in names for families, names in _OF_VARIANT.items()):
             yield NFTABLES, _TABLES.get(name, _NOBODY_KNOWN), f"table {family} {name}"

@@ -23,6 +23,7 @@ from compiler.profiles.profiles import Profile
 from enforcer.bypass import bypasses
 from enforcer.dataplane import Actual, Busy, Foreign, Refused, Step, Tool
 from enforcer.grace import settle
+from enforcer.holds import CHAIN as HOLDS
 from enforcer.ipset import Failed, Ipset
 from enforcer.iptables_counts import Counters
 from enforcer.iptables_legacy import LegacyReader
@@ -251,7 +252,7 @@ class Iptables:
                     if any(chain.startswith(PREFIX) for chain in chains):
                         listed = partial(self._listed, family, table)
                         found += bypasses(f"{TOOLS[family]} {table}", chains, listed)
-            return found
+            return [one for one in found if not one.rule.endswith(f" {HOLDS}")]
         except OSError as error:
             raise _unread(error) from error
 

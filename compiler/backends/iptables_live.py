@@ -9,9 +9,9 @@ Sets are named `NAME-vN`. N is another one when a set is made anew, with all tha
 old rules go on asking the old ones, which stay as they are until no packet is left that may ask them. Chains need no
 version. A `load` makes everything anew, and an `update` as little as it can:
 
-- Elements come and then go, where a packet's verdict hangs on one that moves, and nothing else changes: so it is when
-  pods of other nodes come and go. A packet that asked one set before others came must not ask another one when its own
-  are gone: where both are about one address, there is time for every packet to get through (`Step.settle`).
+- Elements come and then go, where a packet's verdict hangs on one address that moves, and nothing else changes: so it
+  is when pods of other nodes come and go. What is asked first comes first and goes last. Where one packet can ask two
+  of them, there is time for every packet to get through in between (`Step.settle`).
 - Else what moves is made anew, and all chains that ask it, together with those that have other rules, in one restore
   for each family. Who is a subject, what his class lets pass, and what others may do with him changes at once then.
 
@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b32encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -80,6 +80,7 @@ class Live:
         #: What base chains ask: answers, and sets of those whom they lead to classes; and who these are.
         self._answers: frozenset[str] = frozenset()
         self._leads: frozenset[str] = frozenset()
+        self._askers: dict[str, set[str]] = {}
         self._subjects: frozenset[End] = frozenset()
 
     @property
@@ -114,9 +115,26 @@ class Live:
         assert not any((change.maps, change.mapped, change.unmapped)), "maps were expanded"
         assert after.families == self._families, "other families are another load"
         if change.moves_only and self._hangs_on_one(change):
-            steps = _filled(self._moving("add", change.added), self._meet(change.added, change.removed))
-            return (*steps, *_filled(self._moving("del", change.removed)))
+            return tuple(self._moved(change))
         return self._anew(change, after)
+
+    def _moved(self, change: Change) -> Iterator[Step]:
+        """Elements come in the order in which they are asked, and then go in the other one."""
+        texts: list[list[str]] = []
+        waited: set[int] = set()
+        here: list[tuple[str, frozenset[tuple[int, ...]]]] = []
+        for command, moved in (("add", change.added), ("del", change.removed)):
+            texts.append([])
+            for name, elements in moved.items():
+                if any(self._meet(one, some, name, elements) for one, some in here):
+                    if texts[-1]:
+                        texts.append([])
+                    waited.add(len(texts) - 2)
+                    here = []
+                texts[-1] += ipset.moving(command, self._moves(name), self._names[name], sorted(elements))
+                here.append((name, elements))
+        for n, lines in enumerate(texts):
+            yield from _filled(lines, n in waited)
 
     def _anew(self, change: Change, after: Ruleset) -> tuple[Step, ...]:
         """With what moves, but for answers, under other names."""
@@ -132,7 +150,7 @@ class Live:
             self._name([known[name]], _following(self._versions[name]))
         self._look(after)
 
-        coming, going = ({n: e for n, e in m.items() if n not in moved} for m in (change.added, change.removed))
+        coming, going = _without(moved, change.added), _without(moved, change.removed)
         made = [*change.sets, *(known[name] for name in sorted(moved))]
         moving = {family: {name for name in moved if known[name].family in (None, family)} for family in after.families}
         asking = {
@@ -159,7 +177,8 @@ class Live:
         where both its ends are subjects, each for the class of the other."""
         if not self._leads.isdisjoint((*change.added, *change.removed)):
             return False
-        ends = self._ends(change.added, 1) | self._ends(change.removed, 1)
+        added, removed = _without(self._answers, change.added), _without(self._answers, change.removed)
+        ends = self._ends(added) | self._ends(removed)
         return len(ends) < 2 or len(ends & self._subjects) < 2
 
     def _look(self, ruleset: Ruleset) -> None:
@@ -169,31 +188,36 @@ class Live:
         leading = [m for rule in rules if isinstance(rule.verdict, Jump | Goto) for m in rule.matches]
         self._leads = frozenset(match.set for match in leading if isinstance(match, InSet))
         asked = frozenset(match.set for rule in rules for match in rule.matches if isinstance(match, InSet))
-        exact = {name for name in asked - self._leads if len(self._at(name)) == 2}
-        self._answers = frozenset(exact)
+        self._answers = frozenset(name for name in asked - self._leads if len(self._at(name)) == 2)
+        self._askers = {name: set() for name in self._sets}
+        for chain in ruleset.chains:
+            for name in _sets_of(chain):
+                self._askers.setdefault(name, set()).add(chain.name)
         prefixes = (match.prefix for match in leading if isinstance(match, InPrefix))
         hosts = {(prefix.family, prefix.base) for prefix in prefixes if prefix.length == prefix.family.bits}
         led = (one for one in ruleset.sets if one.name in self._leads and isinstance(one, Set))
         self._subjects = frozenset(hosts.union((one.family, element[0]) for one in led for element in one.elements))
 
-    def _meet(self, first: Moved, second: Moved) -> bool:
-        """Whether a packet can ask for elements of both that are about the same address. Two connections that are both
-        exact are never the same packet's."""
-        one, other = self._ends(first, 1), self._ends(second, 1)
-        return not (one.isdisjoint(other | self._ends(second, 2)) and other.isdisjoint(self._ends(first, 2)))
+    def _meet(self, one: str, some: frozenset[tuple[int, ...]], other: str, others: frozenset[tuple[int, ...]]) -> bool:
+        """Whether a packet can ask for elements of both that are about the same address: one chain asks both, or one of
+        them is of answers. Two answers are never about the same packet."""
+        if {one, other} <= self._answers or one == other:
+            return False
+        if not (self._answers & {one, other}) and self._askers[one].isdisjoint(self._askers[other]):
+            return False
+        return not self._ends({one: some}).isdisjoint(self._ends({other: others}))
 
-    def _ends(self, moved: Moved, many: int) -> set[End]:
-        """Addresses in elements that are about so many ends."""
+    def _ends(self, moved: Moved) -> set[End]:
+        """Addresses in elements."""
         found: set[End] = set()
         for name, elements in moved.items():
             family, at = self._sets[name].family, self._at(name)
-            if len(at) == many:
-                found.update((family, element[place]) for element in elements for place in at)
+            found.update((family, element[place]) for element in elements for place in at)
         return found
 
     def _at(self, name: str) -> list[int]:
         """Where a set's elements have addresses."""
-        found = self._sets[name]
+        found = self._sets.get(name)
         return [at for at, field in enumerate(found.key) if field in _ENDS] if isinstance(found, Set) else []
 
     def _moves(self, name: str) -> Set:
@@ -228,6 +252,11 @@ class Live:
             texts[family] = [line for t in Table for line in _section(t, every, gone, family, words, refusals)]
         refusals.check()
         return [Step(_TOOLS[family], "\n".join([*lines, ""])) for family, lines in texts.items() if lines]
+
+
+def _without(names: Collection[str], moved: Moved) -> Moved:
+    """Of other sets than these."""
+    return {name: elements for name, elements in moved.items() if name not in names}
 
 
 def _following(version: int) -> int:

@@ -46,6 +46,13 @@ def test_nobody_is_there(node: Namespace) -> None:
     assert choose(found).backend == NFTABLES
 
 
+def test_what_keeps_cut_connections_from_going_on_is_nobodys(node: Namespace) -> None:
+    run(node, "iptables-legacy -t mangle -N CUT-NETPOLC", "iptables-legacy -t mangle -A FORWARD -j CUT-NETPOLC")
+    run(node, "nft add table inet netpolc-cut")
+    found = findings()
+    assert (found.uses, found.ours) == ((), frozenset())
+
+
 def test_empty_tables_are_nobodys(node: Namespace) -> None:
     run(node, "iptables-legacy -t nat -S", "ip6tables-legacy -S", "iptables-nft -t nat -S", "iptables-nft -A INPUT")
     run(node, "iptables-nft -D INPUT")

@@ -149,6 +149,12 @@ def test_sets_chains_then_what_goes() -> None:
         ({"peers6": [(5,)]}, {"others6": [(6,)]}, ["add peers6-v1", "del others6-v1"]),
         ({"peers6": [(5,)]}, {"pairs6": [(1, 5, 6, 80)]}, ["add peers6-v1 !", "del pairs6-v1"]),
         ({"pairs6": [(5, 1, 6, 80)]}, {"peers6": [(5,)]}, ["add pairs6-v1 !", "del peers6-v1"]),
+        # What is asked first comes first and goes last, and all packets get through in between.
+        ({"peers6": [(5,)], "others6": [(5,)]}, {}, ["add peers6-v1 !", "add others6-v1"]),
+        ({}, {"others6": [(5,)], "peers6": [(5,)]}, ["del others6-v1 !", "del peers6-v1"]),
+        ({"peers6": [(5,)], "others6": [(6,)]}, {}, ["add peers6-v1"]),
+        ({"peers6": [(5,)], "elsewhere6": [(5,)]}, {}, ["add peers6-v1"]),
+        ({"peers6": [(5,)]}, {"elsewhere6": [(5,)]}, ["add peers6-v1", "del elsewhere6-v1"]),
         # Two of this node's pods, each among those whom the class of the other one knows.
         ({"peers6": [(1,)]}, {"others6": [(2,)]}, ["others6-v2 peers6-v2", "ip6tables", "destroy others6-v1"]),
         # Who is a subject.
@@ -163,11 +169,14 @@ def test_moves(
     """`!`: every packet gets through before the next step."""
     end = (Field.SOURCE,)
     pairs = replace(PAIRS, name="pairs6", family=Family.IPV6, elements=())
-    more = [Set(name, Family.IPV6, end, ()) for name in ("peers6", "others6")]
+    more = [Set(name, Family.IPV6, end, ()) for name in ("peers6", "others6", "elsewhere6")]
     asking = tuple(Rule((InSet(end, name),), Return(), Family.IPV6) for name in ("peers6", "others6"))
+    another = (Rule((InSet(end, "elsewhere6"),), Return(), Family.IPV6),)
     front = replace(FORWARD, rules=(Rule((InSet(PAIRS.key, "pairs6"),), Accept(), Family.IPV6), *FORWARD.rules[1:]))
     pods = replace(PODS, elements=((1,), (2,)))
-    ruleset = replace(RULESET, sets=(PAIRS, pods, pairs, *more), chains=(front, DENY, Chain("class", asking)))
+    ruleset = replace(
+        RULESET, sets=(PAIRS, pods, pairs, *more), chains=(front, DENY, Chain("class", asking), Chain("other", another))
+    )
     change = Change(
         added={name: frozenset(elements) for name, elements in added.items()},
         removed={name: frozenset(elements) for name, elements in removed.items()},
