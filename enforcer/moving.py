@@ -19,6 +19,7 @@ from compiler.backends import iptables_live, nftables_live
 from compiler.backends.steps import Step, Tool
 from compiler.backends.target import Backend, Target
 from compiler.ir.change import Change
+from compiler.ir.moved import moved
 from compiler.ir.ruleset import Ruleset
 from compiler.live.batch import Batch, PodKey
 from compiler.live.compiler import LiveCompiler
@@ -116,7 +117,8 @@ class Moving:
             return None
         try:
             change = self._live.take(batch)
-            self.ruleset = self._live.ruleset()
+            known = change.moves_only and bool(self.ruleset.chains)
+            self.ruleset = moved(self.ruleset, change) if known else self._live.ruleset()
         except Exception:
             log.exception("internal error: this is a defect of netpolc; rules are compiled from scratch from now on")
             self._is_broken = True

@@ -60,6 +60,7 @@ def test_from_each_version_to_the_newest(backend: Backend) -> None:
     assert 0 < sum(len(step.text) for step in moved) < sum(len(step.text) for step in whole) / 3
     assert "10.0.9.2" in "".join(step.text for step in moved)
     assert two.desired.steps(two.desired.digest) == ()
+    assert driven.engine.ruleset == driven.engine._live.ruleset()
 
 
 def test_versions_that_were_never_loaded_are_on_the_way() -> None:
