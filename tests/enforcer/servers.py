@@ -20,7 +20,7 @@ from enforcer.kube import Cluster
 from enforcer.reflector import Timing
 from enforcer.transport import Transport, connect
 from tests.enforcer.apiserver import ApiServer
-from tests.enforcer.client import CLUSTER_WIDE, Client, Object, ignored, path_of
+from tests.enforcer.client import CLUSTER_WIDE, Client, ignored, path_of
 from tests.enforcer.kube_apiserver import ADMIN, DAEMON, KubeApiServer
 from tests.enforcer.proxy import Proxy
 
@@ -28,18 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CRDS = tuple(yaml.safe_load(path.read_text()) for path in sorted((ROOT / "fixtures/crds").iterdir()))
 #: As in the daemon, for tests that have no minutes.
 QUICK = Timing(watch=(1, 2), grace=0.5, page=1.0, first=0.02, most=0.2, steady=0.3, poll=0.1, gone=0.4)
-#: What a daemon may do.
-ROLE: Object = {
-    "metadata": {"name": "netpolc"},
-    "rules": [
-        {"apiGroups": [""], "resources": ["pods", "namespaces", "nodes"], "verbs": ["get", "list", "watch"]},
-        {
-            "apiGroups": ["networking.k8s.io", "policy.networking.k8s.io"],
-            "resources": ["*"],
-            "verbs": ["get", "list", "watch"],
-        },
-    ],
-}
 
 
 class StandIn(ApiServer):
@@ -111,14 +99,14 @@ class Site:
         return connect(str(self.kubeconfig))
 
     def permit(self) -> None:
-        """Lets the daemon read, on a server that asks."""
+        """Lets the daemon do what the deployment lets it do, on a server that asks."""
         if self.real:
+            documents = yaml.safe_load_all((ROOT / "deploy/kubernetes.yaml").read_text())
+            role, binding = (one for one in documents if one["kind"].startswith("ClusterRole"))
+            user = {"kind": "User", "name": "netpolc", "apiGroup": "rbac.authorization.k8s.io"}
             base = "/apis/rbac.authorization.k8s.io/v1"
-            subject = {"kind": "User", "name": "netpolc", "apiGroup": "rbac.authorization.k8s.io"}
-            role = {"kind": "ClusterRole", "name": "netpolc", "apiGroup": "rbac.authorization.k8s.io"}
-            self.client.ask("POST", f"{base}/clusterroles", ROLE)
-            binding = {"metadata": {"name": "netpolc"}, "roleRef": role, "subjects": [subject]}
-            self.client.ask("POST", f"{base}/clusterrolebindings", binding)
+            self.client.ask("POST", f"{base}/clusterroles", role)
+            self.client.ask("POST", f"{base}/clusterrolebindings", binding | {"subjects": [user]})
 
     def define(self) -> None:
         """The cluster-wide kinds exist from now on."""

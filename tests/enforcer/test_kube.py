@@ -5,7 +5,9 @@ Where there is no real one, its tests are skipped and say so; `make apiserver` b
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +271,32 @@ def test_a_version_of_tomorrow(site: Site) -> None:
     with viewing(site, dataclasses.replace(QUICK, poll=0.2)) as view:
         eventually(lambda: any("served as policy.networking.k8s.io/v1beta1" in problem for problem in view.problems))
         eventually(lambda: view.cluster.synced)
+    site.undefine()
+
+
+def test_a_field_of_tomorrow(site: Site) -> None:
+    """The server takes a field that netpolc does not know: what it means is open, so the rule lets nothing through."""
+    site.undefine()
+    newer = copy.deepcopy(next(crd for crd in CRDS if crd["spec"]["names"]["kind"] == "ClusterNetworkPolicy"))
+    schema = newer["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    schema["ingress"]["items"]["properties"]["when"] = {"type": "string"}
+    site.client.create(newer)
+    eventually(lambda: site.client.exists("ClusterNetworkPolicy"))
+    policy = cluster_policy("ops", "Accept")
+    with viewing(site) as view:
+        site.client.create(policy)
+        eventually(lambda: bool(view.picture.policies))
+        assert view.problems == []
+        rules = policy["spec"]["ingress"]
+        site.client.patch(policy, {"spec": {"ingress": [*rules, rules[0] | {"when": "daytime"}]}})
+        eventually(lambda: bool(view.problems))
+        (text,) = view.picture.policies.values()
+        assert json.loads(text)["ingress"] == rules
+        assert view.problems[0].startswith('clusternetworkpolicy ops: unknown field "spec.ingress[1].when"')
+        assert "closed" in view.problems[1]
+        site.client.patch(policy, {"spec": {"ingress": rules}})
+        eventually(lambda: view.problems == [])
+    site.undefine()
 
 
 def test_stops_at_once(site: Site) -> None:
