@@ -3,7 +3,8 @@ enforcer in each, policies that come and go while it runs. Real TCP and UDP; of 
 
 One bed for each back end takes its cases in turn, each as changes of what the one before left. By default a share of
 the cases, some of every suite, each with one back end; NETPOLC_CLUSTER_CASES=all for every one with all of them
-(`make cluster-cases`).
+(`make cluster-cases`). Objects come from a folder, from the stand-in for an API server or from a real one;
+NETPOLC_CLUSTER_STORE=folder, stand-in or kube-apiserver for all from there.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import pytest
 
 from tests.cluster.agents import Daemons
 from tests.cluster.bed import Bed
+from tests.cluster.conftest import store_of
 from tests.cluster.probes import Probe
-from tests.cluster.store import Folder, Key, Object, key_of
+from tests.cluster.store import Key, Object, key_of
 from tests.conformance.cases import FOLDER, Case, State, cases
 from tests.conformance.judged import Judged
+from tests.enforcer.kube_apiserver import binaries
 from tests.kernel.rig import FLAVOURS
 
 pytestmark = pytest.mark.kernel
@@ -54,6 +57,14 @@ every_case = pytest.mark.parametrize(
 )
 
 
+def _store(flavour: str) -> str:
+    """One back end from a folder, one from the stand-in, one from a real API server where there is one."""
+    if asked := os.environ.get("NETPOLC_CLUSTER_STORE"):
+        return asked
+    real = "stand-in" if isinstance(binaries(), str) else "kube-apiserver"
+    return {"nftables": "folder", "iptables-legacy": "stand-in", "iptables-nft": real}[flavour]
+
+
 def objects(state: State) -> dict[Key, Object]:
     """Of a state; pods of a suite without nodes run on all nodes in turn."""
     items = json.loads(state.repaired)["items"]
@@ -66,8 +77,10 @@ def objects(state: State) -> dict[Key, Object]:
 @pytest.fixture(scope="module")
 def bed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     folder = tmp_path_factory.mktemp("cases")
-    store = Folder(folder / "cluster")
-    with Bed(store, Daemons(store, str(request.param), folder)) as found:
+    with (
+        store_of(_store(str(request.param)), folder) as store,
+        Bed(store, Daemons(store, str(request.param), folder)) as found,
+    ):
         for number, ips in NODES.items():
             found.agents.start(found.network.add_node(f"node{number}", ips))
         yield found
