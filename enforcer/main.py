@@ -111,6 +111,8 @@ class Daemon:
                 log.warning("after a change of rules: %s", error)
             except NetpolcError as error:
                 log.warning("after a change of rules: %s", error.render())
+            except Exception:
+                log.exception("after a change of rules: internal error: this is a defect of netpolc")
 
     def _hear(self) -> Hearing | None:
         """Begins to tell of denied packets. Where somebody else hears of them already, nobody does here."""

@@ -18,6 +18,7 @@ from compiler.analysis.proof import Prover
 from compiler.backends import iptables_live, nftables_live
 from compiler.backends.steps import Step, Tool
 from compiler.backends.target import Backend, Target
+from compiler.errors import NetpolcError
 from compiler.ir.change import Change
 from compiler.ir.moved import moved
 from compiler.ir.ruleset import Ruleset
@@ -33,6 +34,8 @@ log = logging.getLogger("netpolc")
 
 #: Policies and cluster are put together for those who ask for them, while much changes in this part of the time.
 _SHARE = 0.05
+#: So many versions may wait for a tool that is busy.
+_WAITING = 1000
 _FILES = {
     Tool.NFT: "netpolc.nft",
     Tool.IPSET: "ipset.save",
@@ -104,12 +107,26 @@ class Moving:
         if change is None or program != NO_PROGRAM or not self._is_right(change):
             self._told = None
             return self._whole.made(program)
-        if self._told is not None and change:
-            before = self._digest
-            self._version += 1
-            self._steps.append((before, self._told.update(change, self.ruleset)))
+        if change:
+            self._tell(change)
         view = View.later(self._look, tuple(self._local.values()), self.ruleset)
         return Compiled(_Moved(self, self._digest), view, self._whole.left_open(), self._proving)
+
+    def _tell(self, change: Change) -> None:
+        """Notes the steps of a change; where they cannot be had, or many are waiting, everything will be loaded."""
+        before, known = self._digest, self._told
+        self._version += 1
+        self._told = None
+        if known is None or len(self._steps) >= _WAITING:
+            self._steps.clear()
+            return
+        try:
+            self._steps.append((before, known.update(change, self.ruleset)))
+            self._told = known
+        except NetpolcError:
+            raise
+        except Exception:
+            log.exception("internal error: this is a defect of netpolc; everything is loaded anew")
 
     def _change(self, batch: Batch) -> Change | None:
         """What changes; None behind a defect, from which only a restart leads back."""

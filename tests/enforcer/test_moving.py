@@ -174,3 +174,27 @@ def test_addresses_that_nobody_has_are_closed(backend: Backend) -> None:
     text = "".join(step.text for step in driven.take(ONE).desired.steps(None))
     assert "10.0.0.0/24" in text
     assert not driven.take(TWO).remarks
+
+
+def test_steps_that_cannot_be_had_are_a_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    driven = Driven()
+    first = driven.take(ONE).desired
+    first.steps(None)
+    before = first.digest
+    with monkeypatch.context() as broken:
+        broken.setattr("compiler.backends.nftables_live.Live.update", lambda *_: 1 / 0)
+        newest = driven.take(TWO).desired
+    assert "flush table" in "".join(step.text for step in newest.steps(before))
+
+
+def test_versions_do_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enforcer.moving._WAITING", 3)
+    driven = Driven()
+    first = driven.take(ONE).desired
+    first.steps(None)
+    before = first.digest
+    for _ in range(3):
+        driven.take(TWO)
+        newest = driven.take(ONE).desired
+    assert "flush table" in "".join(step.text for step in newest.steps(before))
+    assert "flush table" not in "".join(step.text for step in driven.take(TWO).desired.steps(newest.digest))
