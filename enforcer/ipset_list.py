@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from enforcer.netlink import Message, Netlink, attribute, attributes, each, text, word
@@ -36,7 +36,17 @@ class Header(NamedTuple):
 
 def headers(netlink: Netlink, prefix: str) -> list[Header]:
     """The sets whose names begin so, by name. OSError when the kernel has no ipset."""
-    found = (_header(message) for message in netlink.dump(_LIST, socket.AF_INET, _VERSION + _BRIEFLY))
+    return read(brief(netlink), prefix)
+
+
+def brief(netlink: Netlink) -> list[Message]:
+    """What the kernel says of all sets, but for elements; equal while nothing changes."""
+    return netlink.dump(_LIST, socket.AF_INET, _VERSION + _BRIEFLY)
+
+
+def read(messages: Iterable[Message], prefix: str) -> list[Header]:
+    """The sets whose names begin so, by name."""
+    found = map(_header, messages)
     return sorted(header for header in found if header is not None and header.name.startswith(prefix))
 
 

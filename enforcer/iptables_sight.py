@@ -18,7 +18,7 @@ from compiler.backends.ipset import PREFIX as SET_PREFIX
 from compiler.backends.iptables_rules import PREFIX
 from compiler.net import Family
 from enforcer import ipset_list
-from enforcer.netlink import Netlink
+from enforcer.netlink import Message, Netlink
 from enforcer.xtables import TOOLS, Reader
 
 #: A text of more characters says too much to know what it touches.
@@ -47,6 +47,8 @@ class Sight:
         self.reader = reader(self._set_name)
         #: Numbers of sets, as rules have them.
         self._numbers: dict[int, str] = {}
+        #: What the kernel said of sets last, and what that means.
+        self._said: tuple[list[Message], Sequence[ipset_list.Header]] = [], ()
         #: How often rules ask a set.
         self._asked: Counter[str] = Counter()
         self._stamp: Hashable = None
@@ -95,11 +97,14 @@ class Sight:
     def headers(self) -> Sequence[ipset_list.Header]:
         """Of our sets, now."""
         try:
-            return ipset_list.headers(self._netlink, SET_PREFIX)
+            said = ipset_list.brief(self._netlink)
         except OSError as error:
             if error.errno in _NONE:
                 return ()
             raise
+        if said != self._said[0]:
+            self._said = said, ipset_list.read(said, SET_PREFIX)
+        return self._said[1]
 
     def asked_by_others(self) -> frozenset[str]:
         """Our sets that more rules ask than were seen by the last look: those of the other variant, or such as are gone
