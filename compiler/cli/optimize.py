@@ -207,7 +207,7 @@ def _optimized(
     """`guessed`: weights are an estimate, which other rules have another of; `counters`: those of nft are added;
     `relax`: rules that do the same may change places."""
     chosen = [one for one in Pass if one.value in passes]
-    weigh = estimated if guessed else lambda rules: rules
+    weigh = estimated if guessed else None
     return optimize(rules, chosen, threshold if "order" in passes else None, weigh, counters, relax)
 
 

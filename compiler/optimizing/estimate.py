@@ -16,6 +16,7 @@ from math import log2, prod
 
 from compiler.optimizing.chains import Asked, Chain, Listing
 from compiler.ordering.dimensions import DESTINATION, EVERYTHING, FROM, PROTOCOL, SOURCE, STATE, TO, VERSION
+from compiler.ordering.overlap import Box
 from compiler.ordering.prices import Kind
 
 #: Packets that are taken to enter each chain that no rule leads to.
@@ -45,7 +46,8 @@ def estimated(listing: Listing) -> Listing:
 
 def share(asked: Asked) -> float:
     """Of all packets, those that such a rule matches."""
-    return prod(map(_share, range(len(asked.box)), asked.box)) * _others(asked)
+    whole = _boxed(asked.box)
+    return (min(whole, sum(map(_boxed, asked.parts))) if asked.parts else whole) * _others(asked)
 
 
 def _block(chains: list[Chain]) -> Iterator[Chain]:
@@ -91,8 +93,22 @@ def _packets(chain: Chain, entering: float) -> list[float]:
 
 def _of(one: Asked, other: Asked) -> float:
     """Of the packets that one rule matches, those that the other one matches."""
-    found = _others(other)
-    for dimension, (inner, outer) in enumerate(zip(one.box, other.box, strict=True)):
+    if not one.parts and not other.parts:
+        return _inside(one.box, other.box) * _others(other)
+    parts = [(box, _boxed(box)) for box in one.parts or (one.box,)]
+    shares = [many * min(sum(_inside(box, cut) for cut in other.parts or (other.box,)), 1.0) for box, many in parts]
+    return sum(shares) / (sum(many for _, many in parts) or 1) * _others(other)
+
+
+def _boxed(box: Box) -> float:
+    """Of all packets, those in a box."""
+    return prod(map(_share, range(len(box)), box))
+
+
+def _inside(one: Box, other: Box) -> float:
+    """Of the packets in one box, those in the other."""
+    found = 1.0
+    for dimension, (inner, outer) in enumerate(zip(one, other, strict=True)):
         if inner[1] < outer[0] or outer[1] < inner[0]:
             return 0.0
         if not (outer[0] <= inner[0] and inner[1] <= outer[1]):

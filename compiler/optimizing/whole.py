@@ -42,12 +42,37 @@ def optimize(
     listing: Listing,
     passes: Collection[Pass],
     threshold: Fraction | None,
-    weigh: Callable[[Listing], Listing] = lambda listing: listing,
+    weigh: Callable[[Listing], Listing] | None = None,
     counters: bool = False,
     relax: bool = False,
 ) -> Optimized:
     """By these passes, and in order unless `threshold` is None. `weigh` says again how often rules match, where that
-    depends on the rules; `counters` as in `simplify`; `relax`: rules that do the same may change places."""
+    depends on the rules; by what it says of both the result costs no more than the listing: else no rule goes, and
+    where that is not enough, none moves. `counters` as in `simplify`; `relax`: rules that do the same may change
+    places."""
+    if weigh is None:
+        return _optimized(listing, passes, threshold, _as_it_is, counters, relax)
+    before = spent(weigh(listing))
+    found = _optimized(listing, passes, threshold, weigh, counters, relax)
+    for least in (threshold, None):
+        if spent(weigh(found.listing)) <= before:
+            break
+        found = _optimized(listing, (), least, weigh, counters, relax)
+    return found
+
+
+def _as_it_is(listing: Listing) -> Listing:
+    return listing
+
+
+def _optimized(
+    listing: Listing,
+    passes: Collection[Pass],
+    threshold: Fraction | None,
+    weigh: Callable[[Listing], Listing],
+    counters: bool,
+    relax: bool,
+) -> Optimized:
     weighed = weigh(listing)
     simplifier = Simplifier(passes, counters)
     found = simplifier.simplify(weighed)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from random import Random
 
 import pytest
 
+from compiler.optimizing.chains import Listing
 from compiler.optimizing.estimate import PACKETS, estimated, share
 from compiler.optimizing.passes.simplify import Pass
 from compiler.optimizing.readers import iptables_rules
 from compiler.optimizing.readers.nftables_rules import listing
-from compiler.optimizing.whole import optimize
+from compiler.optimizing.whole import optimize, spent
 from compiler.ordering.prices import Tool
 from grammar.source import Source
 from tests.kernel.pools import Pools
@@ -49,6 +52,15 @@ def alone(rule: str) -> int | Fraction:
 def test_broader_is_more(rules: tuple[str, ...]) -> None:
     found = [alone(rule) for rule in rules]
     assert all(one > other for one, other in pairwise(found)), found
+
+
+def test_a_list_gets_what_its_members_get() -> None:
+    both, one, two = (f"-p tcp -m multiport --dports {ports}" for ports in ("22,1024:65535", "22", "1024:65535"))
+    assert alone(both) == pytest.approx(alone(one) + alone(two), abs=2)
+    assert alone(both) < alone("-p tcp --dport 443")
+    # What is asked for behind it is taken off by its members alone.
+    of_443, of_22 = (weights(f"IN {both} -j DROP", f"IN -p tcp --dport {port} -j ACCEPT")[1] for port in ("443", "22"))
+    assert (of_443, of_22) == (alone("-p tcp --dport 443"), 0)
 
 
 def test_a_host_and_a_host_of_ipv6_get_the_same() -> None:
@@ -93,3 +105,46 @@ def test_an_order_is_estimated_until_it_stays() -> None:
         once = optimize(listing(Source("x.nft", text)), tuple(Pass), Fraction(1, 100), estimated).listing.written()
         again = optimize(listing(Source("x.nft", once)), tuple(Pass), Fraction(1, 100), estimated).listing.written()
         assert again == once
+
+
+def _listing(rules: Sequence[str]) -> Listing:
+    text = "\n".join(["*filter", ":IN DROP [0:0]", *(f"-A IN {rule}" for rule in rules), "COMMIT", ""])
+    return iptables_rules.listing(Source("rules", text), Tool.IPTABLES_LEGACY)
+
+
+ASKED = ("-s 10.0.0.0/8", "-s 10.1.0.0/16", "-d 10.1.2.3/32", "-i lan0", "-m conntrack --ctstate RELATED,ESTABLISHED")
+PORTS = ("22", "80", "443", "1024:65535", "53")
+
+
+@pytest.mark.parametrize("passes", [(), tuple(Pass)])
+def test_nothing_costs_more_by_the_estimate(passes: tuple[Pass, ...]) -> None:
+    chosen = Random(11)
+    changed = 0
+    for _ in range(150):
+        rules = []
+        for _ in range(chosen.randint(2, 12)):
+            asked = [one for one in ASKED if chosen.random() < 0.3]
+            asked += [f"-p tcp -m tcp --dport {chosen.choice(PORTS)}"] * (chosen.random() < 0.6)
+            rules.append(" ".join([*asked, f"-j {chosen.choice(('ACCEPT', 'DROP', 'LOG'))}"]))
+        old = _listing(rules)
+        new = optimize(old, passes, Fraction(0), estimated).listing
+        assert spent(estimated(new)) <= spent(estimated(old)), rules
+        changed += new.written() != old.written()
+    assert changed > 50
+
+
+def test_where_fewer_rules_cost_more_by_what_is_said_all_stay() -> None:
+    def weigh(rules: Listing) -> Listing:
+        """Lists of ports match everything, all else hardly anything."""
+        chains = []
+        for chain in rules.chains:
+            own = [replace(rule, weight=10**6 * ("multiport" in rule.text) + n) for n, rule in enumerate(chain.rules)]
+            chains.append(replace(chain, rules=tuple(own)))
+        return replace(rules, chains=tuple(chains))
+
+    old = _listing([f"-p tcp -m tcp --dport {port} -j ACCEPT" for port in (22, 99)])
+    fewer = optimize(old, tuple(Pass), None).listing
+    assert "multiport" in fewer.written()
+    found = optimize(old, tuple(Pass), Fraction(0), weigh)
+    assert spent(weigh(found.listing)) <= spent(weigh(old))
+    assert not found.simplified.changes
