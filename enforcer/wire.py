@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from sys import intern
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+
+from enforcer.shapes import POLICY, SHAPES
 
 #: Namespace (empty where there is none) and name.
 Key: TypeAlias = tuple[str, str]
@@ -78,80 +80,6 @@ class Event(NamedTuple):
     object: Object
 
 
-class _Meta(TypedDict, total=False):
-    name: str
-    namespace: str
-    resourceVersion: str
-    labels: dict[str, str]
-
-
-class _Noted(_Meta, total=False):
-    annotations: dict[str, str]
-
-
-class _Port(TypedDict, total=False):
-    name: str
-    containerPort: int
-    protocol: str
-
-
-class _Container(TypedDict, total=False):
-    restartPolicy: str
-    ports: list[_Port]
-
-
-class _PodSpec(TypedDict, total=False):
-    nodeName: str
-    hostNetwork: bool
-    containers: list[_Container]
-    initContainers: list[_Container]
-
-
-class _PodIP(TypedDict, total=False):
-    ip: str
-
-
-class _PodStatus(TypedDict, total=False):
-    phase: str
-    podIP: str
-    podIPs: list[_PodIP]
-
-
-class _Pod(TypedDict, total=False):
-    metadata: _Meta
-    spec: _PodSpec
-    status: _PodStatus
-
-
-class _Namespace(TypedDict, total=False):
-    metadata: _Noted
-
-
-class _NodeSpec(TypedDict, total=False):
-    podCIDR: str
-    podCIDRs: list[str]
-
-
-class _Address(TypedDict, total=False):
-    type: str
-    address: str
-
-
-class _NodeStatus(TypedDict, total=False):
-    addresses: list[_Address]
-
-
-class _Node(TypedDict, total=False):
-    metadata: _Meta
-    spec: _NodeSpec
-    status: _NodeStatus
-
-
-class _Policy(TypedDict, total=False):
-    metadata: _Noted
-    spec: Any
-
-
 class _ListMeta(msgspec.Struct):
     resourceVersion: str
     more: str = msgspec.field(default="", name="continue")
@@ -195,12 +123,6 @@ class _Resources(msgspec.Struct):
     resources: list[_Resource]
 
 
-#: Kind -> the shape of an object, and of a list of them.
-_SHAPES: dict[str, tuple[Any, Any]] = {
-    "Pod": (_Pod, list[_Pod] | None),
-    "Namespace": (_Namespace, list[_Namespace] | None),
-    "Node": (_Node, list[_Node] | None),
-}
 _RAW_LIST = msgspec.json.Decoder(_RawList)
 _EVENT = msgspec.json.Decoder(_RawEvent)
 #: What decoding raises: not JSON, not UTF-8, too deep.
@@ -217,7 +139,7 @@ class Decoder:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        shape, objects = _SHAPES.get(kind.name, (_Policy, list[_Policy] | None))
+        shape, objects = SHAPES.get(kind.name, POLICY)
         listed = msgspec.defstruct("List", [("metadata", _ListMeta), ("items", objects)])
         self._list = msgspec.json.Decoder(listed)
         self._one = msgspec.json.Decoder(shape)

@@ -242,6 +242,7 @@ PURE_IN_SHELLS: tuple[str, ...] = (
     "enforcer.picture",
     "enforcer.plan",
     "enforcer.refused",
+    "enforcer.shapes",
     "enforcer.sharing",
     "enforcer.saved",
     "enforcer.source",
