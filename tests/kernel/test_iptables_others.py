@@ -197,3 +197,14 @@ def test_texts_that_others_spoil(rig: Rig, dataplane: Iptables) -> None:
         dataplane.apply([Step(Tool.IPTABLES, "*filter\n-A NETPOLC-none -j DROP\nCOMMIT\n")])
     with pytest.raises(CommandFailed):
         rig.namespace.run("iptables-legacy", "-S", "NETPOLC-none")
+
+
+def test_a_chain_that_cannot_go_is_refused_and_not_waited_for(rig: Rig, dataplane: Iptables) -> None:
+    """One of ours that is left leads to it."""
+    text = "*filter\n:NETPOLC-a - [0:0]\n:NETPOLC-b - [0:0]\n-A NETPOLC-a -j NETPOLC-b\nCOMMIT\n"
+    dataplane.apply([Step(Tool.IPTABLES, text)])
+    with pytest.raises(Refused) as error:
+        dataplane.apply([Step(Tool.IPTABLES, "*filter\n:NETPOLC-b - [0:0]\n-X NETPOLC-b\nCOMMIT\n")])
+    assert type(error.value) is Refused
+    dataplane.remove()
+    assert dataplane.read() == Actual()
