@@ -48,7 +48,8 @@ _NUMBERS = {"TCP": TCP, "UDP": UDP}
 @dataclass(slots=True)
 class Result:
     """`lost`, `leaked`: packets, by flow in words. `latency`: seconds from a change to the last flow that changed
-    sides, of changes without an end of the enforcer; `ends`: how often it was ended."""
+    sides, of changes without an end of the enforcer; `ends`: how often it was ended; `starting`: nobody knows whether
+    it is there again."""
 
     changes: Counter[str] = field(default_factory=Counter)
     ends: int = 0
@@ -58,6 +59,7 @@ class Result:
     leaked: Counter[str] = field(default_factory=Counter)
     flips: int = 0
     latency: list[float] = field(default_factory=list)
+    starting: bool = False
 
     @property
     def pace(self) -> float:
@@ -192,8 +194,9 @@ def _change(
     after = seen[-1]
     flipped = [(n, after[n]) for n in range(len(sent)) if n not in set(stable)]
     _turned(generator, sent, flipped, result, enforcer)
-    if flipped and not ends:
+    if flipped and not ends and not result.starting:
         result.latency.append(time.monotonic() - begun)
+    result.starting = not flipped and (ends or result.starting)
     result.changes[change.kind] += 1
     result.ends += ends
     result.flips += len(flipped)

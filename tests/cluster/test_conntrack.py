@@ -32,7 +32,7 @@ from tests.cluster.shop import populated
 from tests.kernel.compiled import pods, policy, port
 from tests.kernel.machines import ALLOWED_WITHIN, DENIED_AFTER, Machine
 from tests.kernel.packets import packed
-from tests.kernel.rig import BACKEND
+from tests.kernel.rig import BACKEND, FLAVOURS
 
 pytestmark = pytest.mark.kernel
 
@@ -151,9 +151,22 @@ class Cutting:
         return cut
 
 
-@pytest.fixture(params=[("routed", "host-gw"), ("bridged", "vxlan")], ids="-".join)
-def bed(request: pytest.FixtureRequest, make_bed: Maker, flavour: str) -> Bed:
-    return populated(make_bed(flavour, *request.param))
+KINDS = [(flavour, "routed", "host-gw") for flavour in FLAVOURS] + [("nftables", "bridged", "vxlan")]
+
+
+@pytest.fixture(params=KINDS, ids="-".join)
+def kind(request: pytest.FixtureRequest) -> tuple[str, str, str]:
+    return tuple(request.param)
+
+
+@pytest.fixture
+def flavour(kind: tuple[str, str, str]) -> str:
+    return kind[0]
+
+
+@pytest.fixture
+def bed(make_bed: Maker, kind: tuple[str, str, str]) -> Bed:
+    return populated(make_bed(*kind))
 
 
 @pytest.fixture

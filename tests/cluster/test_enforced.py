@@ -12,6 +12,8 @@ from tests.cluster.conftest import STORES, Maker
 from tests.cluster.probes import Probe
 from tests.cluster.shop import NODES, placed, populated, probes, shop
 from tests.cluster.test_bed import each_wiring
+from tests.cluster.test_conntrack import Connection, connect, judge
+from tests.enforcer.process import until
 from tests.kernel.compiled import namespace, pods, policy, port
 
 pytestmark = pytest.mark.kernel
@@ -81,6 +83,41 @@ def test_rules_outlive_the_enforcer(make_live_bed: Maker, flavour: str, by: sign
     db = bed.machine("shop/db1")
     bed.settle(Probe(bed.machine("shop/web1"), db, address, 5432, False) for address in db.ips)
     bed.settle(Probe(bed.machine("shop/batch"), db, address, 5432, True) for address in db.ips)
+
+
+def test_revoked_connections_end(make_live_bed: Maker, flavour: str) -> None:
+    """Those that a change revokes, and no others; also when nobody was there as it came."""
+    bed = populated(make_live_bed(flavour))
+    bed.put(*shop())
+    bed.settle(probes(bed))
+    db, web, batch = (bed.machine(name) for name in ("shop/db1", "shop/web2", "shop/batch"))
+    here = bed.machine("shop/web1")
+
+    def opened() -> tuple[list[Connection], list[Connection]]:
+        for server in (here, db):
+            bed.servers.forget(server)
+        kept = [connect(web, here, address, 80) for address in here.ips]
+        return kept, [connect(web, db, address, 5432) for address in db.ips]
+
+    def revoked() -> None:
+        bed.put(policy("shop", "db", "app=db", ingress=[{"from": [pods("app=batch")]}]))
+
+    kept, gone = opened()
+    revoked()
+    bed.settle(Probe(web, db, address, 5432, False) for address in db.ips)
+    until(lambda: all(one.silent() for one in gone), "the rules are in force, and so are they for what was open")
+    judge(gone, kept)
+    bed.put(*shop())
+    bed.settle(probes(bed))
+    kept, gone = opened()
+    daemons(bed)["node1"].end(signal.SIGKILL)
+    revoked()
+    assert all(one.alive() for one in (*kept, *gone)), "nobody is there"
+    daemons(bed)["node1"].start()
+    bed.settle(Probe(web, db, address, 5432, False) for address in db.ips)
+    until(lambda: all(one.silent() for one in gone), "what was allowed before is not known, what is denied now is cut")
+    judge(gone, kept)
+    bed.settle(Probe(batch, db, address, 5432, True) for address in db.ips)
 
 
 def test_a_pod_that_nobody_knows_yet(make_live_bed: Maker, flavour: str) -> None:
