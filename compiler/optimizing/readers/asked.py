@@ -69,10 +69,11 @@ MATCHES = {
 STATEFUL = re.compile(r"--(update|return|packets|bytes)")
 #: Targets that end a packet's way through the chain.
 _ENDS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
-#: Targets that do not, and change nothing that a box speaks of.
-_PASSES = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TEE", "SET", "RATEEST", "IDLETIMER", "LED"}) | {
-    *("MARK", "CONNMARK", "SECMARK", "CONNSECMARK", "CLASSIFY", "DSCP", "ECN", "TOS", "TTL", "HL", "TCPMSS"),
-    *("TCPOPTSTRIP", "CHECKSUM"),
+#: Targets that do not, and change nothing that a box speaks of. Those that put the packet into a list, or its mark into
+#: its connection or back (SET, CONNMARK, CONNSECMARK), have no place here: what they do hangs on what was done to the
+#: packet by then, and what others ask on what they did.
+_PASSES = frozenset({"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "TEE", "RATEEST", "IDLETIMER", "LED"}) | {
+    *("MARK", "SECMARK", "CLASSIFY", "DSCP", "ECN", "TOS", "TTL", "HL", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM"),
 }
 
 

@@ -117,7 +117,10 @@ def test_a_threshold_keeps_what_gains_little() -> None:
         ("-g own", True),
         ("-d 10.0.0.1 -j TPROXY --on-port 1", True),
         ("-p tcp -j CT --notrack", True),
-        ("-p tcp -j SET --add-set s src", False),
+        ("-p tcp -j SET --add-set s src", True),
+        ("-p tcp -j CONNMARK --save-mark", True),
+        ("-p tcp -j CONNSECMARK --restore", True),
+        ("-p tcp -j RATEEST --rateest-name x --rateest-interval 250.0ms --rateest-ewmalog 500.0ms", False),
     ],
 )
 def test_what_is_not_known_to_be_harmless_is_a_barrier(rule: str, barrier: bool) -> None:
