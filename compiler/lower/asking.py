@@ -7,7 +7,6 @@ a set, so that a statement is a handful of rules however large its sets are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
@@ -64,8 +63,7 @@ _SERVICE = (Field.PROTOCOL, Field.PORT)
 _FIELDS: dict[type[Inbound | Outbound], Field] = {Inbound: Field.SOURCE, Outbound: Field.DESTINATION}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A packet that meets all of `matches`, but none of `exceptions`."""
 
     matches: tuple[Match, ...]
@@ -120,7 +118,7 @@ class Asking:
         found = self.between(rule, begin, rule.target, rule.ports, family, (source, target))
         if not rule.conditional:
             return found
-        return tuple(replace(one, matches=more) for one in found for more in conditioned(rule, rule.ports, one.matches))
+        return tuple(one._replace(matches=more) for one in found for more in conditioned(rule, rule.ports, one.matches))
 
     def between(
         self,

@@ -165,7 +165,7 @@ def _excepted(entry: Entry) -> tuple[tuple[Match, ...], ...]:
 
 
 def _without(question: Question, common: Sequence[Match]) -> Question:
-    return replace(question, exceptions=tuple(one for one in question.exceptions if one not in common))
+    return question._replace(exceptions=tuple(one for one in question.exceptions if one not in common))
 
 
 def _apart(exception: Match, question: Question) -> bool:

@@ -231,7 +231,7 @@ class ItemChains:
         if not chance and like.verdict != Continue():
             self._now.add(like, asked, comes_back)
         elif is_met_once(by.ports, asked):
-            thrown = [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked]
+            thrown = [(family, one._replace(matches=(*one.matches, *chance))) for family, one in asked]
             self._now.add(like, thrown, comes_back)
         elif asked:
             met, behind = self._fresh(), self._fresh()

@@ -122,7 +122,7 @@ class Nat:
             found = flows.of_family(statement, [Way(source, to, ports)], hook, family)
             asked: Asked = [(family, _named(one, protocol)) for one in found]
             if statement.to is None:
-                asked = [(f, replace(one, exceptions=(*one.exceptions, *self._loopbacks))) for f, one in asked]
+                asked = [(f, one._replace(exceptions=(*one.exceptions, *self._loopbacks))) for f, one in asked]
             if asked:
                 verdict = self._chosen(addresses, statement.port, protocol, family, statement.text)
                 yield Entry(_rule(statement, number, verdict), asked)
@@ -170,7 +170,7 @@ def _named(question: Question, protocol: int | None) -> Question:
     """The question with its protocol, which a set of ports does not name."""
     if protocol is None or protocols(question.matches):
         return question
-    return replace(question, matches=(*question.matches, IsProtocol(protocol)))
+    return question._replace(matches=(*question.matches, IsProtocol(protocol)))
 
 
 def _loopback(family: Family) -> Prefix:

@@ -165,7 +165,7 @@ class NatLists:
         if like.verdict in (Return(), self._behind[-1]) or isinstance(like.verdict, Goto):
             self._leaving(like, chance, asked, apart)
         elif plain and (apart or not (chance or comes_back)):
-            self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
+            self._now.add(like, [(family, one._replace(matches=(*one.matches, *chance))) for family, one in asked])
         elif asked:
             self._apart(replace(like, verdict=Return()) if like.verdict == Continue() else like, by, asked)
 
@@ -183,7 +183,7 @@ class NatLists:
         """What ends this list, or goes on in another chain, stands in the list's own chain. `apart`: no packet meets
         two of the questions."""
         if not chance or apart:
-            self._now.add(like, [(family, replace(one, matches=(*one.matches, *chance))) for family, one in asked])
+            self._now.add(like, [(family, one._replace(matches=(*one.matches, *chance))) for family, one in asked])
             return
         met, behind = self._fresh(), self._fresh()
         self._now.add(replace(like, verdict=Goto(met), effects=()), asked)
@@ -223,7 +223,7 @@ def _conditioned(item: NatItem, asked: Asked) -> Asked:
     if not isinstance(item, Conditional):
         return asked
     return [
-        (family, replace(one, matches=more))
+        (family, one._replace(matches=more))
         for family, one in asked
         for more in conditioned(item, _ports(item), one.matches)
     ]

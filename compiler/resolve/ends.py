@@ -124,7 +124,7 @@ class Ends:
                 case Less(end=inner, without=cut):
                     sided = self._is_sided(inner) or self._is_sided(cut)
                 case _:
-                    return False
+                    sided = False
             found = self._sided[id(end)] = end, sided
         return found[1]
 
@@ -180,9 +180,16 @@ class Ends:
         that is asked)."""
 
         def spans(one: End) -> Intervals:
-            match one:
+            match one:  # the most frequent first, as pydantic's classes are slow to say no
+                case Either(ends=ends):
+                    known = self._known.get((id(one), family))
+                    if known is not None:
+                        return known[1]
+                    return self._either(one, family) if _is_plain(one) else union(*map(spans, ends))
                 case Addresses() | Pods() | Nodes():
                     return self._addresses(one, family)
+                case Less(end=inner, without=cut):
+                    return subtract(spans(inner), spans(cut))
                 case Anyone():
                     return everything(family)
                 case ThisNode():
@@ -191,18 +198,11 @@ class Ends:
                 case Interfaces(names=names):
                     named = side.interfaces and any(covers(name, cell) for name in names)
                     return everything(family) if named else NOBODY
-                case Either(ends=ends):
-                    known = self._known.get((id(one), family))
-                    if known is not None:
-                        return known[1]
-                    return self._either(one, family) if _is_plain(one) else union(*map(spans, ends))
                 case Both(ends=ends):
                     whole = everything(family)
                     for part in ends:
                         whole = intersect(whole, spans(part))
                     return whole
-                case Less(end=inner, without=cut):
-                    return subtract(spans(inner), spans(cut))
                 case Routed(kind=wanted):
                     return everything(family) if kind == wanted else NOBODY
                 case _:

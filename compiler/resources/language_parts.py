@@ -110,7 +110,9 @@ def _parts(end: End, taken: bool) -> Iterator[End]:
     ahead: list[End] = [end]
     while ahead:
         one = ahead.pop()
-        if isinstance(one, Either | Both):
+        if type(one) is Addresses:  # most are, and pydantic's classes are slow to say no
+            yield one
+        elif isinstance(one, Either | Both):
             ahead += one.ends[::-1]
         elif isinstance(one, Less):
             ahead += (one.without, one.end) if taken else (one.end,)
