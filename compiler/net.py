@@ -168,6 +168,15 @@ class PortSet:
     sctp: Intervals = ()
     other: bool = False
     apart: tuple[tuple[int, Intervals], ...] = field(default=(), repr=False)
+    _hash: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Remembered: port sets are keys of everything."""
+        found = self._hash
+        if found is None:
+            found = hash((self.tcp, self.udp, self.sctp, self.other, self.apart))
+            object.__setattr__(self, "_hash", found)
+        return found
 
     def __or__(self, more: PortSet) -> PortSet:
         return all_of((self, more))

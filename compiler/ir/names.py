@@ -27,6 +27,7 @@ class Namer:
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
+        self._names: dict[tuple[str, str, str], str] = {}
 
     def __len__(self) -> int:
         """How many names it remembers."""
@@ -34,6 +35,12 @@ class Namer:
 
     def name(self, kind: str, stem: str, key: str) -> str:
         """The name for `key`. The same kind and key get the same name again."""
+        found = self._names.get((kind, stem, key))
+        if found is None:
+            found = self._names[kind, stem, key] = self._new(kind, stem, key)
+        return found
+
+    def _new(self, kind: str, stem: str, key: str) -> str:
         whole = f"{kind}\0{key}"
         room = LONGEST - _DIGEST - len(kind) - 2
         short = "".join(c for c in stem.lower() if c.isascii() and c.isalnum())[:room] or "x"

@@ -109,6 +109,8 @@ def _moves(old: Kept, new: Kept) -> Iterator[Move]:
                 yield address, was, now
         return
     one, two = old.reach.exact, new.reach.exact
+    if not old.before and one == two:
+        return
     for address in {*one, *two, *old.before}:
         was = old.before[address] if address in old.before else one.get(address)
         if was != two.get(address):

@@ -169,11 +169,13 @@ class Classes:
         states = self._states(list(made.values()))
         concerned: dict[Family, set[int]] = {family: set() for family in self._target.families}
         for identity, one in before.items():
-            if identity not in made or made[identity][0] is not one:
+            if identity not in made:
                 concerned[identity.family].update(one.addresses)
         for identity, (one, pods) in made.items():
-            if before.get(identity) is not one or (one.lowered, one.counted) != states[one]:
+            known = before.get(identity)
+            if known is None or (known.lowered, known.counted) != states[one] or not known.allows_as(one):
                 concerned[identity.family].update(pods.addresses(identity.family))
+                concerned[identity.family].update(known.addresses if known is not None else ())
         for family, addresses in concerned.items():
             self._pairs[family].detach(addresses)
         for one, pods in made.values():

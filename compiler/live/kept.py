@@ -77,6 +77,16 @@ class Kept:
         """Whether the labels and addresses of nodes count."""
         return any(isinstance(peer, NodeSelector) for clause in self.pods.clauses for peer in clause.rule.peers)
 
+    def allows_as(self, other: Kept) -> bool:
+        """Whether both allow the same to whoever there is."""
+        if self is other:
+            return True
+        one, two = self.reach, other.reach
+        if one.nets != two.nets or one.exact != two.exact:
+            return False
+        covers = ([(cover.chosen, cover.ports) for cover in reach.covers] for reach in (one, two))
+        return next(covers) == next(covers)
+
     def ask(self, address: int) -> PortSet:
         """The ports that the class allows for an address of one of the node's pods, as `resolve.reach.asker`."""
         ports = self.reach.exact.get(address)

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from compiler.net import ALL_PORTS, NO_PORTS, Family, PortSet, Prefix, all_of, port_set
@@ -301,7 +302,7 @@ class ClassReach:
         key = (clauses, held, group.ports if group and self._names_open else None, group is None)
         found = self._memo.get(key)
         if found is None:
-            found = self._memo[key] = decide(self._matching(clauses, held, group), self._isolated)
+            found = self._memo[key] = _one(decide(self._matching(clauses, held, group), self._isolated))
         return found
 
     def _matching(self, clauses: Clauses, held: Clauses, group: Group | None) -> Iterator[tuple[Clause, PortSet]]:
@@ -312,6 +313,12 @@ class ClassReach:
                 if as_pod and group is not None and clause.named:
                     ports = ports | port_set(span for named in clause.named for span in group.resolve(named))
                 yield clause, ports
+
+
+@lru_cache(maxsize=1 << 12)
+def _one(ports: PortSet) -> PortSet:
+    """One object for equal port sets, of which many addresses in many reaches have few: they are quickly compared."""
+    return ports
 
 
 def commonest(tally: Mapping[PortSet, int]) -> PortSet:
