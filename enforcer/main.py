@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import json
 import logging
@@ -95,6 +96,8 @@ class Daemon:
             self._notifier.status(self._summary())
             if state.in_sync and not ready:
                 ready = True
+                gc.collect()
+                gc.freeze()  # what was listed stays: looks for garbage pass it over from now on
                 self._notifier.ready()
             failed = self._settings.once and bool(self._reconciler.problems())
             if self._settings.once and (state.in_sync or failed):
