@@ -19,7 +19,8 @@ from compiler.resolve.classes import PodClass
 from compiler.resolve.reach import ClassReach, Cover, commonest
 
 _NO_CLAUSES = frozenset[int]()
-_REMEMBERED = 1 << 12
+#: Answers of one class: more are seldom asked for in a row, and there are hundreds of classes.
+_REMEMBERED = 1 << 9
 
 
 class _Answer(NamedTuple):
