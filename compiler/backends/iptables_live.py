@@ -34,7 +34,7 @@ from compiler.backends.iptables_rules import Words
 from compiler.backends.steps import Step, Tool
 from compiler.backends.text import Refusals
 from compiler.ir.change import Change
-from compiler.ir.match import Field, InPrefix, InSet
+from compiler.ir.match import Field, InPrefix, InSet, Match
 from compiler.ir.ruleset import Chain, Goto, Jump, PrefixSet, Rule, Ruleset, Set, Table
 from compiler.net import Family
 
@@ -183,20 +183,21 @@ class Live:
 
     def _look(self, ruleset: Ruleset) -> None:
         """Learns who asks what, of all that is there."""
-        front = [chain for chain in ruleset.chains if chain.hook or _is_tree(chain)]
-        rules = [rule for chain in front for rule in chain.rules if isinstance(rule, Rule)]
-        leading = [m for rule in rules if isinstance(rule.verdict, Jump | Goto) for m in rule.matches]
-        self._leads = frozenset(match.set for match in leading if isinstance(match, InSet))
-        asked = frozenset(match.set for rule in rules for match in rule.matches if isinstance(match, InSet))
-        self._answers = frozenset(name for name in asked - self._leads if len(self._at(name)) == 2)
+        rules = [rule for chain in _front(ruleset.chains) for rule in chain.rules if isinstance(rule, Rule)]
+        matches = [match for rule in rules for match in rule.matches]
+        asked = frozenset(match.set for match in matches if isinstance(match, InSet))
+        leading = (rule for rule in rules if isinstance(rule.verdict, Jump | Goto))
+        led = {match.set for rule in leading for match in rule.matches if isinstance(match, InSet)}
+        self._answers = frozenset(name for name in asked - led if len(self._at(name)) == 2)
+        self._leads = asked - self._answers
         self._askers = {name: set() for name in self._sets}
         for chain in ruleset.chains:
             for name in _sets_of(chain):
                 self._askers.setdefault(name, set()).add(chain.name)
-        prefixes = (match.prefix for match in leading if isinstance(match, InPrefix))
+        prefixes = (match.prefix for match in matches if isinstance(match, InPrefix))
         hosts = {(prefix.family, prefix.base) for prefix in prefixes if prefix.length == prefix.family.bits}
-        led = (one for one in ruleset.sets if one.name in self._leads and isinstance(one, Set))
-        self._subjects = frozenset(hosts.union((one.family, element[0]) for one in led for element in one.elements))
+        sets = (one for one in ruleset.sets if one.name in self._leads and isinstance(one, Set))
+        self._subjects = frozenset(hosts.union((one.family, element[0]) for one in sets for element in one.elements))
 
     def _meet(self, one: str, some: frozenset[tuple[int, ...]], other: str, others: frozenset[tuple[int, ...]]) -> bool:
         """Whether a packet can ask for elements of both that are about the same address: one chain asks both, or one of
@@ -267,6 +268,23 @@ def _sets_of(chain: Chain) -> set[str]:
     """Those that it asks."""
     rules = (rule for rule in chain.rules if isinstance(rule, Rule))
     return {match.set for rule in rules for match in rule.matches if isinstance(match, InSet)}
+
+
+def _front(chains: Sequence[Chain]) -> Iterator[Chain]:
+    """Chains that packets come to whatever their addresses are, and trees of addresses behind them: where it is decided
+    who is judged, and by which class."""
+    known = {chain.name: chain for chain in chains}
+    names = [chain.name for chain in chains if chain.hook or _is_tree(chain)]
+    for name in names:  # which grows
+        yield known[name]
+        for rule in known[name].rules:
+            verdict = rule.verdict if isinstance(rule, Rule) and not any(map(_is_about_ends, rule.matches)) else None
+            if isinstance(verdict, Jump | Goto) and verdict.chain in known and verdict.chain not in names:
+                names.append(verdict.chain)
+
+
+def _is_about_ends(match: Match) -> bool:
+    return isinstance(match, InSet | InPrefix)
 
 
 def _is_tree(chain: Chain) -> bool:

@@ -28,6 +28,7 @@ __all__ = ["variant"]
 pytestmark = pytest.mark.kernel
 
 LENGTH = 14
+RANGES = ("10.0.0.0/16", "fd00::/64")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,8 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def changes(seed: int, length: int) -> list[Turn]:
-    """Of a random cluster; the first turn is the first ruleset."""
-    compiler = LiveCompiler(Target(Backend.IPTABLES, NODE))
+    """Of a random cluster; the first turn is the first ruleset. Of every other one the ranges of pods are closed."""
+    compiler = LiveCompiler(Target(Backend.IPTABLES, NODE), seed % 2 == 1, RANGES)
     turns: list[Turn] = []
     for batch in World(Random(seed)).history(length):
         change = compiler.take(batch)
