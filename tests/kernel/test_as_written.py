@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from compiler.errors import InvalidInput
 from compiler.sources.language import load
 from compiler.translate.as_written import misplaced
 from tests.kernel.namespace import CommandFailed, Namespace
@@ -111,6 +112,28 @@ def takes(namespace: Namespace, flavour: str, block: str, hook: str, rule: str) 
     except CommandFailed:
         return False
     return True
+
+
+@pytest.mark.parametrize("flavour", ["nftables"])
+@pytest.mark.parametrize(
+    ("rule", "right"),
+    [
+        *((rule, False) for rule in ("drop accept", "return counter", "accept ip saddr 10.0.0.1", "drop drop")),
+        *((rule, True) for rule in ('drop comment "accept"', 'log prefix "drop " accept', 'iifname "drop" return')),
+        ("continue accept", True),
+    ],
+)
+def test_what_stands_behind_a_verdict(rig: Rig, flavour: str, rule: str, right: bool) -> None:
+    quoted = rule.replace('"', '\\"')
+    text = f'forward {{ opaque x nft "{quoted}" }}'
+    try:
+        load([("edge.np", text.encode())], lambda *_: "nothing is there")
+        said = True
+    except InvalidInput:
+        said = False
+    assert said is right
+    assert takes(rig.namespace, flavour, "forward", "forward", rule) is right
+    clear(rig.namespace)
 
 
 def test_what_is_refused_is_what_no_tool_takes(rig: Rig, flavour: str) -> None:

@@ -5,6 +5,7 @@ What such a rule does is not asked, and not every match or target that there is 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, cast
 
 from compiler.resources.language import Opaque
@@ -28,6 +29,10 @@ _GOTO = frozenset({"-g", "--goto"})
 _OF_CHAINS = frozenset({"jump", "goto", "vmap"})
 #: nft reads these wherever they stand, for other files and what they say.
 _OF_FILES = frozenset({"include", "define", "redefine", "undefine"})
+#: Verdicts that end a rule of nft, behind which it takes a comment alone.
+_ENDING = frozenset({"accept", "drop", "return"})
+#: What may follow one, or is told of by itself.
+_BEHIND = frozenset({"", "comment", ";", "\n", "}", ")", "]"})
 _CLOSING = {"}": "{", ")": "(", "]": "["}
 
 
@@ -74,7 +79,7 @@ def _of_nft(text: str) -> str | None:
     except Refused as error:
         return f"no rule of nft: {error.flaw.message}"
     open_brackets: list[str] = []
-    for token in tokens.texts[:-1]:
+    for token, following in pairwise(tokens.texts):
         if token in _OF_CHAINS or token[0] == "@":
             return f"{token}: a rule may not lead to chains or ask sets, whose names are not its own"
         if token in _OF_FILES:
@@ -85,4 +90,6 @@ def _of_nft(text: str) -> str | None:
             open_brackets.append(token)
         elif token in _CLOSING and (not open_brackets or open_brackets.pop() != _CLOSING[token]):
             return f'this "{token}" closes nothing'
+        if token in _ENDING and not open_brackets and following not in _BEHIND:
+            return f"{token} ends a rule: only a comment can stand behind it, not {following}"
     return f'this "{open_brackets[-1]}" is not closed' if open_brackets else None

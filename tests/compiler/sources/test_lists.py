@@ -142,6 +142,7 @@ def test_rules_of_one_tool() -> None:
             'nft "drop; accept"',
             'nft "} chain x {"',
         ),
+        *('nft "drop accept"', 'nft "ip saddr 10.0.0.1 return counter"', 'nft "accept log prefix \\"x\\""'),
         *('nft "ip saddr { 10.0.0.1"', 'nft "$x drop"', 'nft "drop \\\\"', 'nft "ip saddr ] drop"', 'nft "\'"'),
     ],
 )
