@@ -56,6 +56,8 @@ _VERDICTS = frozenset({"accept", "drop", "return", "continue", "jump", "goto"})
 _STATEMENTS = frozenset(
     {"counter", "log", "limit", "quota", "comment", "reject", "notrack", "masquerade", "snat", "dnat", "redirect"}
 ) | {"queue"}
+#: Statements that are not known, which begin behind any other but what `log` puts in front.
+_UNKNOWN = frozenset({"dup", "fwd", "tproxy", "synproxy", "flow", "secmark", "meter", "add", "update", "delete", "set"})
 _WORDS_SET = ("meta", "ct", "mark")
 _HEADERS = ("ip", "ip6", "tcp")
 
@@ -127,6 +129,8 @@ def _begins(tokens: Tokens, words: list[Atom]) -> bool:
         return True
     if here in _STATEMENTS:
         return not (head == "limit" and here == "quota")
+    if here in _UNKNOWN and last not in ("prefix", "name"):
+        return True
     if last in ("to", "with", "ip", "ip6", "rate", "over", "icmp", "icmpv6") or (head == "log" and last == "flags"):
         return False
     if head in ("snat", "dnat") and here in ("ip", "ip6"):

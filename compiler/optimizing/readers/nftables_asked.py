@@ -85,7 +85,7 @@ _HARMLESS = frozenset(
 )
 _ENDING = frozenset({"reject", "snat", "dnat", "masquerade", "redirect"})
 #: What may be set without harm, by the words in front of `set`.
-_SETS = frozenset({"meta mark", "mark", "ct mark", "meta priority", "meta nftrace", "ip dscp", "ip6 dscp", "ip ecn"})
+_SETS = frozenset({"meta mark", "mark", "meta priority", "meta nftrace", "ip dscp", "ip6 dscp", "ip ecn"})
 _SETS |= {"ip6 ecn", "ip ttl", "ip6 hoplimit", "tcp option maxseg size"}
 _VERSIONS = {"ipv4": 4, "ipv6": 6}
 #: Elements of a map to verdicts, by its name.

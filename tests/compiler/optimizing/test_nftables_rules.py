@@ -89,7 +89,7 @@ def narrowed(rule: str, family: str = "inet") -> dict[int, tuple[int, int]] | No
         ("limit rate 5/second tcp dport 80 accept", {}),
         ("numgen inc mod 2 0 tcp dport 80 accept", {}),
         ("tcp dport 80 meta mark set 0x1", {PROTOCOL: (6, 6), TO: (80, 80)}),
-        ("tcp dport 80 ct mark set 0x1 accept", {PROTOCOL: (6, 6), TO: (80, 80)}),
+        ("tcp dport 80 meta priority set 1:2 accept", {PROTOCOL: (6, 6), TO: (80, 80)}),
         ("tcp flags syn tcp option maxseg size set rt mtu", {PROTOCOL: (6, 6)}),
         ("tcp dport { 1, 2 } jump own", {PROTOCOL: (6, 6), TO: (1, 2)}),
         ("tcp dport vmap { 1 : accept, 4 : jump own }", {PROTOCOL: (6, 6), TO: (1, 4)}),
@@ -97,6 +97,8 @@ def narrowed(rule: str, family: str = "inet") -> dict[int, tuple[int, int]] | No
         ("ip daddr 10.0.0.1 dnat ip to 10.0.0.2", {DESTINATION: (ADDRESS,) * 2, VERSION: (4, 4)}),
         # Of these nobody knows what they leave alone.
         ("notrack", None),
+        ("tcp dport 80 ct mark set 0x1 accept", None),
+        ("tcp dport 80 counter packets 1 bytes 2 fwd to eth0", None),
         ("tcp dport 80 queue num 1", None),
         ("tcp dport 80 ip daddr set 10.0.0.1", None),
         ("ct zone set 5", None),

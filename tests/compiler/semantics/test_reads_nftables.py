@@ -190,6 +190,11 @@ def test_flush_takes_rules_and_leaves_sets() -> None:
         ("tcp dport 80,81 drop", "several values are understood in braces"),
         ("meta mark & 0xf0-0xff == 1 drop", "0xf0-0xff is no mask"),
         ("iifname < lo drop", "< is not understood here"),
+        # Behind a statement that goes on as long as nothing else begins.
+        ("counter tproxy to :80", "tproxy is not understood here"),
+        ("counter packets 1 bytes 2 dup to 10.0.0.9", "dup is not understood here"),
+        ('log prefix "fwd" fwd to eth0', "fwd is not understood here"),
+        ("limit rate 1/second burst 5 packets synproxy mss 1460", "synproxy is not understood here"),
         ("icmp type nonsense drop", "nonsense is no number"),
         ("fib saddr type odd drop", "odd is not one of"),
         ("ip dscp vmap { 5 : drop }", "ip dscp is not understood in a map"),
