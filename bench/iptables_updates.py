@@ -19,10 +19,10 @@ from compiler.ir.change import Change
 from compiler.ir.match import Field, InPrefix, InSet, Replies
 from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Hook, Jump, Return, Rule, Ruleset, Set
 from compiler.net import Family, Prefix
-from enforcer.iptables import Iptables, Variant
-from enforcer.iptables_legacy import LegacyReader
-from enforcer.iptables_nft import NftReader
-from enforcer.iptables_sight import Sight
+from enforcer.iptables.iptables import Iptables, Variant
+from enforcer.iptables.legacy import LegacyReader
+from enforcer.iptables.nft_variant import NftReader
+from enforcer.iptables.sight import Sight
 from tests.kernel.namespace import Namespace
 
 _PODS, _PAIRS, _TURNS = 110, 100_000, 200

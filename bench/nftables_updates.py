@@ -21,8 +21,8 @@ from compiler.ir.match import Field, InSet, Replies
 from compiler.ir.ruleset import Accept, Chain, Drop, Goto, Hook, Jump, Lookup, PrefixMap, Return, Rule, Ruleset, Set
 from compiler.net import Family, Prefix
 from enforcer.grace import settle
-from enforcer.nft import Nft
-from enforcer.nft_tables import Tables
+from enforcer.nftables.nft import Nft
+from enforcer.nftables.tables import Tables
 from tests.kernel.namespace import Namespace
 
 _PODS, _PAIRS, _TURNS = 110, 100_000, 200

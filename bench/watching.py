@@ -27,9 +27,9 @@ from random import Random
 
 from bench.big_cluster import NAMESPACES, PODS, POLICIES, Object, big_cluster, pod_object
 from compiler.resources.cluster import Pod
-from enforcer.kube import Cluster
-from enforcer.reflector import Timing
-from enforcer.transport import Transport
+from enforcer.api.kube import Cluster
+from enforcer.api.reflector import Timing
+from enforcer.api.transport import Transport
 from tests.enforcer.apiserver import ApiServer
 
 LIST_SECONDS, LIST_MEBIBYTES = 5.0, 140.0

@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass
 from types import FrameType
 
 from compiler.errors import NetpolcError
-from enforcer.answers import Answer, Answers, Server, as_json, text
 from enforcer.dataplane import Dataplane
-from enforcer.hearing import Hearing
-from enforcer.logs import utc
-from enforcer.manifests import objects
-from enforcer.metrics import CONTENT_TYPE, Metrics, Seen
-from enforcer.notify import Notifier
 from enforcer.place import Place
 from enforcer.reconcile import Engine, Pace, Reconciler, View
-from enforcer.source import Source
+from enforcer.sources.source import Source
+from enforcer.telling.answers import Answer, Answers, Server, as_json, text
+from enforcer.telling.hearing import Hearing
+from enforcer.telling.logs import utc
+from enforcer.telling.manifests import objects
+from enforcer.telling.metrics import CONTENT_TYPE, Metrics, Seen
+from enforcer.telling.notify import Notifier
 
 log = logging.getLogger("netpolc")
 

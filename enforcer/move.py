@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from enforcer.choose import NFTABLES, Choice
 from enforcer.dataplane import Actual, Dataplane, Refused
-from enforcer.libnftables import Missing
+from enforcer.nftables.libnftables import Missing
+from enforcer.node.choose import NFTABLES, Choice
 
 
 def leave(choice: Choice, opened: Callable[[str], Dataplane]) -> None:

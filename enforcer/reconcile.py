@@ -28,7 +28,7 @@ from enforcer.compiling import Compiled, Mismatch
 from enforcer.dataplane import Actual, Busy, Dataplane, Foreign, Refused
 from enforcer.picture import View
 from enforcer.plan import Applied, Wanted, count, covers, differences, plan, told
-from enforcer.source import Problem, Source
+from enforcer.sources.source import Problem, Source
 
 __all__ = ["Counts", "Engine", "Pace", "Reconciler", "State", "View"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from compiler.backends.target import Backend
 from compiler.net import Family
 from enforcer.dataplane import Dataplane
-from enforcer.libnftables import Missing
+from enforcer.nftables.libnftables import Missing
 
 #: Name -> whose rules it takes.
 BACKENDS = {
@@ -21,10 +21,10 @@ FAMILIES = {"ipv4": (Family.IPV4,), "ipv6": (Family.IPV6,), "dual": (Family.IPV4
 def dataplane(name: str, families: tuple[Family, ...]) -> Dataplane:
     """That of the network namespace of this thread. Raises OSError and Missing where its tools are not."""
     if name == "nftables":
-        from enforcer.nft import Nft
+        from enforcer.nftables.nft import Nft
 
         return Nft()
-    from enforcer.iptables import Iptables, Variant
+    from enforcer.iptables.iptables import Iptables, Variant
 
     return Iptables(Variant(name.removeprefix("iptables-")), families)
 

@@ -10,8 +10,8 @@ import click
 from compiler.errors import NetpolcError
 from enforcer.cli import options
 from enforcer.dataplane import Refused
-from enforcer.holds import holds_of
-from enforcer.libnftables import Missing
+from enforcer.flows.holds import holds_of
+from enforcer.nftables.libnftables import Missing
 from enforcer.place import Place, Running
 from enforcer.tools import BACKENDS, every
 

@@ -15,23 +15,23 @@ from compiler.errors import NetpolcError
 from enforcer import tools
 from enforcer.cli import options
 from enforcer.compiling import Whole
-from enforcer.conntrack import Conntrack
-from enforcer.folder import Folder
-from enforcer.hearing import GROUP
-from enforcer.holds import holds_of
+from enforcer.flows.conntrack import Conntrack
+from enforcer.flows.holds import holds_of
+from enforcer.flows.revoking import Revoking
 from enforcer.later import Later
-from enforcer.logs import set_up
 from enforcer.main import Applied, Daemon, Settings
 from enforcer.move import Leaving
 from enforcer.moving import Moving
-from enforcer.noticing import Noticing
+from enforcer.node.noticing import Noticing
+from enforcer.node.wiring_read import enable_bridge_netfilter
 from enforcer.picture import Closed
 from enforcer.place import Place, Running
 from enforcer.remembered import Remembering
-from enforcer.revoking import Revoking
-from enforcer.source import Source
+from enforcer.sources.folder import Folder
+from enforcer.sources.source import Source
+from enforcer.telling.hearing import GROUP
+from enforcer.telling.logs import set_up
 from enforcer.tools import BACKENDS, FAMILIES
-from enforcer.wiring_read import enable_bridge_netfilter
 
 log = logging.getLogger("netpolc")
 
@@ -196,8 +196,8 @@ def _source(cluster: str | None, kubeconfig: str | None, node: str) -> tuple[str
     """What is watched, in words, and who watches it."""
     if cluster is not None:
         return cluster, Folder(cluster)
-    from enforcer.kube import Cluster  # here, as the client of API servers costs half a second
-    from enforcer.transport import connect
+    from enforcer.api.kube import Cluster  # here, as the client of API servers costs half a second
+    from enforcer.api.transport import connect
 
     transport = connect(kubeconfig)
     return transport.server, Cluster(transport, node=node)

@@ -10,10 +10,10 @@ import click
 
 from compiler.errors import NetpolcError
 from compiler.net import parse_prefix
-from enforcer.agents import findings
-from enforcer.choose import Choice, Findings, Impossible, choose
 from enforcer.dataplane import Dataplane
-from enforcer.libnftables import Missing
+from enforcer.nftables.libnftables import Missing
+from enforcer.node.agents import findings
+from enforcer.node.choose import Choice, Findings, Impossible, choose
 from enforcer.place import STATE_DIR
 from enforcer.tools import BACKENDS, FAMILIES, dataplane
 

@@ -9,9 +9,9 @@ import click
 
 from compiler.cli.outputs import write
 from compiler.errors import NetpolcError
-from enforcer.answers import NobodyThere, ask
 from enforcer.cli import options
 from enforcer.place import Place
+from enforcer.telling.answers import NobodyThere, ask
 
 
 @click.command("snapshot", context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from compiler.errors import NetpolcError
-from enforcer.answers import NobodyThere, ask
 from enforcer.cli import options
 from enforcer.place import Place
+from enforcer.telling.answers import NobodyThere, ask
 from grammar.source import printable
 
 

@@ -21,11 +21,11 @@ from compiler.ir.ruleset import Ruleset
 from compiler.pipeline import Compiler
 from compiler.snapshot import build
 from compiler.sources.manifests import load
-from enforcer.addresses import local_addresses
-from enforcer.conntrack import Conntrack
-from enforcer.flows import Flow
-from enforcer.holds import holds_of
-from enforcer.walk import Walk
+from enforcer.flows.addresses import local_addresses
+from enforcer.flows.conntrack import Conntrack
+from enforcer.flows.flows import Flow
+from enforcer.flows.holds import holds_of
+from enforcer.flows.walk import Walk
 from tests.cluster.bed import Bed
 from tests.cluster.conftest import Maker
 from tests.cluster.shop import populated

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from compiler.cli.main import COMMANDS, cli
 from compiler.resources.language import NO_PROGRAM
 from compiler.snapshot import build
-from enforcer.metrics import Metrics, Seen
 from enforcer.reconcile import State, View
+from enforcer.telling.metrics import Metrics, Seen
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from compiler.live.batch import Batch
 from compiler.resources.language import NO_PROGRAM, Program
-from enforcer.saved import Saved, read
-from enforcer.source import Problem
+from enforcer.sources.saved import Saved, read
+from enforcer.sources.source import Problem
 
 NODE = "node-a"
 NODES = """\

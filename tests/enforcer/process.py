@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from enforcer.answers import NobodyThere, ask
 from enforcer.place import Place
+from enforcer.telling.answers import NobodyThere, ask
 from tests.kernel.namespace import Namespace
 
 ROOT = Path(__file__).resolve().parents[2]

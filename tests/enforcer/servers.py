@@ -16,9 +16,9 @@ import yaml
 from compiler.live.batch import Batch
 from compiler.resources.cluster import Namespace, Node, Pod
 from compiler.sources.manifests import Located
-from enforcer.kube import Cluster
-from enforcer.reflector import Timing
-from enforcer.transport import Transport, connect
+from enforcer.api.kube import Cluster
+from enforcer.api.reflector import Timing
+from enforcer.api.transport import Transport, connect
 from tests.enforcer.apiserver import ApiServer
 from tests.enforcer.client import CLUSTER_WIDE, Client, ignored, path_of
 from tests.enforcer.kube_apiserver import ADMIN, DAEMON, KubeApiServer

@@ -9,10 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from compiler.live.batch import Batch
 from compiler.resources.cluster import Namespace, Node, Pod
-from enforcer.cache import Cache
-from enforcer.objects import Read, Value
-from enforcer.source import Problem
-from enforcer.wire import KINDS, NAMESPACES, NODES, PODS, POLICIES, Key, Kind
+from enforcer.api.cache import Cache
+from enforcer.api.objects import Read, Value
+from enforcer.api.wire import KINDS, NAMESPACES, NODES, PODS, POLICIES, Key, Kind
+from enforcer.sources.source import Problem
 from tests.property.test_oracle_is_the_compiler import examples
 
 A, B = ("x", "a"), ("x", "b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enforcer.choose import LEGACY, NFT_VARIANT, NFTABLES, Findings, Impossible, Use, choose
+from enforcer.node.choose import LEGACY, NFT_VARIANT, NFTABLES, Findings, Impossible, Use, choose
 
 PROXY_LEGACY = Use(LEGACY, "kube-proxy", "KUBE-SERVICES in iptables nat")
 PROXY_NFT = Use(NFT_VARIANT, "kube-proxy", "KUBE-SERVICES in iptables nat")

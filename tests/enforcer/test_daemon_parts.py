@@ -23,13 +23,13 @@ from compiler.resources.cluster import ContainerPort, Namespace, Node, Pod
 from compiler.resources.language import NO_PROGRAM
 from compiler.snapshot import build
 from compiler.sources.manifests import load
-from enforcer.answers import NobodyThere, Server, as_json, ask, text
-from enforcer.logs import JsonLines
-from enforcer.manifests import objects
-from enforcer.notify import Notifier
 from enforcer.place import Place, Running
 from enforcer.reconcile import View
 from enforcer.remembered import FILE, Remembering, remembered
+from enforcer.telling.answers import NobodyThere, Server, as_json, ask, text
+from enforcer.telling.logs import JsonLines
+from enforcer.telling.manifests import objects
+from enforcer.telling.notify import Notifier
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compiler.semantics.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Packet
 from compiler.snapshot import build
-from enforcer.denials import Denial, denial, packet_of
+from enforcer.telling.denials import Denial, denial, packet_of
 from tests.kernel.compiled import Object, loaded, namespace, pod, pods, policy, port
 from tests.kernel.packets import encode
 

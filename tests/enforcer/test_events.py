@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.events import AGAIN, Events, event, regarding
-from enforcer.kube import Cluster
-from enforcer.source import Problem
-from enforcer.transport import connect
-from enforcer.wire import POLICIES
+from enforcer.api.events import AGAIN, Events, event, regarding
+from enforcer.api.kube import Cluster
+from enforcer.api.transport import connect
+from enforcer.api.wire import POLICIES
+from enforcer.sources.source import Problem
 from tests.enforcer.client import Client, Object
 from tests.enforcer.kube_apiserver import ADMIN, KubeApiServer, binaries
 from tests.enforcer.servers import QUICK, Site, StandIn, eventually

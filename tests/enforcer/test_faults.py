@@ -15,10 +15,10 @@ from random import Random
 
 import pytest
 
-from enforcer import reflector
-from enforcer.kube import Cluster
-from enforcer.reflector import Timing
-from enforcer.transport import Transport
+from enforcer.api import reflector
+from enforcer.api.kube import Cluster
+from enforcer.api.reflector import Timing
+from enforcer.api.transport import Transport
 from tests.enforcer.apiserver import OF_ANY, OF_LISTS, OF_STREAMS, Fault
 from tests.enforcer.client import Object
 from tests.enforcer.kube_apiserver import ADMIN, DAEMON

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from compiler.backends.target import Backend
 from compiler.net import Family
 from compiler.semantics.packet import ICMP, ICMPV6, PORTED, TCP, UDP, Packet
-from enforcer.flows import Flow, deletion, read, revoked
-from enforcer.holds import Hold, held
-from enforcer.walk import First, Walk
+from enforcer.flows.flows import Flow, deletion, read, revoked
+from enforcer.flows.holds import Hold, held
+from enforcer.flows.walk import First, Walk
 from tests.kernel.packets import packed
 from tests.property.crossings import Wiring
 from tests.property.scenarios import Scenario, scenario, scenarios

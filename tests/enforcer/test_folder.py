@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compiler.live.batch import Batch
-from enforcer.folder import Folder, Patience
+from enforcer.sources.folder import Folder, Patience
 
 QUICK = Patience(settled=0.02, missing=0.15, look=0.5, open=0.4)
 WITHIN = 5.0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enforcer.bypass import bypasses
-from enforcer.jumps import Place, Wanted, leading, placed, removing, wanted
-from enforcer.xtables import Held
+from enforcer.iptables.bypass import bypasses
+from enforcer.iptables.jumps import Place, Wanted, leading, placed, removing, wanted
+from enforcer.iptables.xtables import Held
 
 TEXT = """\
 # netpolc

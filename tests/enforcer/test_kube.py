@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from compiler.live.batch import Batch
-from enforcer import reflector
+from enforcer.api import reflector
 from tests.enforcer.client import Object
 from tests.enforcer.kube_apiserver import ADMIN, DAEMON, KubeApiServer, binaries
 from tests.enforcer.servers import CRDS, QUICK, Site, StandIn, eventually, viewing

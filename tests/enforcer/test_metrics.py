@@ -8,8 +8,8 @@ from compiler.resources.cluster import Pod
 from compiler.resources.language import NO_PROGRAM
 from compiler.snapshot import build
 from enforcer.dataplane import Actual, Foreign
-from enforcer.metrics import Metrics, Seen
 from enforcer.reconcile import Counts, State, View
+from enforcer.telling.metrics import Metrics, Seen
 
 
 def read(seen: Seen) -> dict[tuple[str, ...], float]:

@@ -15,7 +15,7 @@ from enforcer.dataplane import Actual
 from enforcer.moving import Moving
 from enforcer.picture import Closed
 from enforcer.plan import Desired
-from enforcer.saved import Saved, read
+from enforcer.sources.saved import Saved, read
 from tests.enforcer.driven import NODE, NODES, Clock, pod, policy, saved
 
 FAR = "node-b"

@@ -11,7 +11,7 @@ from compiler.pipeline import Compiler
 from compiler.profiles import nft_json
 from compiler.snapshot import build
 from enforcer.dataplane import Actual, Refused, Step, Tool
-from enforcer.nft import Nft
+from enforcer.nftables.nft import Nft
 from grammar.source import Source
 from tests.kernel.compiled import Object, files, loaded
 from tests.kernel.namespace import Namespace

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from enforcer import nft_tables
 from enforcer.dataplane import Actual, Step, Tool
-from enforcer.nft import Nft
-from enforcer.nft_tables import Tables
+from enforcer.nftables import tables as nft_tables
+from enforcer.nftables.nft import Nft
+from enforcer.nftables.tables import Tables
 from tests.enforcer.test_nft import whole
 from tests.kernel.namespace import Namespace
 from tests.kernel.test_reload import BEFORE, NEXT

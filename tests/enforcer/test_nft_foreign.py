@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from enforcer.netlink import Message, attribute, word
-from enforcer.nft import Nft
-from enforcer.nft_foreign import found as foreign
-from enforcer.nft_mirror import GET_RULE
+from enforcer.nftables.foreign import found as foreign
+from enforcer.nftables.mirror import GET_RULE
+from enforcer.nftables.nft import Nft
 from tests.enforcer.test_nft import whole
 from tests.kernel.namespace import Namespace
 from tests.kernel.test_reload import BEFORE

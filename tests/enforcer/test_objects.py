@@ -13,9 +13,9 @@ from compiler.resources.cluster import Namespace, Node, Pod
 from compiler.resources.networkpolicy import NetworkPolicySpec
 from compiler.snapshot import build
 from compiler.sources.manifests import Located, load
-from enforcer import sharing
-from enforcer.objects import Read, Reader, same
-from enforcer.wire import (
+from enforcer.api import sharing
+from enforcer.api.objects import Read, Reader, same
+from enforcer.api.wire import (
     KINDS,
     NODES,
     PODS,

@@ -13,7 +13,7 @@ from enforcer.fake import FakeDataplane, busy, refused
 from enforcer.picture import Closed
 from enforcer.plan import Desired, covers
 from enforcer.reconcile import Pace, Reconciler
-from enforcer.saved import Saved
+from enforcer.sources.saved import Saved
 from tests.enforcer.driven import NODE, NODES, Clock, Scripted, pod, policy, saved
 
 APPS = ("web", "db", "cache")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from enforcer.cache import Cache
-from enforcer.objects import Read
-from enforcer.reflector import LARGEST, Reflector, Timing, lines
-from enforcer.transport import Lost, Refusal
-from enforcer.wire import NAMESPACES, POLICIES, Key, Kind, Malformed
+from enforcer.api.cache import Cache
+from enforcer.api.objects import Read
+from enforcer.api.reflector import LARGEST, Reflector, Timing, lines
+from enforcer.api.transport import Lost, Refusal
+from enforcer.api.wire import NAMESPACES, POLICIES, Key, Kind, Malformed
 
 WIDE = POLICIES[1]
 Answer = bytes | Exception

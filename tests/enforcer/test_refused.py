@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from compiler.resources.validation import Policy, validate
 from compiler.semantics.oracle import Oracle
-from enforcer.refused import closed
-from enforcer.wire import Object
+from enforcer.api.refused import closed
+from enforcer.api.wire import Object
 from tests.property.scenarios import Scenario, scenarios
 from tests.property.test_oracle_is_the_compiler import examples
 from tests.property.trial import Trial

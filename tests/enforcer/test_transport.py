@@ -15,7 +15,7 @@ import pytest
 from kubernetes.config import incluster_config
 
 from compiler.errors import Unreadable
-from enforcer.transport import Lost, Refusal, Transport, connect
+from enforcer.api.transport import Lost, Refusal, Transport, connect
 from tests.enforcer.apiserver import ApiServer, Fault
 
 PATH = "/api/v1/pods"

@@ -16,7 +16,7 @@ from compiler.ir.match import Match as AnyMatch
 from compiler.ir.ruleset import Accept, Chain, Continue, Drop, Hook, Rule, Ruleset, Table
 from compiler.net import Family
 from compiler.semantics.packet import Packet
-from enforcer.walk import First, Walk
+from enforcer.flows.walk import First, Walk
 from tests.property.scenarios import Scenario, scenario, scenarios
 from tests.property.trial import Trial
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from enforcer.choose import LEGACY, NFTABLES, Use
-from enforcer.wiring import Link, Proxy, Read, Severity, Wiring, interpret
-from enforcer.wiring_read import enable_bridge_netfilter, read
+from enforcer.node.choose import LEGACY, NFTABLES, Use
+from enforcer.node.wiring import Link, Proxy, Read, Severity, Wiring, interpret
+from enforcer.node.wiring_read import enable_bridge_netfilter, read
 from tests.kernel.namespace import Namespace
 
 KINDNET = """\

@@ -14,7 +14,7 @@ from compiler.ir.ruleset import Chain, Drop, Rule, Ruleset, Set
 from compiler.live.compiler import LiveCompiler
 from compiler.net import Family, address_text
 from compiler.semantics.packet import SCTP, TCP, UDP, Packet
-from enforcer.nft import Nft
+from enforcer.nftables.nft import Nft
 from tests.compiler.live.clusters import NODE, World
 from tests.kernel.flood import DENIED, EITHER, PASSES
 from tests.kernel.rig import Rig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enforcer import nflog
+from enforcer.telling import nflog
 from tests.kernel.namespace import Namespace
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from compiler.net import Family
-from enforcer.agents import findings
-from enforcer.choose import LEGACY, NFT_VARIANT, NFTABLES, Choice, Use, choose
 from enforcer.dataplane import Actual, Dataplane
-from enforcer.iptables import Iptables, Variant
+from enforcer.iptables.iptables import Iptables, Variant
 from enforcer.move import leave
-from enforcer.nft import Nft
+from enforcer.nftables.nft import Nft
+from enforcer.node.agents import findings
+from enforcer.node.choose import LEGACY, NFT_VARIANT, NFTABLES, Choice, Use, choose
 from enforcer.plan import whole
 from tests.kernel.compiled import files
 from tests.kernel.namespace import Namespace

@@ -8,7 +8,7 @@ import pytest
 from compiler.lower.deny import DENIED, LOG_RATE
 from compiler.semantics.packet import TCP, Packet
 from compiler.snapshot import build
-from enforcer.denials import denial, packet_of
+from enforcer.telling.denials import denial, packet_of
 from tests.kernel.compiled import block, files, loaded, pod, policy, port
 from tests.kernel.nflog import Listener
 from tests.kernel.rig import Rig

@@ -12,8 +12,8 @@ from threading import Timer
 
 import pytest
 
-from enforcer import ipset
-from enforcer.ipset import BULK, Failed, Ipset
+from enforcer.iptables import ipset
+from enforcer.iptables.ipset import BULK, Failed, Ipset
 from tests.kernel.namespace import Namespace
 
 pytestmark = pytest.mark.kernel

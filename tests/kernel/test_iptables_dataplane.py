@@ -12,7 +12,7 @@ from compiler.profiles.profiles import Count, Key
 from compiler.profiles.words import of_iptables_text
 from compiler.semantics.packet import TCP, Packet
 from enforcer.dataplane import Actual, Refused, Step, Tool
-from enforcer.iptables import Iptables, Variant
+from enforcer.iptables.iptables import Iptables, Variant
 from tests.kernel.compiled import files
 from tests.kernel.namespace import Namespace
 from tests.kernel.rig import Rig

@@ -12,7 +12,7 @@ import pytest
 from compiler.backends.iptables_live import Live, next_version
 from compiler.backends.steps import Step, Tool
 from enforcer.dataplane import Actual
-from enforcer.iptables import Iptables, Variant
+from enforcer.iptables.iptables import Iptables, Variant
 from tests.kernel.crowd import Moving
 from tests.kernel.rig import Rig
 from tests.kernel.test_iptables_dataplane import dataplane, saved, variant

@@ -17,7 +17,7 @@ from compiler.lower import fastpath
 from compiler.resolve import reach
 from compiler.semantics.packet import Packet
 from enforcer.dataplane import Actual
-from enforcer.iptables import Iptables, Variant
+from enforcer.iptables.iptables import Iptables, Variant
 from tests.compiler.live.clusters import NODE, World
 from tests.kernel.flood import Flood
 from tests.kernel.moving import Turn, history, meanwhile, packets

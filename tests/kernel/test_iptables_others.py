@@ -15,7 +15,7 @@ import pytest
 from compiler.backends.iptables_live import Live
 from compiler.semantics.packet import TCP, Packet
 from enforcer.dataplane import Actual, Busy, Refused, Step, Tool
-from enforcer.iptables import Iptables, Variant
+from enforcer.iptables.iptables import Iptables, Variant
 from tests.kernel.crowd import Moving
 from tests.kernel.namespace import CommandFailed
 from tests.kernel.rig import Rig

@@ -18,8 +18,8 @@ from compiler.lower import fastpath
 from compiler.net import TCP, Family
 from compiler.resolve import reach
 from enforcer.dataplane import Actual
-from enforcer.nft import Nft
-from enforcer.nft_tables import Tables
+from enforcer.nftables.nft import Nft
+from enforcer.nftables.tables import Tables
 from tests.compiler.live.clusters import NODE, World
 from tests.kernel.namespace import Namespace
 

@@ -38,7 +38,7 @@ from compiler.net import UDP, Family, parse_address, parse_prefix
 from compiler.resolve import reach
 from compiler.semantics.packet import Packet
 from enforcer.dataplane import Actual
-from enforcer.nft import Nft
+from enforcer.nftables.nft import Nft
 from tests.kernel.flood import DENIED, PASSES, Flood
 from tests.kernel.moving import Turn, history, meanwhile, packets, slowed, verdicts
 from tests.kernel.rig import Rig

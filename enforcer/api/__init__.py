@@ -1,0 +1,1 @@
+"""What an API server says of the cluster: listed, watched, read, kept."""

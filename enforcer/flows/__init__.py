@@ -1,0 +1,1 @@
+"""Open connections, and which of them a change of rules revokes."""

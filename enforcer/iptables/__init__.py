@@ -1,0 +1,1 @@
+"""The firewall of a node that uses iptables, either variant, and ipset."""

@@ -1,0 +1,1 @@
+"""What the daemon tells people and machines of itself, and of denied packets."""
