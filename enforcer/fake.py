@@ -44,8 +44,8 @@ class FakeDataplane:
 
     def _run(self, step: Step) -> None:
         self.applied.append(step)
-        if step.text.startswith("sweep "):
-            for name in step.text.split()[1:]:
+        if step.text.startswith("sweep\n"):
+            for name in step.text.splitlines()[1:]:  # names of chains have spaces
                 self._chains.pop(name, None)
                 self._sets.pop(name, None)
             return
@@ -56,7 +56,7 @@ class FakeDataplane:
     def sweep(self, keep: Actual) -> Sequence[Step]:
         left = sorted({*self._chains} - keep.chains | {*self._sets} - keep.sets)
         tool = self.applied[-1].tool if self.applied else None
-        return (Step(tool, f"sweep {' '.join(left)}"),) if left and tool is not None else ()
+        return (Step(tool, "\n".join(("sweep", *left))),) if left and tool is not None else ()
 
     def remove(self) -> None:
         self._chains.clear()
