@@ -20,6 +20,7 @@ from compiler.snapshot import Snapshot
 from compiler.sources.manifests import Located
 from enforcer.picture import Closed, Objects, Picture, View, barring
 from enforcer.plan import Desired, Wanted, whole
+from enforcer.sources.source import Problem
 
 #: So many times pods are closed because of what a proof found; then the rules that are there stay.
 ROUNDS = 8
@@ -36,8 +37,9 @@ class Mismatch(NetpolcError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`desired` is proved when `proved` says so; `view` is what it was made of. `remarks`: what somebody must know.
-    `barred`: addresses that are closed because of `witnesses`, in words; empty when nothing was found."""
+    """`desired` is proved when `proved` says so; `view` is what it was made of. `remarks`: what somebody must know;
+    `problems`: what is wrong. `barred`: addresses that are closed because of `witnesses`, in words; empty when nothing
+    was found."""
 
     desired: Wanted
     view: View
@@ -45,6 +47,7 @@ class Compiled:
     proved: bool
     barred: frozenset[str] = frozenset()
     witnesses: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 class Whole:
@@ -73,7 +76,16 @@ class Whole:
     def made(self, program: Program) -> Compiled:
         """The rules of the node as it is known. Raises as `compile` does."""
         made = self.compile(*self.objects(), program)
-        return replace(made, remarks=made.remarks + self.left_open())
+        return replace(made, remarks=made.remarks + self.left_open(), problems=self.lost())
+
+    def lost(self) -> tuple[Problem, ...]:
+        """What is wrong where nobody in the cluster knows this node: its name is mostly a mistake, and then the rules
+        are about no pod at all."""
+        if self._picture.knows(self._node):
+            return ()
+        return (
+            Problem(f"node {self._node}", "the cluster has neither a node nor a pod of this node: is --node right?"),
+        )
 
     def left_open(self) -> tuple[str, ...]:
         """What is to be said of addresses that nobody knows yet."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import RLock
 from typing import Protocol
 
@@ -110,7 +111,8 @@ class Moving:
         if change:
             self._tell(change)
         view = View.later(self._look, tuple(self._local.values()), self.ruleset)
-        return Compiled(_Moved(self, self._digest), view, self._whole.left_open(), self._proving)
+        made = Compiled(_Moved(self, self._digest), view, self._whole.left_open(), self._proving)
+        return replace(made, problems=self._whole.lost())
 
     def _tell(self, change: Change) -> None:
         """Notes the steps of a change; where they cannot be had, or many are waiting, everything will be loaded."""

@@ -94,6 +94,10 @@ class Picture:
     def node(self, name: str) -> Node | None:
         return self._nodes.get(name)
 
+    def knows(self, node: str) -> bool:
+        """Whether there is such a node, or a pod of it."""
+        return node in self._nodes or any(pod.node == node for pod in self._pods.values())
+
     def snapshot(self) -> Snapshot:
         """The cluster at this moment."""
         own = {namespace for kind, namespace, _ in self._policies if kind == "NetworkPolicy"}

@@ -73,7 +73,8 @@ class Counts:
 @dataclass(slots=True)
 class State:
     """What the reconciler tells of itself. `in_sync`: what the source says is in force. `barred`: addresses that are
-    closed because of a defect. `applied_at`: the clock's time of the last change."""
+    closed because of a defect. `found`: what is wrong with the cluster that the rules were made of. `applied_at`: the
+    clock's time of the last change."""
 
     synced: bool = False
     in_sync: bool = False
@@ -81,6 +82,7 @@ class State:
     actual: Actual = field(default_factory=Actual)
     problems: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    found: tuple[Problem, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     barred: frozenset[str] = frozenset()
     proved: bool = False
@@ -134,7 +136,7 @@ class Reconciler:
         """What is wrong now, of source and rules."""
         own = (Problem(about, text) for about, text in self.state.problems.items())
         bypassed = (Problem(one.place, f"{one.why}: {one.rule}") for one in self.state.foreign)
-        return (*self._source.problems(), *own, *bypassed)
+        return (*self._source.problems(), *own, *self.state.found, *bypassed)
 
     # News
 
@@ -182,6 +184,9 @@ class Reconciler:
             state.problems["proof"] = text
             log.error(text, extra={"data": {"witnesses": list(made.witnesses)}})
         state.remarks, state.barred, state.proved = made.remarks, made.barred, made.proved
+        for one in set(made.problems) - set(state.found):
+            log.warning("%s: %s", one.about, one.text)
+        state.found = made.problems
         self._wanted, self._stale, self._due = (made.desired, made.view), False, True
 
     def _fail(self, about: str, text: str, data: dict[str, object] | None = None) -> None:

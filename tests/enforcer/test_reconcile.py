@@ -68,6 +68,16 @@ def test_the_first_sync_replaces_what_an_earlier_run_left() -> None:
     assert [before for before, _ in rig.told] == [None]
 
 
+def test_a_node_that_nobody_knows_is_a_problem() -> None:
+    """Rules for no pod at all are in force, and somebody should hear of it."""
+    rig = Rig()
+    rig.turn(saved(pod("web", "10.0.0.1", "node-b")))
+    assert rig.state.in_sync
+    assert "is --node right?" in rig.says()
+    rig.turn(saved(pod("web", "10.0.0.1", "node-b"), pod("db", "10.0.0.2", NODE)))
+    assert not rig.reconciler.problems()
+
+
 @pytest.mark.parametrize("backend", Backend)
 def test_every_change_is_applied_once(backend: Backend) -> None:
     rig = Rig(backend=backend)
